@@ -1,0 +1,62 @@
+"""Optional dependencies: which extra installs which package, and the error that says so."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from shipseg.errors import MissingExtraError
+
+__all__ = ["explain_missing", "needing"]
+
+_EXTRA_OF_PACKAGE = {
+    "torch": "train",
+    "torchvision": "train",
+    "segmentation_models_pytorch": "train",
+    "timm": "train",
+    "albumentations": "train",
+    "pandas": "train",
+    "pyarrow": "train",
+    "sklearn": "train",
+    "pycocotools": "train",
+    "PIL": "train",
+    "matplotlib": "train",
+    "jinja2": "train",
+    "tensorboard": "train",
+    "safetensors": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "rasterio": "geo",
+    "pyogrio": "geo",
+    "geopandas": "geo",
+    "openvino": "openvino",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "multipart": "serve",
+    "ray": "cluster",
+}
+
+
+def explain_missing(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """Return the error that names the pip command, or None when the module is not one of ours to explain."""
+    package = (error.name or "").partition(".")[0]
+    extra = _EXTRA_OF_PACKAGE.get(package)
+    if extra is None:
+        return None
+    return MissingExtraError(f"{package} is needed for this and is not installed: run  pip install 'shipseg[{extra}]'")
+
+
+@contextlib.contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Turn a failed import inside the block into the error that names the pip command for `extra`.
+
+    Example:
+        >>> with needing("train"):
+        ...     import json
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise explain_missing(error) or MissingExtraError(
+            f"{error.name} is needed for this and is not installed: run  pip install 'shipseg[{extra}]'"
+        ) from error

@@ -1,0 +1,110 @@
+"""Writing files so that nothing is lost: under a temporary name, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from shipseg.errors import StorageError
+
+__all__ = ["atomic_path", "ensure_folder", "ensure_space", "storage_errors", "write_bytes", "write_json", "write_text"]
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors about writing `path` into one sentence each."""
+    try:
+        yield
+    except OSError as error:
+        raise _explain(error, path) from error
+
+
+def _explain(error: OSError, path: Path) -> StorageError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"no space left on the disk while writing {path}: free some space and run the command again"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StorageError(f"{path} cannot be written (permission denied): choose another folder")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return StorageError(f"{path} cannot be written, a file or folder of another kind is in the way: remove it")
+    return StorageError(f"{path} cannot be written ({error.strerror or error}): choose another folder")
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it is flushed and renamed to `path`, else removed.
+
+    A reader therefore sees the old file or the new one, whole, whenever the process is killed.
+
+    Raises:
+        StorageError: The disk is full or the place cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` as indented JSON, whole or not at all; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def ensure_folder(path: Path) -> Path:
+    """Make the folder `path` (and its parents) and return it.
+
+    Raises:
+        StorageError: A file is in the way, or the place cannot be written.
+    """
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def ensure_space(folder: Path, *, needed_bytes: int, what: str, margin: float = 1.05) -> None:
+    """Refuse to start writing `needed_bytes` into `folder` when its disk cannot hold them.
+
+    Raises:
+        StorageError: Less than `needed_bytes * margin` is free; the message gives both figures.
+    """
+    existing = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed_bytes * margin:
+        raise StorageError(
+            f"{what} needs {needed_bytes / 1e9:.2f} GB and the disk of {folder} has {free / 1e9:.2f} GB free: "
+            "free some space, choose another folder or a smaller --size"
+        )
