@@ -27,9 +27,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def _explain(error: OSError, path: Path) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(
-            f"no space left on the disk while writing {path}: free some space and run the command again"
-        )
+        return StorageError(f"no space left on the disk while writing {path}: free some space and run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError(f"{path} cannot be written (permission denied): choose another folder")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
