@@ -1,0 +1,279 @@
+"""Configuration as typed, frozen data: what each value means stands beside it, what is out of range is refused.
+
+`shipseg.recipes` reads these from YAML files and command lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shipseg.errors import ConfigError
+
+__all__ = [
+    "AugmentConfig",
+    "Decision",
+    "Frozen",
+    "InputConfig",
+    "LossConfig",
+    "NetworkConfig",
+    "PhaseConfig",
+    "Recipe",
+    "SamplingConfig",
+    "ScheduleConfig",
+    "ThresholdConfig",
+    "TrainConfig",
+    "validated",
+]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+LossName = Literal["bce", "dice", "focal", "lovasz", "tversky"]
+ValidationMetric = Literal["loss", "pooled_dice", "pooled_iou", "image_dice"]
+ThresholdMetric = Literal["pooled_dice", "pooled_iou", "airbus_score", "ship_f1"]
+
+
+class Frozen(BaseModel):
+    """A configuration: immutable, unknown keys refused, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class NetworkConfig(Frozen):
+    """The network: which architecture, which encoder, from which weights."""
+
+    architecture: str = "unet"
+    """`compact` (ours) or any architecture of segmentation_models_pytorch in lower case: unet, fpn, manet ..."""
+    encoder: str = "resnet18"
+    """Any encoder of segmentation_models_pytorch; not used by `compact`."""
+    encoder_weights: str | None = None
+    """A local file with the encoder's state dict, `imagenet` (needs a model hub), or nothing: random weights."""
+    widths: tuple[Count, ...] = (24, 48, 96, 160, 192)
+    """`compact` only: channels at strides 2, 4, 8 ..."""
+    normalization: Literal["imagenet", "airbus", "sqrt"] = "imagenet"
+    """What the network does first to RGB in 0-255: standardise by ImageNet's or the challenge's mean and deviation, or
+    standardise the square root, which keeps contrast in dark seas."""
+
+
+class InputConfig(Frozen):
+    """What the network is shown during training."""
+
+    mode: Literal["resized", "crops"] = "resized"
+    """`resized`: whole images at the dataset's cached size; `crops`: windows of the image at its own resolution."""
+    crop_size: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    """`crops` only: side of a window in pixels."""
+    ship_crop_share: Share = 0.8
+    """`crops` only: share of the windows of a ship image that are placed on one of its ships."""
+    scale_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """`crops` only: a window's side is drawn from crop_size / (1 + j) to crop_size * (1 + j), then resized."""
+
+
+class SamplingConfig(Frozen):
+    """Which images make a batch."""
+
+    zero_ships_ratio: Share | None = 0.5
+    """Share of images without a ship in a batch; null leaves the dataset's own share."""
+    multiple_ships_ratio: Share | None = None
+    """Share of images with several ships in a batch; null leaves their own share among the ship images."""
+    batches_per_epoch: Count | None = None
+    """Length of an epoch; null is as many batches as show every ship image once."""
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if (self.zero_ships_ratio or 0) + (self.multiple_ships_ratio or 0) > 1:
+            raise ValueError("zero_ships_ratio and multiple_ships_ratio add up to more than 1")
+        return self
+
+
+class AugmentConfig(Frozen):
+    """Which random changes images and masks undergo in training."""
+
+    names: tuple[str, ...] = ("d4",)
+    """Augmentations applied to every image, in this order; see shipseg.data.augment.AUGMENTATIONS."""
+    probability: Share = 0.5
+    """Chance of each (of `d4`: always one of the eight, equally likely)."""
+    ships_threshold_for_add_augs: Count | None = None
+    """Images with at least this many ships also undergo the additional augmentations."""
+    additional: tuple[str, ...] = ()
+    """Those additional augmentations."""
+
+
+class LossConfig(Frozen):
+    """A weighted sum of losses, each on logits against coverage in 0-1."""
+
+    weights: dict[LossName, Positive] = Field(default={"bce": 1.0, "dice": 1.0}, min_length=1)
+    """Which losses, and how much of each."""
+    smooth: Positive = 1.0
+    """Dice and Tversky: added to numerator and denominator, in pixels; defines the loss of an empty batch."""
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    """Focal: exponent that turns down easy pixels."""
+    focal_alpha: Share | None = None
+    """Focal: weight of ship pixels against sea pixels (1 - alpha); null weighs both 1."""
+    tversky_alpha: Share = 0.3
+    """Tversky: weight of false positives."""
+    tversky_beta: Share = 0.7
+    """Tversky: weight of false negatives."""
+
+
+class ScheduleConfig(Frozen):
+    """How the learning rate changes within a phase."""
+
+    name: Literal["constant", "plateau", "cosine", "one-cycle", "step"] = "constant"
+    """`plateau` acts after each validation; the others after each step."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Linear rise from 0 at the start (all but one-cycle, which has its own)."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """plateau, step: what the rate is multiplied by."""
+    patience: Annotated[int, Field(ge=0)] = 1
+    """plateau: validations without improvement of train.best_metric before the rate falls."""
+    every_epochs: Count = 5
+    """step: epochs between two falls."""
+    final_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """cosine, one-cycle: the last rate as a share of the highest."""
+
+
+class PhaseConfig(Frozen):
+    """A stretch of training with its own learning rate and schedule; optimiser state and best weights carry on."""
+
+    epochs: Count
+    """Length of the phase."""
+    lr: Positive | None = None
+    """Learning rate; null keeps train.lr."""
+    schedule: ScheduleConfig | None = None
+    """Schedule; null keeps train.schedule."""
+
+
+class TrainConfig(Frozen):
+    """The optimisation and its safety net."""
+
+    epochs: Count = 10
+    """Epochs, where the recipe has no phases."""
+    batch_size: Count = 16
+    """Images in a batch, all processes together."""
+    lr: Positive = 1e-3
+    """Learning rate."""
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"] = "adamw"
+    """Optimiser."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Weight decay (decoupled for adamw)."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """sgd and rmsprop only."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """Learning-rate schedule."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides initial weights, order and augmentation."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.999
+    """Exponential moving average of the weights, the ones that are validated and kept; null keeps the raw weights."""
+    clip_norm: Positive | None = 1.0
+    """Largest norm of the gradient; null does not clip."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """bf16: autocast to bfloat16 in forward and backward; weights stay fp32."""
+    channels_last: bool = True
+    """Memory layout that convolutions run fastest in."""
+    deterministic: bool = True
+    """Refuse operations whose result changes from run to run (GPU)."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 ..."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load images; 0 loads in the training process."""
+    checkpoint_every_steps: Count = 200
+    """Steps between two checkpoints (one more after every epoch)."""
+    best_metric: ValidationMetric = "pooled_dice"
+    """Validation score that decides which weights are kept, drives plateau and early stopping."""
+    early_stopping_epochs: Count | None = None
+    """Stop after this many validations without improvement; null never does."""
+
+
+class ThresholdConfig(Frozen):
+    """How the threshold is chosen at the end of training, on the validation split, at full resolution."""
+
+    metric: ThresholdMetric = "pooled_dice"
+    """Score that the threshold maximises."""
+    max_images: Count = 2000
+    """Ship-level metrics look at no more than this many validation images (drawn by the seed)."""
+
+
+class Decision(Frozen):
+    """From probabilities to ships: kept in a model's card and used everywhere unless overridden."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """A pixel is ship where its probability is at least this."""
+    min_peak: Share = 0.0
+    """Components whose highest probability is below this are dropped."""
+    min_area_px: Count = 1
+    """Components of fewer pixels (of the image) are dropped."""
+    metric: str = "none"
+    """The score it was chosen for; `none` for a default."""
+
+
+class Recipe(Frozen):
+    """A complete training configuration."""
+
+    name: str = "unnamed"
+    description: str = ""
+    """What it is for, in a sentence."""
+    network: NetworkConfig = NetworkConfig()
+    input: InputConfig = InputConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()
+    threshold: ThresholdConfig = ThresholdConfig()
+    phases: tuple[PhaseConfig, ...] = ()
+    """Replaces train.epochs when given."""
+
+    def resolved_phases(self) -> tuple[PhaseConfig, ...]:
+        """Return the phases with every learning rate and schedule filled in; at least one."""
+        phases = self.phases or (PhaseConfig(epochs=self.train.epochs),)
+        return tuple(
+            PhaseConfig(epochs=p.epochs, lr=p.lr or self.train.lr, schedule=p.schedule or self.train.schedule)
+            for p in phases
+        )
+
+
+def validated(kind: type[Model], values: Any, origin: str) -> Model:
+    """Return `values` as a `kind`; the first thing wrong with them becomes one sentence that names `origin`.
+
+    Raises:
+        ConfigError: An unknown key, a missing key or a value out of its range.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(kind, error, origin)) from error
+
+
+def _sentence(kind: type[BaseModel], error: ValidationError, origin: str) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place, _known_keys(kind), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"valid at this place: {', '.join(_siblings(kind, place))}"
+        return f"unknown key {place} in {origin}, {hint}"
+    problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if first["type"] == "missing":
+        return f"{place} is missing in {origin}"
+    shown = repr(first.get("input"))
+    got = f", got {shown}" if len(shown) <= 80 else ""
+    return f"{place} {problem}{got} ({origin})".lstrip()
+
+
+def _known_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in kind.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _known_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _siblings(kind: type[BaseModel], place: str) -> list[str]:
+    parent = place.rpartition(".")[0]
+    depth = place.count(".")
+    return [key for key in _known_keys(kind) if key.rpartition(".")[0] == parent and key.count(".") == depth]

@@ -1,0 +1,106 @@
+"""The card of a model: all that is needed to use its weights rightly, as data that needs no torch to read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shipseg.config import Decision, Frozen, NetworkConfig, validated
+from shipseg.errors import ConfigError, ModelError
+
+__all__ = ["CARD_FILE", "CARD_KEY", "Card", "CardInput", "parse_card", "read_card"]
+
+CARD_FILE = "shipseg.json"
+"""Name of the card in a model folder."""
+CARD_KEY = "shipseg"
+"""Key of the card in an ONNX file's metadata."""
+
+
+class CardInput(Frozen):
+    """How an image is brought to the network."""
+
+    mode: Literal["resized", "crops"] = "resized"
+    """As in the recipe."""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    """Network pixels per image pixel: 1 for native crops, 1/3 for 768 px images shown to the network at 256 px."""
+    metres_per_pixel: Annotated[float, Field(gt=0)] = 1.5
+    """Ground sample distance of the images (not of the network's pixels) in metres."""
+    multiple: Annotated[int, Field(ge=1)] = 32
+    """Height and width given to the network are multiples of this, in network pixels."""
+    tile: Annotated[int, Field(ge=32)] = 1024
+    """Larger images are cut into overlapping tiles of this many network pixels."""
+    overlap: Annotated[int, Field(ge=0)] = 128
+    """Overlap of two tiles in network pixels."""
+
+
+class Card(Frozen):
+    """What a model is, what it was made from, how to use it and how well it does."""
+
+    format: Literal[1] = 1
+    name: str = "unnamed"
+    network: NetworkConfig = NetworkConfig()
+    input: CardInput = CardInput()
+    decision: Decision = Decision()
+    threshold_curve: dict[str, list[float]] = Field(default={})
+    """Scores on validation against `threshold`: equal-length columns."""
+    data: dict[str, Any] = Field(default={})
+    """What it was trained on: dataset fingerprint, number of images, origin."""
+    training: dict[str, Any] = Field(default={})
+    """Recipe, steps, images seen, seed."""
+    scores: dict[str, float] = Field(default={})
+    """Scores on validation, by name."""
+    versions: dict[str, str] = Field(default={})
+    """shipseg, torch, python that made it."""
+    files: dict[str, str] = Field(default={})
+    """SHA-256 of the weight files, by name."""
+    created: str = ""
+    """Date in ISO form."""
+
+
+def parse_card(text: str, origin: str) -> Card:
+    """Return the card in a JSON text.
+
+    Raises:
+        ModelError: Not JSON, or not a card that this version of shipseg understands.
+    """
+    try:
+        return validated(Card, json.loads(text), origin)
+    except (json.JSONDecodeError, ConfigError) as error:
+        raise ModelError(f"{origin} holds no usable model card: {error}") from error
+
+
+def read_card(path: Path) -> Card:
+    """Return the card of a model folder or of an ONNX file.
+
+    Raises:
+        ModelError: There is no card, or it cannot be understood.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        return parse_card(_onnx_card_text(path), str(path))
+    file = path / CARD_FILE
+    if not file.is_file():
+        raise ModelError(
+            f"{path} is not a model (it has no {CARD_FILE}): give a model folder, a run or an ONNX file of ours"
+        )
+    return parse_card(file.read_text(encoding="utf-8", errors="replace"), str(file))
+
+
+def _onnx_card_text(path: Path) -> str:
+    import onnxruntime
+
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}")
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own untyped exceptions for every kind of broken file
+        raise ModelError(f"{path} is not a readable ONNX file: {str(error).splitlines()[0]}") from error
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    if CARD_KEY not in metadata:
+        raise ModelError(
+            f"{path} has no shipseg card in its metadata: make it with  shipseg export MODEL OUT --format onnx"
+        )
+    return metadata[CARD_KEY]

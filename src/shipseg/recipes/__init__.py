@@ -1,0 +1,94 @@
+"""Recipes: complete training configurations as YAML files, ours (in this folder, addressed by name) or the user's.
+
+Keys are checked: an unknown one is refused with the nearest valid one. `--train.lr 3e-4` on a command line overrides
+one value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shipseg.config import Recipe, validated
+from shipseg.errors import ConfigError, unknown_name
+
+__all__ = ["dump_recipe", "load_recipe", "recipe_names"]
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with shipseg."""
+    folder = resources.files("shipseg") / "recipes"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Return the recipe of that name or in that YAML file, with dotted keys overridden.
+
+    Args:
+        name_or_file: One of `recipe_names()`, or a path to a YAML file.
+        overrides: e.g. `{"train.lr": 3e-4, "augment.names": "[d4, color-jitter]"}`; texts are read as YAML.
+
+    Raises:
+        ConfigError: No such recipe, not YAML, an unknown key, or a value out of its range.
+
+    Example:
+        >>> load_recipe("base", {"train.epochs": 2}).train.epochs
+        2
+    """
+    origin, text = _read(name_or_file)
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        detail = " ".join(str(error).split())
+        raise ConfigError(f"{origin} is not YAML: {detail}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{origin} must hold keys and values such as `train: {{lr: 0.001}}`, got {type(values).__name__}"
+        )
+    values.setdefault("name", Path(str(name_or_file)).stem)
+    for key, value in (overrides or {}).items():
+        _override(values, key, value)
+    return validated(Recipe, values, origin)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as YAML with every value written out; `load_recipe` reads it back."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _read(name_or_file: str | Path) -> tuple[str, str]:
+    name = str(name_or_file)
+    if name in recipe_names():
+        return f"recipe {name}", (resources.files("shipseg") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml") and not path.exists():
+        raise unknown_name("recipe", name, recipe_names())
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        detail = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(
+            f"recipe file {path} cannot be read ({detail}): give a YAML file or one of {', '.join(recipe_names())}"
+        ) from error
+
+
+def _override(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    node = values
+    for parent in parents:
+        child = node.get(parent)
+        if not isinstance(child, dict):
+            child = node[parent] = {}
+        node = child
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--{key} cannot be read as a value: {value!r}") from error
+    node[last] = value
