@@ -1,0 +1,20 @@
+# Sourced by the scripts beside it: makes .venv from requirements.txt once, and again whenever that file changes.
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python=.venv/bin/python
+wanted=$(cat requirements.txt pyproject.toml | sha256sum)
+if [ ! -x "$python" ] || [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
+  base=$(command -v python3.11 || command -v python3) || { echo "shipseg needs Python 3.11 or newer: install it first" >&2; exit 1; }
+  "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "shipseg needs Python 3.11 or newer, found $("$base" --version)" >&2; exit 1; }
+  if ! "$base" -m venv .venv >/dev/null 2>&1; then
+    # Debian and Ubuntu keep venv in a package of its own.
+    echo "installing python3-venv" >&2
+    rm -rf .venv
+    apt_get="apt-get"; [ "$(id -u)" = 0 ] || apt_get="sudo apt-get"
+    { $apt_get update -qq && $apt_get install -y -qq python3-venv; } >/dev/null || { echo "python3-venv is missing and could not be installed: run  apt-get install python3-venv" >&2; exit 1; }
+    "$base" -m venv .venv
+  fi
+  echo "installing shipseg into .venv (about two minutes)" >&2
+  "$python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
+  "$python" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+  echo "$wanted" > .venv/installed
+fi
