@@ -1,0 +1,92 @@
+"""The command line: arguments -> configuration -> one library call -> a printed summary.
+
+Exit status: 0 done, 1 an error of ours in one sentence (or a result with failed files), 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from shipseg import __version__
+from shipseg.commands import data, models, training
+from shipseg.errors import ShipsegError
+from shipseg.extras import explain_missing
+
+__all__ = ["app", "main", "run"]
+
+_RECIPE_KEY = re.compile(r"--([a-z_]+(?:\.[a-z_]+)+)(?:=(.*))?", re.DOTALL)
+
+app = App(
+    name="shipseg",
+    help="Finds ships in optical satellite images.",
+    version=__version__,
+    default_parameter=Parameter(negative=()),
+)
+for command in (
+    data.synth,
+    data.prepare,
+    training.train,
+    training.continue_,
+    training.recipes,
+    models.evaluate,
+    models.predict,
+    models.export,
+    models.models,
+    data.demo,
+):
+    app.command(command, name=command.__name__.strip("_"))
+
+
+def main() -> None:
+    """Run the command on the process's arguments and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status; no user's mistake ends in a traceback."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("shipseg").setLevel(logging.INFO)
+    try:
+        status = app(_spelled_out(arguments), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _say(f"{error}", status=2)
+    except ShipsegError as error:
+        return _say(str(error), status=1)
+    except ModuleNotFoundError as error:
+        explained = explain_missing(error)
+        if explained is None:
+            raise
+        return _say(str(explained), status=1)
+    except KeyboardInterrupt:
+        return _say("interrupted; run the same command again to go on", status=130)
+    except BrokenPipeError:
+        # The reader of our output is gone (`shipseg ... | head`): nothing is left to say.
+        sys.stderr.close()
+        return 0
+    return status if isinstance(status, int) else 0
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--train.lr 3e-4` written as `--set=train.lr=3e-4`, which needs no declaration."""
+    spelled: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        match = _RECIPE_KEY.fullmatch(argument)
+        if match is None:
+            spelled.append(argument)
+            continue
+        key, value = match.groups()
+        if value is None:
+            value = next(rest, None)
+        spelled.append(f"--set={key}" if value is None else f"--set={key}={value}")
+    return spelled
+
+
+def _say(message: str, *, status: int) -> int:
+    print(f"shipseg: {' '.join(message.split())}", file=sys.stderr)
+    return status

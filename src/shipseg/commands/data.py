@@ -1,0 +1,146 @@
+"""`synth`, `prepare`, `demo`: making and preparing data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from shipseg.commands.summary import show
+from shipseg.errors import ConfigError
+
+__all__ = ["demo", "prepare", "synth"]
+
+
+def synth(
+    out: Path,
+    /,
+    *,
+    images: int = 100,
+    seed: int = 0,
+    size: str = "768",
+    empty_share: float = 0.5,
+    overlap: float = 0.0,
+    label: Literal["rectangle", "hull"] = "rectangle",
+    workers: int | None = None,
+    json: bool = False,
+) -> int:
+    """Make an Airbus-format folder of synthetic images with their ship masks.
+
+    Args:
+        out: Folder to write: train_v2/*.jpg and train_ship_segmentations_v2.csv.
+        images: Number of images.
+        seed: The same seed gives the same images.
+        size: Side of an image in pixels, or HEIGHTxWIDTH.
+        empty_share: Share of images without a ship, 0 to 1.
+        overlap: Share of images that are cut, overlapping, from common scenes, as in the challenge's data.
+        label: What a mask covers: the ship's rectangle (the challenge's habit) or its hull.
+        workers: Processes; as many as there are cores unless given.
+        json: Print the summary as JSON.
+    """
+    from shipseg import progress
+    from shipseg.synth import WorldConfig, write_airbus_folder
+
+    config = WorldConfig(size=_sides(size), empty_share=empty_share, label=label)
+    with progress.shown():
+        summary = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
+    show(f"Synthetic Airbus folder {out}", summary.as_dict(), as_json=json)
+    return 0
+
+
+def prepare(
+    airbus_dir: Path,
+    dataset: Path,
+    /,
+    *,
+    size: str = "256",
+    csv: Path | None = None,
+    images: Path | None = None,
+    val_share: float = 0.2,
+    test_share: float = 0.0,
+    seed: int = 42,
+    drop_list: Path | None = None,
+    min_kb: float | None = None,
+    keep_empty: float | None = None,
+    any_size: bool = False,
+    workers: int | None = None,
+    json: bool = False,
+) -> int:
+    """Check, clean, group, split and cache an Airbus folder (a CSV of ImageId, EncodedPixels, and its images).
+
+    Args:
+        airbus_dir: Folder with the CSV, and the images beside it or in one subfolder.
+        dataset: Folder to write. Killed and run again, the command goes on where it stopped.
+        size: Longest side of the cached images in pixels, or `native`: cache no pixels, train on crops of the files.
+        csv: The CSV, where the folder holds several.
+        images: The folder of images, where there are several.
+        val_share: Share of the images for validation; whole groups of overlapping images.
+        test_share: Share of the images for a test split.
+        seed: Decides the split and which empty images are kept.
+        drop_list: File with one ImageId a line to leave out.
+        min_kb: Leave out files of this many kB or fewer (the reference solution: 52).
+        keep_empty: Share of the images without ships to keep (the reference solution: 0.3).
+        any_size: Keep images that have another size than most.
+        workers: Processes; as many as there are cores unless given.
+        json: Print the report as JSON.
+    """
+    from shipseg import progress
+    from shipseg.data.prepare import PrepareOptions
+    from shipseg.data.prepare import prepare as run_prepare
+
+    options = PrepareOptions(
+        size=_cache_size(size),
+        csv=csv,
+        images=images,
+        val_share=val_share,
+        test_share=test_share,
+        seed=seed,
+        drop_list=drop_list,
+        min_kb=min_kb,
+        keep_empty=keep_empty,
+        any_size=any_size,
+        workers=workers,
+    )
+    with progress.shown():
+        report = run_prepare(airbus_dir, dataset, options)
+    show(f"Dataset {dataset}", report.summary, as_json=json)
+    return 0
+
+
+def demo(
+    out: Path = Path("demo"),
+    /,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    json: bool = False,
+) -> int:
+    """Go the whole way on a small synthetic set: make it, prepare, train, evaluate, predict, report.
+
+    Args:
+        out: Folder to write; the page to open is OUT/report.html.
+        quick: A minute's worth only, to see that everything runs; the network learns little.
+        seed: Decides the images and the network.
+        json: Print the summary as JSON.
+    """
+    from shipseg import progress
+    from shipseg.demo import run_demo
+
+    with progress.shown():
+        report = run_demo(out, quick=quick, seed=seed)
+    show("shipseg demo", report, as_json=json)
+    return 0
+
+
+def _sides(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) not in (1, 2) or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ConfigError(f"--size must be a number of pixels or HEIGHTxWIDTH, got {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def _cache_size(text: str) -> int | Literal["native"]:
+    if text == "native":
+        return "native"
+    if not text.isdecimal() or int(text) == 0:
+        raise ConfigError(f"--size must be a number of pixels or `native`, got {text!r}")
+    return int(text)

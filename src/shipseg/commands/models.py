@@ -1,0 +1,138 @@
+"""`evaluate`, `predict`, `export`, `models`: using trained models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from shipseg.commands.summary import show
+from shipseg.errors import ConfigError, ModelError
+
+__all__ = ["evaluate", "export", "models", "predict"]
+
+
+def evaluate(
+    data: Path,
+    out: Path,
+    /,
+    *,
+    model: str,
+    split: str = "val",
+    csv: Path | None = None,
+    images: Path | None = None,
+    threshold: float | None = None,
+    backend: Literal["auto", "torch", "onnx"] = "auto",
+    json: bool = False,
+) -> int:
+    """Score a model on a dataset's split or straight on an Airbus folder, at full resolution, empties included.
+
+    Args:
+        data: A prepared dataset, or an Airbus folder (CSV and images).
+        out: Folder to write: metrics.json, images.csv, threshold_curve.csv, calibration.csv, report.html.
+        model: A run, a model folder, or an ONNX file made by shipseg.
+        split: Which split of a dataset: train, val or test.
+        csv: The CSV, where an Airbus folder holds several.
+        images: The folder of images, where an Airbus folder holds several.
+        threshold: Use this threshold instead of the model's own.
+        backend: What runs the network.
+        json: Print metrics.json.
+    """
+    from shipseg import progress
+    from shipseg.evaluation.evaluate import EvaluateOptions, write_evaluation
+    from shipseg.evaluation.evaluate import evaluate as run_evaluate
+    from shipseg.evaluation.sources import open_source
+    from shipseg.inference.predictor import load_model
+    from shipseg.reports.html import write_evaluation_report
+
+    predictor = load_model(model, backend=backend)
+    with progress.shown():
+        source = open_source(data, split=split, csv=csv, images=images)
+        evaluation = run_evaluate(predictor, source, options=EvaluateOptions(threshold=threshold))
+        write_evaluation(evaluation, out)
+        report = write_evaluation_report(evaluation, out / "report.html", predictor=predictor, source=source)
+    show(f"Scores of {model} on {data}", evaluation.metrics, as_json=json)
+    if not json:
+        show("", {"report": report}, as_json=False)
+    return 1 if evaluation.failed else 0
+
+
+def predict(
+    *inputs: Path,
+    out: Path,
+    model: str,
+    format: tuple[Literal["csv", "coco"], ...] = ("csv",),  # noqa: A002  (the flag is called --format)
+    submission: Path | None = None,
+    threshold: float | None = None,
+    overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
+    backend: Literal["auto", "torch", "onnx"] = "auto",
+    json: bool = False,
+) -> int:
+    """Find ships in pictures and folders of pictures.
+
+    Args:
+        inputs: Pictures (JPEG, PNG, TIFF ...) and folders of them.
+        out: Folder to write: masks/, overlays/, ships.csv.
+        model: A run, a model folder, or an ONNX file made by shipseg.
+        format: Tables of ships: csv (one row per ship), coco (COCO JSON).
+        submission: Also write the challenge's submission CSV to this file.
+        threshold: Use this threshold instead of the model's own.
+        overlays: Write pictures with the ships drawn on them.
+        backend: What runs the network.
+        json: Print the summary as JSON.
+    """
+    from shipseg import progress
+    from shipseg.inference.images import PredictOptions, predict_pictures
+    from shipseg.inference.predictor import load_model
+
+    if not inputs:
+        raise ConfigError("nothing to predict: give pictures or folders of pictures")
+    options = PredictOptions(formats=format, submission=submission, threshold=threshold, overlays=overlays)
+    predictor = load_model(model, backend=backend)
+    with progress.shown():
+        report = predict_pictures(inputs, out, predictor, options)
+    show(f"Ships in {report.num_images} pictures", report.as_dict(), as_json=json)
+    return 0 if report.ok else 1
+
+
+def export(model: Path, out: Path, /, *, format: Literal["onnx"] = "onnx", json: bool = False) -> int:  # noqa: A002
+    """Write a model in another form, compared with the original before the file gets its name.
+
+    Args:
+        model: A run or a model folder.
+        out: File to write, e.g. ships.onnx.
+        format: Form to write: onnx (normalisation and sigmoid inside, any size and batch, card in the metadata).
+        json: Print the comparison as JSON.
+    """
+    from shipseg.inference.export import export_onnx
+
+    report = export_onnx(model, out)
+    show(f"{format} model {out}", report.as_dict(), as_json=json)
+    return 0
+
+
+def models(folder: Path = Path(), /, *, json: bool = False) -> int:
+    """List the models below a folder: what runs here have made.
+
+    Args:
+        folder: Where to look.
+        json: Print the list as JSON.
+    """
+    from shipseg.model.card import CARD_FILE, read_card
+
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder: give the folder that holds your runs")
+    found = {}
+    for path in sorted([*(file.parent for file in folder.rglob(CARD_FILE)), *folder.rglob("*.onnx")]):
+        try:
+            card = read_card(path)
+        except ModelError as error:
+            found[str(path)] = f"not usable: {error}"
+            continue
+        scores = ", ".join(f"{name} {score:.3f}" for name, score in card.scores.items())
+        found[str(path)] = (
+            f"{card.name}, {card.network.architecture}, threshold {card.decision.threshold:.3f}, {scores}"
+        )
+    show(f"Models below {folder.resolve()}", found or {"none": "train one with  shipseg train"}, as_json=json)
+    return 0

@@ -1,0 +1,109 @@
+"""`train`, `continue`, `recipes`: training networks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from shipseg.commands.summary import show
+from shipseg.errors import ConfigError
+
+__all__ = ["continue_", "recipes", "train"]
+
+
+def train(
+    dataset: Path,
+    run: Path,
+    /,
+    *,
+    recipe: str = "base",
+    resume: bool = False,
+    overrides: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    json: bool = False,
+) -> int:
+    """Train a network on a prepared dataset; the run can be killed at any moment and resumed exactly.
+
+    Args:
+        dataset: Folder made by `shipseg prepare`.
+        run: Folder to write: recipe.yaml, history.csv, curves.png, tensorboard/, last.ckpt, model/.
+        recipe: Name of a recipe (see `shipseg recipes`) or a YAML file.
+        overrides: SECTION.KEY=VALUE of the recipe; also written --SECTION.KEY VALUE, as in --train.lr 3e-4.
+        resume: Go on from the last checkpoint, or start where there is none; safe in a restart loop.
+        json: Print the summary as JSON.
+    """
+    from shipseg import progress
+    from shipseg.recipes import load_recipe
+    from shipseg.training.run import TrainAndTestModel
+
+    loaded = load_recipe(recipe, _pairs(overrides or []))
+    with progress.shown(enabled=_is_first_process()):
+        report = TrainAndTestModel(loaded, dataset, run).train(resume=resume)
+    if _is_first_process():
+        show(f"Run {run}", report.as_dict(), as_json=json)
+    return 0
+
+
+def continue_(
+    dataset: Path,
+    run: Path,
+    /,
+    *,
+    epochs: int,
+    lr: float | None = None,
+    resume: bool = False,
+    json: bool = False,
+) -> int:
+    """Train a finished run for some more epochs, with its optimiser's state and best weights kept.
+
+    Args:
+        dataset: The dataset that it was trained on.
+        run: Folder of the run.
+        epochs: How many epochs to add.
+        lr: Their learning rate; the run's own unless given.
+        resume: Go on with a continuation that was killed.
+        json: Print the summary as JSON.
+    """
+    from shipseg import progress
+    from shipseg.training.run import TrainAndTestModel
+
+    with progress.shown(enabled=_is_first_process()):
+        report = TrainAndTestModel.open(dataset, run).continue_training(epochs=epochs, lr=lr, resume=resume)
+    if _is_first_process():
+        show(f"Run {run}", report.as_dict(), as_json=json)
+    return 0
+
+
+def recipes(name: str | None = None, /, *, json: bool = False) -> int:
+    """List the recipes, or print one in full.
+
+    Args:
+        name: A recipe's name or file; prints every value of it as YAML.
+        json: Print the list as JSON.
+    """
+    from shipseg.recipes import dump_recipe, load_recipe, recipe_names
+
+    if name is not None:
+        sys.stdout.write(dump_recipe(load_recipe(name)))
+        return 0
+    show("Recipes", {known: load_recipe(known).description for known in recipe_names()}, as_json=json)
+    return 0
+
+
+def _pairs(overrides: list[str]) -> dict[str, Any]:
+    pairs = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--{key} needs a value, as in --train.lr 3e-4")
+        pairs[key] = value
+    return pairs
+
+
+def _is_first_process() -> bool:
+    """Return whether this is the process of a torchrun group that speaks."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"

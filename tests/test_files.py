@@ -1,0 +1,95 @@
+"""Files are written whole or not at all, and the disk's refusals become sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from shipseg import files
+from shipseg.errors import StorageError
+
+
+def test_a_written_file_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "new folder" / "a.txt"
+    files.write_text(target, "old")
+    files.write_text(target, "höhe")
+    assert target.read_text(encoding="utf-8") == "höhe"
+    assert os.listdir(target.parent) == ["a.txt"]
+
+
+def test_a_failure_in_the_middle_keeps_the_old_file_and_removes_the_part(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), files.atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    code = (
+        "import sys, pathlib, itertools; from shipseg import files\n"
+        "for k in itertools.count(): files.write_json(pathlib.Path(sys.argv[1]), [k] * 20000)"
+    )
+    for round_ in range(6):
+        process = subprocess.Popen([sys.executable, "-c", code, str(target)])
+        deadline = time.monotonic() + 30
+        while not target.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.013 * round_)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        values = json.loads(target.read_text())
+        assert values == values[:1] * 20000
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_old_file(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small disk needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("this machine does not let us mount a small disk")
+    try:
+        files.write_bytes(disk / "a.bin", b"old")
+        with pytest.raises(StorageError, match="no space left on the disk while writing .*a.bin"):
+            files.write_bytes(disk / "a.bin", bytes(200_000))
+        assert (disk / "a.bin").read_bytes() == b"old"
+        assert os.listdir(disk) == ["a.bin"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_in_the_way_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(StorageError, match="a file or folder of another kind is in the way"):
+        files.ensure_folder(tmp_path / "a")
+    with pytest.raises(StorageError, match="in the way"):
+        files.write_text(tmp_path / "a" / "b.txt", "x")
+
+
+def test_not_a_number_is_not_written_as_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_space_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024  (stands in for shutil's own)
+    monkeypatch.setattr("shipseg.files.shutil.disk_usage", lambda _: usage(10**12, 0, 2 * 10**9))
+    files.ensure_space(tmp_path / "not yet there", needed_bytes=10**9, what="the cache")
+    with pytest.raises(StorageError, match=r"the cache needs 38.00 GB and the disk of .* has 2.00 GB free"):
+        files.ensure_space(tmp_path, needed_bytes=38 * 10**9, what="the cache")
