@@ -1,0 +1,1 @@
+"""From images to ships: predictors, folders of pictures, export."""

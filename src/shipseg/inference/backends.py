@@ -1,0 +1,206 @@
+"""What runs a network: PyTorch or ONNX Runtime, behind one protocol of arrays in and probabilities out.
+
+Nothing here is imported before it is used, so that predicting with an ONNX file needs no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.errors import ConfigError, ModelError
+from shipseg.extras import needing
+from shipseg.model.card import CARD_KEY, Card, parse_card
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["INPUT_NAME", "OUTPUT_NAME", "Backend", "OnnxBackend", "Precision", "TorchBackend", "usable_cores"]
+
+Precision = Literal["fp32", "bf16"]
+
+INPUT_NAME: Final = "image"
+"""Input of an exported graph: float32 (N, 3, H, W), RGB in 0-255."""
+OUTPUT_NAME: Final = "probability"
+"""Output of an exported graph: float32 (N, 1, H, W) in 0-1."""
+
+# One tile of the default size keeps all cores of a CPU busy; more at once only costs memory. A GPU wants a batch.
+_CPU_PIXELS: Final = 1024 * 1024
+_GPU_PIXELS: Final = 8 * 1024 * 1024
+
+
+class Backend(Protocol):
+    """Runs a network on a batch of equally large images."""
+
+    @property
+    def pixels_per_batch(self) -> int:
+        """How many pixels (all images of a batch together) to give it at once; a larger single image is fine."""
+        ...
+
+    def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of ship.
+
+        Args:
+            images_n3hw: float32 (N, 3, H, W), RGB in 0-255; H and W are multiples of the card's `multiple`.
+
+        Returns:
+            float32 (N, 1, H, W) in 0-1.
+        """
+        ...
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+class TorchBackend:
+    """Runs a PyTorch network.
+
+    The network is used as it is: not copied, and only moved to `device`; whether it was training is restored after each
+    batch. So a network can be tried while it trains.
+
+    Args:
+        network: Images float32 (N, 3, H, W), RGB in 0-255, to logits (N, 1, H, W).
+        device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1` ...
+        precision: `fp32`, or `bf16` for autocast to bfloat16.
+        threads: Cores used while it runs; None leaves torch's own setting.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        ConfigError: There is no such device.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        *,
+        device: str = "auto",
+        precision: Precision = "fp32",
+        threads: int | None = None,
+    ) -> None:
+        self.device = _torch_device(device)
+        self.precision = precision
+        self.threads = threads
+        self.network = network.to(self.device)
+
+    @property
+    def pixels_per_batch(self) -> int:
+        """How many pixels to give it at once."""
+        return _CPU_PIXELS if self.device.type == "cpu" else _GPU_PIXELS
+
+    def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of ship, float32 (N, 1, H, W); see `Backend.run`."""
+        import torch
+
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
+                _torch_threads(self.threads),
+            ):
+                images = torch.from_numpy(np.ascontiguousarray(images_n3hw)).to(self.device)
+                logits: torch.Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+                probability: NDArray[np.float32] = torch.sigmoid(logits.float()).contiguous().cpu().numpy()
+                return probability
+        finally:
+            self.network.train(was_training)
+
+
+def _torch_device(name: str) -> torch.device:
+    with needing("train"):
+        import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device {name!r}: give auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ConfigError(f"device {name} is not here (CUDA devices found: {found}): give auto or cpu")
+    return device
+
+
+@contextlib.contextmanager
+def _torch_threads(threads: int | None) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    if threads is None or threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class OnnxBackend:
+    """Runs an ONNX file made by shipseg (normalisation and sigmoid inside) with ONNX Runtime, on the CPU.
+
+    Args:
+        path: The ONNX file.
+        threads: Cores to use; None takes all that this process may run on.
+
+    Attributes:
+        card: The model's card, from the file's metadata.
+
+    Raises:
+        ModelError: No such file, not an ONNX file, or not one of ours.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        self.path = Path(path)
+        self.session = _open_session(self.path, threads or usable_cores())
+        self.card = _session_card(self.session, self.path)
+
+    @property
+    def pixels_per_batch(self) -> int:
+        """How many pixels to give it at once."""
+        return _CPU_PIXELS
+
+    def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of ship, float32 (N, 1, H, W); see `Backend.run`."""
+        images = np.ascontiguousarray(images_n3hw, dtype=np.float32)
+        probability: NDArray[np.float32] = self.session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
+        return probability
+
+
+def _open_session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong comes as an exception; nothing is to be printed by a library
+    # Images come in many sizes: a plan of memory for each would be kept for ever.
+    options.enable_mem_pattern = False
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises untyped exceptions for every kind of broken file
+        detail = (str(error).splitlines() or ["no reason given"])[0]
+        raise ModelError(f"{path} is not a readable ONNX file ({detail}): export the model again") from error
+
+
+def _session_card(session: Any, path: Path) -> Card:
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    inputs = [item.name for item in session.get_inputs()]
+    outputs = [item.name for item in session.get_outputs()]
+    if CARD_KEY not in metadata or inputs != [INPUT_NAME] or OUTPUT_NAME not in outputs:
+        raise ModelError(
+            f"{path} is an ONNX file without a shipseg card: make one with  shipseg export MODEL OUT --format onnx"
+        )
+    return parse_card(metadata[CARD_KEY], str(path))

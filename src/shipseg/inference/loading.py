@@ -1,0 +1,127 @@
+"""Finding a model: which files a path or a name stands for, and what can run them here."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from shipseg.errors import ConfigError, ModelError, unknown_name
+from shipseg.extras import needing
+from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
+from shipseg.model.card import CARD_FILE, Card, read_card
+
+__all__ = ["BACKENDS", "ONNX_FILE", "WEIGHTS_FILE", "bundled_models", "load_backend", "model_folder"]
+
+BACKENDS: Final = ("auto", "torch", "onnx")
+WEIGHTS_FILE: Final = "model.safetensors"
+ONNX_FILE: Final = "model.onnx"
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the models that come with shipseg: ONNX files in its folder `models`, by name without suffix."""
+    folder = Path(str(resources.files("shipseg"))) / "models"
+    return {file.stem: file for file in sorted(folder.glob("*.onnx"))}
+
+
+def load_backend(
+    path_or_name: str | Path, *, backend: str, device: str, threads: int | None, precision: Precision
+) -> tuple[Card, Backend]:
+    """Return a model's card and what runs it; the arguments are those of `load_model`."""
+    if backend not in BACKENDS:
+        raise unknown_name("backend", backend, BACKENDS)
+    if precision not in ("fp32", "bf16"):
+        raise unknown_name("precision", precision, ("fp32", "bf16"))
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads must be at least 1, got {threads}")
+    path = _find(path_or_name)
+    if _runs_with_torch(path, backend):
+        return _load_torch(path, device=device, threads=threads, precision=precision)
+    return _load_onnx(path, device=device, threads=threads, precision=precision)
+
+
+def _find(path_or_name: str | Path) -> Path:
+    """Return an existing ONNX file or model folder."""
+    path = Path(path_or_name)
+    bundled = bundled_models()
+    if path.exists():
+        return path if path.is_file() else model_folder(path)
+    name = str(path_or_name)
+    if name in bundled:
+        return bundled[name]
+    if len(path.parts) > 1 or path.suffix or not bundled:
+        shipped = f", or a name: {', '.join(bundled)}" if bundled else ""
+        raise ModelError(f"there is no model {path}: give a model folder, a run, an ONNX file made by shipseg{shipped}")
+    raise unknown_name("model", name, bundled)
+
+
+def model_folder(path: Path) -> Path:
+    """Return the model folder that `path` is or, for a run, holds.
+
+    Raises:
+        ModelError: It is neither.
+    """
+    for folder in (path, path / "model"):
+        if any((folder / name).is_file() for name in (CARD_FILE, WEIGHTS_FILE, ONNX_FILE)):
+            return folder
+    if (path / "last.ckpt").exists():
+        raise ModelError(f"run {path} has made no model yet: let it finish with  shipseg train ... --resume")
+    raise ModelError(f"{path} is neither a model nor a run: give a folder that holds {CARD_FILE}, or an ONNX file")
+
+
+def _runs_with_torch(path: Path, backend: str) -> bool:
+    has_weights = (path / WEIGHTS_FILE).is_file()
+    has_onnx = path.is_file() or (path / ONNX_FILE).is_file()
+    if backend == "torch" and not has_weights:
+        raise ModelError(f"{path} has no {WEIGHTS_FILE} for backend torch: give backend onnx, or a model folder")
+    if backend == "onnx" and not has_onnx:
+        raise ModelError(
+            f"{path} has no {ONNX_FILE} for backend onnx: make it with  shipseg export {path} {path / ONNX_FILE}"
+        )
+    if not has_weights and not has_onnx:
+        raise ModelError(f"{path} holds no weights (neither {WEIGHTS_FILE} nor {ONNX_FILE}): copy the whole folder")
+    if backend == "auto":
+        return has_weights and (_has_torch() or not has_onnx)
+    return backend == "torch"
+
+
+def _has_torch() -> bool:
+    try:
+        return importlib.util.find_spec("torch") is not None
+    except ImportError:
+        return False
+
+
+def _load_torch(path: Path, *, device: str, threads: int | None, precision: Precision) -> tuple[Card, Backend]:
+    with needing("train"):
+        import torch
+
+        from shipseg.model.bundle import load_network
+
+    network, card = load_network(path)
+    # Convolutions on a CPU run 1.5 times as fast in this layout (0.37 against 0.57 s for 768 x 768).
+    network = network.to(memory_format=torch.channels_last)
+    return card, TorchBackend(network, device=device, precision=precision, threads=threads)
+
+
+def _load_onnx(path: Path, *, device: str, threads: int | None, precision: Precision) -> tuple[Card, Backend]:
+    if device not in ("auto", "cpu"):
+        raise ConfigError(f"backend onnx runs on the CPU, got device {device!r}: give backend torch for a GPU")
+    if precision != "fp32":
+        raise ConfigError(f"backend onnx computes in fp32, got precision {precision!r}: give backend torch for bf16")
+    file = path if path.is_file() else path / ONNX_FILE
+    backend = OnnxBackend(file, threads=threads)
+    if path.is_dir() and (path / CARD_FILE).is_file():
+        _refuse_stale(file, backend.card, read_card(path))
+    return backend.card, backend
+
+
+def _refuse_stale(file: Path, exported: Card, current: Card) -> None:
+    """Refuse an ONNX file that lies beside newer weights, e.g. after more training."""
+    ours, theirs = current.files.get(WEIGHTS_FILE), exported.files.get(WEIGHTS_FILE)
+    if ours != theirs:
+        raise ModelError(
+            f"{file} was exported from other weights than those beside it: export again with  "
+            f"shipseg export {file.parent} {file}"
+        )

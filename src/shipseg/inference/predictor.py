@@ -1,0 +1,216 @@
+"""One image in, the ships in it out, whatever runs the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.errors import ConfigError, ModelError
+from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
+from shipseg.inference.loading import BACKENDS, bundled_models, load_backend
+from shipseg.masks.ships import Ship, find_ships
+from shipseg.model.card import Card
+from shipseg.reading import read_image
+from shipseg.tiling import Accumulator, Window, blend_weights, windows
+
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "OnnxBackend",
+    "Precision",
+    "Prediction",
+    "Predictor",
+    "TorchBackend",
+    "bundled_models",
+    "load_model",
+]
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model sees in one image of H x W pixels."""
+
+    probability: NDArray[np.float32]
+    """(H, W) in 0-1: how sure the model is that the pixel is ship."""
+    mask: NDArray[np.bool_]
+    """(H, W): the pixels of `ships`, all together."""
+    ships: tuple[Ship, ...]
+    """One for each ship, the largest first; no two share a pixel."""
+    threshold: float
+    """A pixel is ship where its probability is at least this (and its component passes the model's other rules)."""
+
+
+class Predictor:
+    """A model that is ready to look at images.
+
+    Args:
+        card: How images are brought to the network, and which probabilities make a ship.
+        backend: What runs the network.
+
+    Raises:
+        ModelError: The card's tile and overlap contradict each other.
+
+    Example:
+        >>> from shipseg.model.card import Card
+        >>> class Red:  # a network that takes red for ship
+        ...     pixels_per_batch = 1024
+        ...     def run(self, images_n3hw):
+        ...         return images_n3hw[:, :1] / 255
+        >>> image = np.zeros((40, 60, 3), np.uint8)
+        >>> image[10:14, 20:40, 0] = 255
+        >>> [ship.area_px for ship in Predictor(Card(), Red()).predict(image).ships]
+        [80]
+    """
+
+    def __init__(self, card: Card, backend: Backend) -> None:
+        tile, overlap, multiple = card.input.tile, card.input.overlap, card.input.multiple
+        if overlap * 2 > tile:
+            raise ModelError(f"card.input.overlap must be at most half of card.input.tile, got {overlap} and {tile}")
+        if tile % multiple:
+            raise ModelError(f"card.input.tile must be a multiple of card.input.multiple, got {tile} and {multiple}")
+        self.card = card
+        self.backend = backend
+
+    def probability(self, image_hwc: Image) -> NDArray[np.float32]:
+        """Return the probability of ship at each pixel of the image, float32 (H, W) in 0-1.
+
+        The image is scaled to the network's resolution, cut into overlapping tiles where it is larger than one, and the
+        blended probability is scaled back, by the convention that pixel i covers [i, i + 1] in both directions.
+
+        Args:
+            image_hwc: uint8 (H, W, 3), RGB; or (H, W), grey.
+
+        Raises:
+            ConfigError: It is no such array.
+            ModelError: The network gave something other than finite probabilities.
+        """
+        image_hwc = _checked_image(image_hwc)
+        height, width = image_hwc.shape[:2]
+        scale = self.card.input.scale
+        shown_hwc = _resized(image_hwc, max(1, round(height * scale)), max(1, round(width * scale)))
+        shown_prob_hw = self._probability_as_shown(shown_hwc)
+        if not np.isfinite(shown_prob_hw).all():
+            raise ModelError(
+                f"model {self.card.name!r} gave NaN or infinite probabilities: its weights are damaged, make it again"
+            )
+        return _resized(shown_prob_hw, height, width)
+
+    def predict(self, image: Image | str | Path, *, threshold: float | None = None) -> Prediction:
+        """Return the ships in an image.
+
+        Args:
+            image: uint8 (H, W, 3), RGB; or (H, W), grey; or an image file.
+            threshold: In 0-1; None takes the model's own.
+
+        Raises:
+            ConfigError: Not such an array, or a threshold outside 0-1.
+            ImageError: The file cannot be read.
+        """
+        decision = self.card.decision
+        threshold = decision.threshold if threshold is None else checked_threshold(threshold)
+        image_hwc = read_image(Path(image)) if isinstance(image, (str, Path)) else image
+        prob_hw = self.probability(image_hwc)
+        ships = find_ships(prob_hw, threshold=threshold, min_peak=decision.min_peak, min_area_px=decision.min_area_px)
+        return Prediction(prob_hw, _union(ships, prob_hw.shape), ships, threshold)
+
+    def _probability_as_shown(self, image_hwc: Image) -> NDArray[np.float32]:
+        height, width = image_hwc.shape[:2]
+        tile, overlap = self.card.input.tile, self.card.input.overlap
+        places = windows(height, width, tile=tile, overlap=overlap)
+        if len(places) == 1:
+            return self._run_tiles(image_hwc, places)[0]
+        weights_hw = blend_weights(places[0].height, places[0].width, overlap=overlap)
+        total = Accumulator(height, width)
+        per_batch = max(1, self.backend.pixels_per_batch // (tile * tile))
+        for start in range(0, len(places), per_batch):
+            batch = places[start : start + per_batch]
+            for window, prob_hw in zip(batch, self._run_tiles(image_hwc, batch), strict=True):
+                total.add(window, prob_hw, weights_hw)
+        return total.result()
+
+    def _run_tiles(self, image_hwc: Image, places: list[Window]) -> NDArray[np.float32]:
+        """Return float32 (N, h, w) for windows that all are h x w."""
+        height, width = places[0].height, places[0].width
+        below, right = -height % self.card.input.multiple, -width % self.card.input.multiple
+        tiles = [
+            cv2.copyMakeBorder(image_hwc[window.slices], 0, below, 0, right, cv2.BORDER_REFLECT_101)
+            for window in places
+        ]
+        images_n3hw = np.stack(tiles).transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        return self.backend.run(images_n3hw)[:, 0, :height, :width]
+
+
+def load_model(
+    path_or_name: str | Path,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    precision: Precision = "fp32",
+) -> Predictor:
+    """Return the model in a folder, a run or an ONNX file, ready to predict.
+
+    Args:
+        path_or_name: A model folder, a run (its `model/` is taken), an ONNX file made by shipseg, or a bundled name.
+        backend: `torch` (weights in safetensors), `onnx` (needs no torch), or `auto`: torch where it is installed and
+            the folder holds its weights, else onnx.
+        device: torch only: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1` ...
+        threads: Cores to use; None takes all that this process may run on.
+        precision: torch only: `fp32`, or `bf16`: faster where the processor multiplies bfloat16 natively, with slightly
+            different probabilities.
+
+    Raises:
+        ModelError: There is no usable model.
+        ConfigError: An unknown name, backend or device.
+        MissingExtraError: torch is needed and not installed.
+    """
+    card, loaded = load_backend(path_or_name, backend=backend, device=device, threads=threads, precision=precision)
+    return Predictor(card, loaded)
+
+
+def checked_threshold(threshold: float) -> float:
+    """Return the threshold.
+
+    Raises:
+        ConfigError: It is not above 0 and at most 1.
+    """
+    if not 0 < threshold <= 1:
+        raise ConfigError(f"threshold must be above 0 and at most 1, got {threshold}")
+    return threshold
+
+
+def _checked_image(image: Any) -> Image:
+    wanted = "a uint8 array of shape (height, width, 3) with RGB in 0-255 is needed"
+    if not isinstance(image, np.ndarray):
+        raise ConfigError(f"the image is a {type(image).__name__}: {wanted}, or the path of an image file")
+    if image.dtype != np.uint8:
+        raise ConfigError(f"the image's values are {image.dtype}: {wanted}")
+    is_grey = image.ndim == 2
+    if not is_grey and (image.ndim != 3 or image.shape[2] != 3):
+        raise ConfigError(f"the image's shape is {image.shape}: {wanted}")
+    if 0 in image.shape:
+        raise ConfigError(f"the image has no pixels (shape {image.shape}): {wanted}")
+    return np.ascontiguousarray(np.dstack([image] * 3) if is_grey else image)
+
+
+def _resized(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Return the image or map at another size: area means when shrinking, half-pixel bilinear when growing."""
+    if values.shape[:2] == (height, width):
+        return values
+    shrinks = height <= values.shape[0] and width <= values.shape[1]
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _union(ships: tuple[Ship, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    mask_hw = np.zeros(shape, bool)
+    for ship in ships:
+        row0, col0, row1, col1 = ship.mask_box
+        mask_hw[row0:row1, col0:col1] |= ship.mask
+    return mask_hw
