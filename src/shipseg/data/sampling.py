@@ -1,0 +1,197 @@
+"""Which images make a batch: stratified by their number of ships, exact in the long run, restorable from one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shipseg.errors import ConfigError
+
+__all__ = ["STRATA", "Draw", "ShipStratifiedSampler"]
+
+STRATA = ("zero", "single", "multiple")
+"""The strata: images without a ship, with one, with several."""
+
+
+class Draw(NamedTuple):
+    """An image drawn for training."""
+
+    index: int  # type: ignore[assignment]  # a field may hide the method that a tuple brings along
+    """Its position in the dataset."""
+    counter: int
+    """How many images were drawn before it, all processes together: with the seed, the source of its randomness."""
+
+
+class ShipStratifiedSampler:
+    """One epoch's batches, each a list of `Draw`; to be a DataLoader's `batch_sampler`.
+
+    Three strata (no, one, several ships) have fixed shares of a batch. Shares need not be whole numbers of images:
+    what a batch is short of is made up by later ones, so that after any number of images each stratum is less than one
+    image from its share. Each stratum is worked through in a random order, and again in another; no image
+    comes twice before all of its stratum were seen (though twice in a batch, where one round ends in it).
+
+    Batch k is a pure function of (seed, k): `state`, the number of batches drawn so far, is all that has to be kept to
+    go on after an interruption. A DataLoader with workers draws ahead, so keep the number of batches *trained on* and
+    set `state` to it. Each process of `world_size` gets its slice of the same batch: disjoint, together the whole
+    batch, each with its part of every stratum.
+
+    Args:
+        ships: (n,) number of ships of each image.
+        batch_size: Images in a batch, all processes together.
+        zero_ships_ratio: Share of images without ships; None: their share of the dataset.
+        multiple_ships_ratio: Share of images with several ships; None: of the ship images, as many as in the dataset.
+        batches_per_epoch: Length of an epoch; None: enough batches to show every ship image once (every image, where
+            the shares leave only those without ships), strata with share 0 aside.
+        seed: Decides the order.
+        rank: Which process this is.
+        world_size: How many processes there are.
+        start_batch: Number of batches drawn before.
+
+    Raises:
+        ConfigError: No images, a share for a stratum that has none, shares above 1 in sum, or a batch that cannot be
+            divided among the processes.
+
+    Example:
+        >>> sampler = ShipStratifiedSampler([0, 0, 1, 2], batch_size=2, zero_ships_ratio=0.5)
+        >>> len(sampler), len(next(iter(sampler))), sampler.state
+        (2, 2, 1)
+    """
+
+    def __init__(
+        self,
+        ships: ArrayLike,
+        *,
+        batch_size: int,
+        zero_ships_ratio: float | None = None,
+        multiple_ships_ratio: float | None = None,
+        batches_per_epoch: int | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        start_batch: int = 0,
+    ) -> None:
+        counts = np.asarray(ships, dtype=np.int64)
+        if batch_size < 1 or batch_size % world_size:
+            raise ConfigError(
+                f"train.batch_size {batch_size} cannot be divided among {world_size} processes: use a multiple of "
+                f"{world_size}"
+            )
+        self._strata = (np.flatnonzero(counts == 0), np.flatnonzero(counts == 1), np.flatnonzero(counts > 1))
+        sizes = tuple(len(stratum) for stratum in self._strata)
+        self._zero_share, self._multiple_share = _shares(sizes, zero_ships_ratio, multiple_ships_ratio)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._rank, self._world_size = rank, world_size
+        self._rounds: dict[int, tuple[int, NDArray[np.int64]]] = {}
+        self._length = batches_per_epoch or self._epoch_length(sizes)
+        self.state: int = start_batch
+        """Number of (global) batches drawn since the start of training."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return self._length
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Yield this process's part of each batch up to the end of the epoch that `state` lies in."""
+        for _ in range(self._length - self.state % self._length):
+            draws = self.batch(self.state)
+            self.state += 1
+            yield draws
+
+    def batch(self, number: int) -> list[Draw]:
+        """Return this process's part of batch `number` (from 0); changes nothing."""
+        before, after = self._quota(number), self._quota(number + 1)
+        indices = np.concatenate(
+            [self._drawn(stratum, before[stratum], after[stratum]) for stratum in range(len(STRATA))]
+        )
+        first = number * self._batch_size
+        return [
+            Draw(int(indices[place]), first + place) for place in range(self._rank, self._batch_size, self._world_size)
+        ]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each stratum in a batch, by its name in `STRATA`."""
+        zero, multiple = float(self._zero_share), float((1 - self._zero_share) * self._multiple_share)
+        return dict(zip(STRATA, (zero, 1 - zero - multiple, multiple), strict=True))
+
+    def _quota(self, number: int) -> tuple[int, int, int]:
+        """Return how many images of each stratum the first `number` batches hold.
+
+        Rounded in two steps, of all images those without ships, of the remaining those with several: so each of the
+        three grows with every batch and they add up. Fractions, because a float would drift.
+        """
+        total = number * self._batch_size
+        zero = math.floor(total * self._zero_share + Fraction(1, 2))
+        multiple = math.floor((total - zero) * self._multiple_share + Fraction(1, 2))
+        return zero, total - zero - multiple, multiple
+
+    def _drawn(self, stratum: int, start: int, stop: int) -> NDArray[np.int64]:
+        """Return draws `start` to `stop` of a stratum's endless sequence."""
+        size = len(self._strata[stratum])
+        parts = [np.empty(0, np.int64)]
+        while start < stop:
+            number, offset = divmod(start, size)
+            part = self._round(stratum, number)[offset : offset + stop - start]
+            parts.append(part)
+            start += len(part)
+        return np.concatenate(parts)
+
+    def _round(self, stratum: int, number: int) -> NDArray[np.int64]:
+        """Return the stratum's images in the order of its round `number`; the latest round is kept."""
+        if self._rounds.get(stratum, (-1,))[0] != number:
+            generator = np.random.default_rng([self._seed, stratum, number])
+            self._rounds[stratum] = (number, generator.permutation(self._strata[stratum]))
+        return self._rounds[stratum][1]
+
+    def _epoch_length(self, sizes: tuple[int, ...]) -> int:
+        wanted = [0, sizes[1] if self.shares["single"] else 0, sizes[2] if self.shares["multiple"] else 0]
+        if not any(wanted):
+            wanted[0] = sizes[0]
+        batches = max(
+            math.floor(size / (self._batch_size * share)) if share else 0
+            for size, share in zip(wanted, self.shares.values(), strict=True)
+        )
+        while any(drawn < size for drawn, size in zip(self._quota(batches), wanted, strict=True)):
+            batches += 1  # rounding may leave a stratum one image short
+        return max(batches, 1)
+
+
+def _shares(
+    sizes: tuple[int, ...], zero_ratio: float | None, multiple_ratio: float | None
+) -> tuple[Fraction, Fraction]:
+    """Return the share of empties among all images, and of those with several ships among the ship images."""
+    num_zero, num_single, num_multiple = sizes
+    num_ship = num_single + num_multiple
+    if not num_zero + num_ship:
+        raise ConfigError("there is no image to draw from: prepare a dataset whose train split has images")
+    zero = Fraction(num_zero, num_zero + num_ship) if zero_ratio is None else Fraction(str(zero_ratio))
+    if zero and not num_zero:
+        raise ConfigError(
+            f"sampling.zero_ships_ratio is {zero_ratio}, but there is no image without ships: set it to 0"
+        )
+    if not num_ship and zero_ratio != 1:
+        raise ConfigError("there is no image with ships to train on: check the labels, or set zero_ships_ratio to 1")
+    if multiple_ratio is None:
+        return zero, Fraction(num_multiple, num_ship) if num_ship else Fraction(0)
+    multiple = Fraction(str(multiple_ratio))
+    if multiple and not num_multiple:
+        raise ConfigError(
+            f"sampling.multiple_ships_ratio is {multiple_ratio}, but there is no image with several ships: set it to 0"
+        )
+    if zero + multiple > 1:
+        raise ConfigError(
+            f"sampling.multiple_ships_ratio {multiple_ratio} and the share of images without ships {float(zero):.3f} "
+            "add up to more than 1: lower them or set sampling.zero_ships_ratio"
+        )
+    if zero + multiple < 1 and not num_single:
+        raise ConfigError(
+            f"the shares leave {float(1 - zero - multiple):.3f} of a batch to images with one ship, but there is none: "
+            "raise sampling.multiple_ships_ratio"
+        )
+    return zero, multiple / (1 - zero) if zero < 1 else Fraction(0)
