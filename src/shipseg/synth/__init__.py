@@ -1,0 +1,9 @@
+"""A procedural world: pictures of ships from above, with their truth, as many as wanted."""
+
+from __future__ import annotations
+
+from shipseg.synth.folder import FolderSummary, write_airbus_folder
+from shipseg.synth.view import Picture, WorldConfig
+from shipseg.synth.world import make_picture, make_scene
+
+__all__ = ["FolderSummary", "Picture", "WorldConfig", "make_picture", "make_scene", "write_airbus_folder"]

@@ -1,0 +1,247 @@
+"""Every distribution that the world draws from, in one place, each with its source.
+
+Lengths are in pixels of 1.5 m unless a name says otherwise; colours are RGB, 0-255.
+
+Sources:
+    (labels) statistics of 12,000 mask rows of the Airbus challenge, fitted as formulas;
+    (table)  the table of ships per image of the challenge's cleaned training set;
+    (eye)    looking at real tiles at full resolution;
+    (spectra) power spectra of calm real tiles: noise peaks at 0.14 cycles per pixel and falls 15 dB until 0.27,
+              the three bands correlate to 0.98 (pan-sharpening), JPEG quality is 95 with halved colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+__all__ = [
+    "BEAM_RATIO",
+    "CARGO_BOXES",
+    "DECK_COLORS",
+    "GROUND_COLORS",
+    "KINDS_BY_LENGTH",
+    "LABEL_LENGTH",
+    "NATIVE_METRES_PER_PIXEL",
+    "PICTURE_KINDS",
+    "ROOF_COLORS",
+    "SEA_MODES",
+    "SHIPS_PER_IMAGE",
+    "WHITE",
+    "BeamRatio",
+    "Color",
+    "LengthMixture",
+    "SeaMode",
+    "chance",
+    "choose",
+    "log_uniform",
+    "pick",
+    "shaded",
+    "tinted",
+    "uniform",
+]
+
+Color = tuple[float, float, float]
+Rng = np.random.Generator
+Item = TypeVar("Item")
+
+NATIVE_METRES_PER_PIXEL = 1.5
+"""Ground sample distance of the challenge's tiles; the pixel figures below hold at it."""
+
+
+@dataclass(frozen=True)
+class LengthMixture:
+    """Lengths of labels: two log-normals, small craft and ships, cut to a range."""
+
+    small_share: float
+    small_median_px: float
+    small_sigma: float
+    large_median_px: float
+    large_sigma: float
+    shortest_px: float
+    longest_px: float
+
+    def draw(self, rng: Rng) -> float:
+        """Return one label length in pixels."""
+        while True:
+            small = rng.random() < self.small_share
+            median = self.small_median_px if small else self.large_median_px
+            length = median * math.exp(rng.normal(0.0, self.small_sigma if small else self.large_sigma))
+            if self.shortest_px <= length <= self.longest_px:
+                return length
+
+
+LABEL_LENGTH = LengthMixture(0.46, 15.2, 0.42, 79.0, 0.74, 5.0, 400.0)
+"""(labels) percentiles 5, 25, 50, 75, 95, 99 of the real ones: 8.9, 16.3, 34.9, 80.8, 197, 282."""
+
+
+@dataclass(frozen=True)
+class BeamRatio:
+    """Length over width of a label: its logarithm is a sigmoid of the logarithm of the length."""
+
+    ceiling: float
+    center: float
+    slope: float
+    sigma_small: float
+    sigma_large: float
+
+    def draw(self, rng: Rng, length_px: float) -> float:
+        """Return length / width for a label of this length."""
+        log_length = math.log(length_px)
+        mean = self.ceiling / (1.0 + math.exp(-(log_length - self.center) / self.slope))
+        large = 1.0 / (1.0 + math.exp(-(log_length - 4.2) / 0.4))
+        sigma = self.sigma_small + (self.sigma_large - self.sigma_small) * large
+        return max(1.0, math.exp(rng.normal(mean, sigma)))
+
+
+BEAM_RATIO = BeamRatio(1.76, 3.15, 0.8, 0.27, 0.18)
+"""(labels) medians by length 8, 20, 53, 132, 290 px: 1.5, 2.2, 3.5, 4.9, 5.4."""
+
+SHIPS_PER_IMAGE: Mapping[int, float] = {
+    1: 26806,
+    2: 7585,
+    3: 2919,
+    4: 1603,
+    5: 913,
+    6: 649,
+    7: 400,
+    8: 315,
+    9: 242,
+    10: 167,
+    11: 143,
+    12: 122,
+    13: 75,
+    14: 74,
+    15: 65,
+}
+"""(table) images by their number of ships, given that there is one."""
+
+PICTURE_KINDS: Mapping[str, float] = {"open-sea": 0.80, "coast": 0.085, "harbour": 0.075, "land": 0.04}
+"""(eye) what the ground is; land without any water has no ships. Harbours are more than real: they are what is hard."""
+
+
+@dataclass(frozen=True)
+class SeaMode:
+    """A family of sea colours: a line between two colours, and how strong its waves are (std in grey levels)."""
+
+    weight: float
+    dark: Color
+    bright: Color
+    waves_low: float
+    waves_high: float
+
+
+SEA_MODES: tuple[SeaMode, ...] = (  # (eye)
+    SeaMode(2.4, (2, 12, 38), (22, 48, 82), 0.4, 6),  # navy
+    SeaMode(1.6, (2, 34, 62), (30, 95, 135), 0.5, 7),  # ocean blue
+    SeaMode(2.4, (1, 28, 32), (28, 72, 74), 0.3, 6),  # dark teal
+    SeaMode(1.6, (4, 24, 20), (34, 60, 48), 0.4, 7),  # bottle green
+    SeaMode(1.0, (20, 58, 40), (62, 98, 72), 0.5, 7),  # algae green
+    SeaMode(1.3, (28, 92, 92), (92, 150, 142), 0.6, 11),  # turquoise
+    SeaMode(0.9, (85, 120, 106), (138, 165, 148), 0.6, 8),  # pale green
+    SeaMode(2.0, (42, 47, 55), (160, 165, 160), 3.0, 24),  # glittering grey
+    SeaMode(1.4, (24, 42, 60), (62, 86, 108), 0.6, 11),  # slate
+    SeaMode(0.8, (70, 112, 122), (145, 170, 172), 0.4, 4),  # milky blue
+    SeaMode(0.5, (82, 78, 50), (135, 124, 90), 0.4, 6),  # river brown
+    SeaMode(0.7, (1, 2, 5), (6, 14, 24), 0.2, 4),  # black
+)
+
+WHITE: tuple[Color, ...] = ((236, 234, 228), (222, 222, 220), (246, 246, 244), (208, 214, 218))
+DECK_COLORS: Mapping[str, tuple[Color, ...]] = {  # (eye)
+    "red": ((170, 76, 68), (192, 92, 82), (150, 62, 54), (205, 112, 96), (142, 78, 62), (125, 56, 50), (222, 78, 78)),
+    "brown": ((128, 98, 76), (150, 118, 92), (108, 84, 66), (165, 135, 105)),
+    "sand": ((202, 186, 155), (182, 166, 140), (212, 200, 172)),
+    "grey": ((160, 160, 156), (128, 130, 130), (108, 110, 110), (182, 184, 184)),
+    "dark": ((52, 58, 60), (70, 74, 74), (58, 50, 44), (38, 44, 50)),
+    "green": ((88, 110, 92), (58, 90, 78), (104, 128, 100)),
+    "blue": ((58, 76, 112), (82, 104, 134), (48, 84, 128)),
+    "white": WHITE,
+}
+CARGO_BOXES: tuple[Color, ...] = (
+    (168, 62, 50),
+    (60, 82, 142),
+    (202, 192, 180),
+    (234, 234, 232),
+    (88, 128, 92),
+    (190, 122, 62),
+    (110, 62, 52),
+    (62, 66, 74),
+    (150, 92, 80),
+    (208, 170, 142),
+    (120, 140, 160),
+)
+ROOF_COLORS: tuple[Color, ...] = (
+    (198, 192, 182),
+    (232, 230, 226),
+    (152, 92, 72),
+    (122, 120, 118),
+    (176, 106, 78),
+    (92, 86, 82),
+    (140, 146, 152),
+    (186, 150, 118),
+)
+GROUND_COLORS: tuple[Color, ...] = (
+    (96, 104, 76),
+    (150, 134, 106),
+    (122, 110, 90),
+    (62, 80, 52),
+    (172, 160, 138),
+    (112, 110, 106),
+    (192, 166, 120),
+    (134, 112, 92),
+)
+
+KINDS_BY_LENGTH: tuple[tuple[float, Mapping[str, float]], ...] = (  # (eye); up to this hull length in px
+    (16, {"motorboat": 0.66, "workboat": 0.2, "sailboat": 0.08, "barge": 0.06}),
+    (30, {"motorboat": 0.38, "workboat": 0.36, "barge": 0.1, "navy": 0.08, "cargo": 0.08}),
+    (55, {"workboat": 0.3, "barge": 0.2, "motorboat": 0.12, "cargo": 0.2, "navy": 0.08, "tanker": 0.1}),
+    (95, {"cargo": 0.28, "barge": 0.19, "tanker": 0.2, "bulker": 0.12, "navy": 0.07, "ferry": 0.08, "container": 0.06}),
+    (
+        math.inf,
+        {"tanker": 0.32, "bulker": 0.26, "container": 0.17, "ferry": 0.08, "cargo": 0.1, "barge": 0.04, "navy": 0.03},
+    ),
+)
+
+
+def uniform(rng: Rng, low: float, high: float) -> float:
+    """Return a number drawn evenly from low to high."""
+    return float(rng.uniform(low, high))
+
+
+def log_uniform(rng: Rng, low: float, high: float) -> float:
+    """Return a number whose logarithm is drawn evenly between those of low and high."""
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def chance(rng: Rng, probability: float) -> bool:
+    """Return whether an event of this probability happens."""
+    return bool(rng.random() < probability)
+
+
+def pick(rng: Rng, items: Sequence[Item]) -> Item:
+    """Return one of the items, all equally likely."""
+    return items[int(rng.integers(len(items)))]
+
+
+def choose(rng: Rng, weights: Mapping[Item, float]) -> Item:
+    """Return one of the keys, with probability in proportion to its weight."""
+    limits = np.cumsum(list(weights.values()))
+    position = int(np.searchsorted(limits, rng.random() * limits[-1], side="right"))
+    return list(weights)[min(position, len(weights) - 1)]
+
+
+def tinted(rng: Rng, color: Color, spread: float = 12.0) -> Color:
+    """Return the colour moved a little: `spread` grey levels in brightness, half as much per band."""
+    common = rng.normal(0.0, spread)
+    red, green, blue = (min(252.0, max(3.0, value + common + rng.normal(0.0, spread / 2))) for value in color)
+    return red, green, blue
+
+
+def shaded(color: Color, factor: float) -> Color:
+    """Return the colour times a factor, within 0-252."""
+    red, green, blue = (min(252.0, max(0.0, value * factor)) for value in color)
+    return red, green, blue

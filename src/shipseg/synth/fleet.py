@@ -1,0 +1,180 @@
+"""Where ships lie: free on open water, rafted side by side, along berths, in marinas."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from shipseg.synth.board import Pose
+from shipseg.synth.canvas import Berth, Canvas
+from shipseg.synth.distributions import SHIPS_PER_IMAGE, Rng, chance, choose, log_uniform, uniform
+from shipseg.synth.ships import LabelStyle, ShipSize, draw_size, paint_ship
+from shipseg.synth.wakes import paint_wake
+
+__all__ = ["draw_num_ships", "place_fleet"]
+
+RAFTED_SHARE = 0.16
+"""Ships on open water with another at their side (tugs, tenders, bunkering)."""
+FLEET_SHARE = 0.45
+"""Pictures whose ships are of one size: fishing fleets, anchorages of barges, regattas."""
+MOORED_SHARE = 0.6
+"""Of the ships of a harbour picture, how many lie at a berth when there is room."""
+TRIES = 14
+
+
+@dataclass
+class _Quota:
+    """How many ships are still to be placed."""
+
+    left: int
+    label: LabelStyle
+
+
+def draw_num_ships(rng: Rng) -> int:
+    """Return how many ships a picture has, given that it has some."""
+    return choose(rng, SHIPS_PER_IMAGE)
+
+
+def place_fleet(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, middle_px: float | None = None) -> None:
+    """Paint up to `num_ships` ships; fewer where there is no room.
+
+    Args:
+        rng: Source of randomness.
+        canvas: Painted in place.
+        num_ships: How many.
+        label: What the label covers.
+        middle_px: The first ship lies within this distance of the picture's middle (rows and columns), so that every
+            tile that holds the middle holds a ship.
+    """
+    quota = _Quota(num_ships, label)
+    pattern = draw_size(rng) if num_ships > 1 and chance(rng, FLEET_SHARE) else None
+    if middle_px is not None:
+        _place_free(rng, canvas, quota, pattern, middle_px=middle_px)
+    if canvas.berths:
+        if num_ships >= 4 and chance(rng, 0.4):
+            _place_marina(rng, canvas, quota)
+        _place_moored(rng, canvas, quota)
+    for _ in range(num_ships):
+        if quota.left > 0:
+            _place_free(rng, canvas, quota, pattern)
+
+
+def _is_free(canvas: Canvas, pose: Pose, length: float, beam: float, *, gap: float) -> bool:
+    """Return whether the rectangle, `gap` pixels wider, touches no blocked pixel inside the picture."""
+    u = np.linspace(-0.5, 0.5, max(3, int(length / 3)) + 1) * (length + 2 * gap)
+    v = np.linspace(-0.5, 0.5, max(3, int(beam / 2)) + 1) * (beam + 2 * gap)
+    grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+    cols, rows = np.floor(pose.to_image(grid)).astype(np.int64).T
+    height, width = canvas.shape
+    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+    return bool(inside.any()) and not canvas.blocked_hw[rows[inside], cols[inside]].any()
+
+
+def _like(rng: Rng, pattern: ShipSize) -> ShipSize:
+    """Return a ship of nearly the same size and kind."""
+    factor = math.exp(rng.normal(0.0, 0.16))
+    return replace(pattern, length_px=max(2.4, pattern.length_px * factor), beam_px=max(1.3, pattern.beam_px * factor))
+
+
+def _paint(rng: Rng, canvas: Canvas, quota: _Quota, size: ShipSize, pose: Pose) -> None:
+    paint_ship(rng, canvas, size, pose, label=quota.label)
+    quota.left -= 1
+
+
+def _wake_strength(rng: Rng, length: float) -> float:
+    """Return 0 for ships at anchor, else how strong the wake is; small craft move more often and leave more foam."""
+    if not chance(rng, 0.62 if length < 45 else 0.3):
+        return 0.0
+    return log_uniform(rng, 0.15, 1.4) if length < 60 else log_uniform(rng, 0.1, 0.9)
+
+
+def _place_free(
+    rng: Rng, canvas: Canvas, quota: _Quota, pattern: ShipSize | None, *, middle_px: float | None = None
+) -> None:
+    """Put one ship somewhere on free water, moving or at anchor, sometimes with companions."""
+    height, width = canvas.shape
+    heading = uniform(rng, 0, 2 * math.pi)
+    for attempt in range(TRIES):
+        size = draw_size(rng) if pattern is None else _like(rng, pattern)
+        if attempt > TRIES // 2 and size.length_px > 40:
+            size = draw_size(rng, longest_px=40)
+        if middle_px is None:
+            out = min(0.25 * size.length_px, 30.0)  # some ships are cut by the border
+            x, y = uniform(rng, -out, width + out), uniform(rng, -out, height + out)
+        else:
+            x, y = width / 2 + uniform(rng, -middle_px, middle_px), height / 2 + uniform(rng, -middle_px, middle_px)
+        pose = Pose(x, y, heading + rng.normal(0.0, 0.5))
+        if not _is_free(canvas, pose, size.length_px, size.beam_px, gap=2.0 + 0.05 * size.length_px):
+            continue
+        strength = _wake_strength(rng, size.length_px)
+        if strength > 0:
+            paint_wake(rng, canvas, pose, length=size.length_px, beam=size.beam_px, strength=strength)
+        _paint(rng, canvas, quota, size, pose)
+        if strength == 0 and size.length_px > 14 and chance(rng, RAFTED_SHARE):
+            _place_alongside(rng, canvas, quota, size, pose)
+        return
+
+
+def _place_alongside(rng: Rng, canvas: Canvas, quota: _Quota, host: ShipSize, pose: Pose) -> None:
+    """Raft one to three smaller or equal ships to a ship's side; they nearly touch."""
+    side = 1.0 if chance(rng, 0.5) else -1.0
+    offset = host.beam_px / 2
+    for _ in range(int(rng.integers(1, 4))):
+        size = draw_size(rng, longest_px=host.length_px * log_uniform(rng, 0.25, 1.1))
+        offset += uniform(rng, 0.2, 2.0) + size.beam_px / 2
+        along = uniform(rng, -0.5, 0.5) * max(host.length_px - size.length_px, 0.1 * host.length_px)
+        x, y = pose.to_image(np.array([(along, side * offset)]))[0]
+        turned = math.pi if chance(rng, 0.5) else 0.0
+        beside = Pose(float(x), float(y), pose.heading_rad + turned + rng.normal(0.0, 0.03))
+        if quota.left <= 0 or not _is_free(canvas, beside, size.length_px, size.beam_px - 2.0, gap=0.0):
+            return
+        _paint(rng, canvas, quota, size, beside)
+        offset += size.beam_px / 2
+
+
+def _place_moored(rng: Rng, canvas: Canvas, quota: _Quota) -> None:
+    """Lay ships along the berths, bow to stern, sometimes two abreast, until the harbour's share is placed."""
+    wanted = quota.left - round(quota.left * (1.0 - MOORED_SHARE) * rng.random() * 2)
+    for k in rng.permutation(len(canvas.berths)):
+        berth = canvas.berths[int(k)]
+        span = math.dist(berth.start_xy, berth.end_xy)
+        angle = math.atan2(berth.end_xy[1] - berth.start_xy[1], berth.end_xy[0] - berth.start_xy[0])
+        at = uniform(rng, 1.0, 12.0)
+        while at < span and wanted > 0 and quota.left > 0:
+            size = draw_size(rng, longest_px=max(8.0, span - at))
+            offset = size.beam_px / 2 + uniform(rng, 0.3, 2.2)
+            pose = _along(berth, at + size.length_px / 2, offset, angle + (math.pi if chance(rng, 0.5) else 0.0))
+            if _is_free(canvas, pose, size.length_px, size.beam_px - 1.0, gap=0.0):
+                _paint(rng, canvas, quota, size, pose)
+                wanted -= 1
+                if chance(rng, 0.2):
+                    _place_alongside(rng, canvas, quota, size, pose)
+            at += size.length_px + log_uniform(rng, 1.0, 40.0)
+
+
+def _along(berth: Berth, at: float, offset: float, heading_rad: float) -> Pose:
+    span = math.dist(berth.start_xy, berth.end_xy)
+    x, y = (
+        start + (end - start) * at / span + out * offset
+        for start, end, out in zip(berth.start_xy, berth.end_xy, berth.outward_xy, strict=True)
+    )
+    return Pose(x, y, heading_rad)
+
+
+def _place_marina(rng: Rng, canvas: Canvas, quota: _Quota) -> None:
+    """Moor small boats side by side, bow or stern to the berth."""
+    berth = canvas.berths[int(rng.integers(len(canvas.berths)))]
+    span = math.dist(berth.start_xy, berth.end_xy)
+    outward = math.atan2(berth.outward_xy[1], berth.outward_xy[0])
+    pattern = draw_size(rng, longest_px=16.0, shortest_px=5.0)
+    at = uniform(rng, 2.0, 10.0)
+    while at < span and quota.left > 0:
+        size = _like(rng, pattern)
+        pose = _along(
+            berth, at, size.length_px / 2 + uniform(rng, 0.5, 1.5), outward + (math.pi if chance(rng, 0.4) else 0.0)
+        )
+        if chance(rng, 0.8) and _is_free(canvas, pose, size.length_px - 1, size.beam_px - 0.6, gap=0.0):
+            _paint(rng, canvas, quota, size, pose)
+        at += size.beam_px + uniform(rng, 0.8, 3.0)

@@ -1,0 +1,151 @@
+"""Open water: its colour, waves, streaks, shallows and glitter."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from shipseg.synth.canvas import Canvas
+from shipseg.synth.distributions import SEA_MODES, Rng, SeaMode, chance, log_uniform, uniform
+from shipseg.synth.fields import FloatArray, blurred, fractal_noise, soft_step, wave_field
+
+__all__ = ["paint_sea"]
+
+STREAK_SHARE = 0.16
+SHALLOWS_SHARE = 0.12
+GLINT_SHARE = 0.05
+SPARKLE_SHARE = 0.04
+WHITECAP_SHARE = 0.24
+SLICK_SHARE = 0.12
+
+
+def paint_sea(rng: Rng, canvas: Canvas) -> None:
+    """Fill the canvas with water and set `canvas.sea_rgb`."""
+    mode = _draw_mode(rng)
+    base = _draw_color(rng, mode)
+    amplitude = log_uniform(rng, mode.waves_low, mode.waves_high)
+    waves = wave_field(rng, canvas.shape, canvas.wind_rad)
+    gusts = np.clip(
+        1.0 + uniform(rng, 0.0, 0.35) * fractal_noise(rng, canvas.shape, log_uniform(rng, 60, 400)), 0.2, 2.2
+    )
+    canvas.sea_rgb[:] = base
+    canvas.rgb_hwc[:] = base
+    _tint_slowly(rng, canvas)
+    if chance(rng, SHALLOWS_SHARE):
+        _paint_shallows(rng, canvas)
+    if chance(rng, STREAK_SHARE):
+        _paint_streaks(rng, canvas)
+    if chance(rng, SLICK_SHARE):
+        gusts = gusts * _slicks(rng, canvas)
+    # Waves are seen by their brightness: all bands move together, as in pan-sharpened pictures.
+    canvas.rgb_hwc += (np.asarray(waves * gusts, np.float32) * np.float32(amplitude))[..., None] * _wave_tint(rng, base)
+    if chance(rng, GLINT_SHARE):
+        _paint_glint(rng, canvas, waves)
+    if chance(rng, SPARKLE_SHARE):
+        _paint_sparkle(rng, canvas)
+    if chance(rng, WHITECAP_SHARE):
+        paint_whitecaps(rng, canvas, waves)
+
+
+def _draw_mode(rng: Rng) -> SeaMode:
+    weights = np.array([mode.weight for mode in SEA_MODES])
+    return SEA_MODES[int(rng.choice(len(SEA_MODES), p=weights / weights.sum()))]
+
+
+def _draw_color(rng: Rng, mode: SeaMode) -> FloatArray:
+    dark, bright = np.array(mode.dark, np.float32), np.array(mode.bright, np.float32)
+    place = np.clip(rng.random() + rng.normal(0.0, 0.12, 3), -0.1, 1.15).astype(np.float32)
+    return np.clip(dark + (bright - dark) * place, 0.5, 200.0)
+
+
+def _wave_tint(rng: Rng, base: FloatArray) -> FloatArray:
+    """Return how strongly each band follows the waves: about 1, a little towards the water's own colour."""
+    own = np.clip(base / max(float(base.mean()), 1.0), 0.5, 1.5)
+    share = uniform(rng, 0.0, 0.35)
+    return np.asarray((1.0 - share) + share * own, np.float32)
+
+
+def _tint_slowly(rng: Rng, canvas: Canvas) -> None:
+    """Vary the colour over hundreds of pixels: depth, plankton, thin haze."""
+    strength = min(0.25, abs(rng.normal(0.0, 0.05))) * (float(canvas.sea_rgb.mean()) + 12.0)
+    tint = rng.uniform(0.5, 1.2, 3).astype(np.float32)
+    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 150, 700), octaves=3)
+    canvas.rgb_hwc += np.float32(strength) * field[..., None] * tint
+
+
+def _paint_shallows(rng: Rng, canvas: Canvas) -> None:
+    """Reefs, banks and mud: patches of another colour with soft or hard borders."""
+    depth = fractal_noise(rng, canvas.shape, log_uniform(rng, 120, 500), octaves=6, gain=uniform(rng, 0.45, 0.65))
+    share = soft_step(depth - np.float32(uniform(rng, 0.5, 1.8)), uniform(rng, 0.05, 0.4)) * np.float32(
+        uniform(rng, 0.3, 0.95)
+    )
+    color = canvas.sea_rgb * rng.uniform(0.55, 1.7, 3).astype(np.float32) + rng.uniform(-6, 38, 3).astype(np.float32)
+    ground = fractal_noise(rng, canvas.shape, log_uniform(rng, 6, 40), octaves=4, gain=0.7) * np.float32(
+        uniform(rng, 0, 9)
+    )
+    canvas.mix(np.clip(color, 2, 210) + ground[..., None], share)
+
+
+def _paint_streaks(rng: Rng, canvas: Canvas) -> None:
+    """Foam lines, fronts between waters, oil: thin winding lines where a slow field crosses zero."""
+    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 90, 400), octaves=4)
+    line = np.exp(-((field / np.float32(uniform(rng, 0.015, 0.10))) ** 2))
+    gaps = np.clip(
+        fractal_noise(rng, canvas.shape, log_uniform(rng, 20, 150), octaves=3) + uniform(rng, -0.5, 1.0), 0, 1
+    )
+    strength = uniform(rng, -0.6, 1.0) * max(12.0, float(canvas.sea_rgb.mean()) * 0.5)
+    canvas.rgb_hwc += (line * gaps * np.float32(strength))[..., None]
+    if chance(rng, 0.4):  # one side of the front is another water
+        side = soft_step(field, 0.02) * np.float32(uniform(rng, 0.1, 0.45))
+        canvas.mix(np.clip(canvas.sea_rgb * rng.uniform(0.6, 1.5, 3).astype(np.float32), 1, 200), side)
+
+
+def _slicks(rng: Rng, canvas: Canvas) -> FloatArray:
+    """Return where films calm the waves: (H, W) factors 0.3-1."""
+    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 80, 350), octaves=5)
+    calm = soft_step(field - np.float32(uniform(rng, 0.2, 1.2)), 0.12)
+    return np.asarray(1.0 - np.float32(uniform(rng, 0.3, 0.8)) * calm, np.float32)
+
+
+def _paint_glint(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
+    """Sun glitter: crests burn out, the water between them stays dark, in patches or everywhere."""
+    gate = soft_step(
+        fractal_noise(rng, canvas.shape, log_uniform(rng, 120, 600)) - uniform(rng, -1.6, 1.2), uniform(rng, 0.3, 1.0)
+    )
+    light = np.maximum(waves * np.float32(uniform(rng, 0.4, 1.2)) + np.float32(uniform(rng, -0.4, 0.9)), 0.0)
+    warm = np.array([1.0, 0.99, uniform(rng, 0.9, 1.0)], np.float32)
+    canvas.rgb_hwc *= np.float32(uniform(rng, 0.3, 0.9))
+    canvas.rgb_hwc += (gate * light * np.float32(uniform(rng, 30, 150)))[..., None] * warm
+
+
+def _paint_sparkle(rng: Rng, canvas: Canvas) -> None:
+    """Single pixels of glitter, coloured because the bands look at different moments."""
+    bright = (rng.random(canvas.shape, dtype=np.float32) < uniform(rng, 0.002, 0.03)).astype(np.float32)
+    colors = rng.uniform(0.3, 1.0, (*canvas.shape, 3)).astype(np.float32)
+    canvas.rgb_hwc += cv2.GaussianBlur(bright[..., None] * colors, (5, 5), 0.8) * np.float32(uniform(rng, 100, 450))
+
+
+def paint_whitecaps(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
+    """Breaking crests: short bright dashes on the highest waves, 1-6 px long, lying along the crests.
+
+    As large as small boats, and never a ship: the commonest false alarm on open water.
+    """
+    crest_rad = canvas.wind_rad + math.pi / 2
+    seeds = fractal_noise(rng, canvas.shape, log_uniform(rng, 2.2, 6.0), octaves=2)
+    gusts = fractal_noise(rng, canvas.shape, log_uniform(rng, 25, 160), octaves=2)
+    score = seeds + 0.5 * blurred(waves, 1.0) + 0.6 * gusts
+    cut = float(np.quantile(score[::3, ::3], 1.0 - log_uniform(rng, 0.0003, 0.02)))
+    foam = np.clip((score - np.float32(cut)) * 2.5, 0.0, 1.0)
+    length = int(rng.integers(1, 5))
+    if length > 1:
+        kernel = np.zeros((9, 9), np.float32)
+        step = (length * math.cos(crest_rad), length * math.sin(crest_rad))
+        cv2.line(kernel, (round(4 - step[0]), round(4 - step[1])), (round(4 + step[0]), round(4 + step[1])), 1.0)
+        foam = cv2.filter2D(foam, -1, kernel / kernel.sum() * 1.8, borderType=cv2.BORDER_REFLECT)
+    foam = np.clip(blurred(np.asarray(foam, np.float32), uniform(rng, 0.4, 0.8)), 0.0, 1.2)
+    canvas.rgb_hwc += foam[..., None] * np.float32(log_uniform(rng, 20, 190))
+    if chance(rng, 0.5):  # old foam: a paler, torn veil around the crests
+        veil = blurred(foam, uniform(rng, 2.0, 5.0)) * np.clip(1.0 + seeds, 0.0, 2.0)
+        canvas.rgb_hwc += veil[..., None] * np.float32(uniform(rng, 10, 60)) * np.array([0.8, 1.0, 1.0], np.float32)

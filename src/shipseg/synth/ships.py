@@ -1,0 +1,170 @@
+"""One ship: its size, its outline from above, its drawing on the water and its label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.synth.board import Board, Pose, open_board
+from shipseg.synth.canvas import Canvas
+from shipseg.synth.decks import DECK_PALETTES, DECKS
+from shipseg.synth.distributions import (
+    BEAM_RATIO,
+    DECK_COLORS,
+    KINDS_BY_LENGTH,
+    LABEL_LENGTH,
+    Color,
+    Rng,
+    chance,
+    choose,
+    pick,
+    shaded,
+    tinted,
+    uniform,
+)
+from shipseg.synth.fields import FloatArray, fractal_noise
+
+__all__ = ["LabelStyle", "ShipSize", "draw_size", "hull_outline", "paint_ship"]
+
+LabelStyle = Literal["rectangle", "hull"]
+
+LABEL_MARGIN_PX = (0.5, 1.5)
+"""The annotators' rectangles are this much wider than the hull on each side (by eye)."""
+SHALLOWEST_HULL_PX = (2.4, 1.3)
+"""Smallest length and beam of a hull."""
+BLUNT_KINDS = frozenset({"barge"})
+SEA_COLORED_SHARE = 0.12
+"""Ships painted in nearly the water's colour."""
+
+
+@dataclass(frozen=True)
+class ShipSize:
+    """Sizes in pixels: the hull's and, `margin_px` wider on each side, its label's."""
+
+    kind: str
+    length_px: float
+    beam_px: float
+    margin_px: float
+
+
+def draw_size(rng: Rng, *, longest_px: float | None = None, shortest_px: float | None = None) -> ShipSize:
+    """Return a ship from the distribution of labels, drawn again until its hull fits between the limits."""
+    for _ in range(60):
+        length = LABEL_LENGTH.draw(rng)
+        width = length / BEAM_RATIO.draw(rng, length)
+        margin = min(uniform(rng, *LABEL_MARGIN_PX), 0.22 * width)
+        size = _sized(rng, length - 2 * margin, width - 2 * margin, margin)
+        if (longest_px is None or size.length_px <= longest_px) and (
+            shortest_px is None or size.length_px >= shortest_px
+        ):
+            break
+    else:
+        length = longest_px if longest_px is not None else shortest_px or LABEL_LENGTH.shortest_px
+        size = _sized(rng, length, length / BEAM_RATIO.draw(rng, length), 0.8)
+    return size
+
+
+def _sized(rng: Rng, length: float, beam: float, margin: float) -> ShipSize:
+    length, beam = max(length, SHALLOWEST_HULL_PX[0]), max(beam, SHALLOWEST_HULL_PX[1])
+    kind = choose(rng, next(kinds for limit, kinds in KINDS_BY_LENGTH if length <= limit))
+    return ShipSize(kind, length, beam, margin)
+
+
+def hull_outline(rng: Rng, kind: str, length: float, beam: float) -> NDArray[np.float64]:
+    """Return a hull from above: (N, 2) in ship coordinates, u to the bow, within length x beam."""
+    u = np.concatenate([np.linspace(-0.5, 0.1, 12)[:-1], np.linspace(0.1, 0.5, 22)]) * length
+    if kind in BLUNT_KINDS:
+        bow, sharp = length * uniform(rng, 0.02, 0.12), uniform(rng, 1.2, 3.0)
+        end_width = uniform(rng, 0.5, 0.95)
+        stern, stern_width = length * uniform(rng, 0.01, 0.08), uniform(rng, 0.7, 1.0)
+    else:
+        slender = kind in ("navy", "motorboat", "sailboat", "workboat")
+        bow = length * uniform(rng, 0.35, 0.65) if slender else min(0.45 * length, beam * uniform(rng, 0.7, 1.5))
+        sharp, end_width = uniform(rng, 1.6, 2.6), 0.0
+        stern, stern_width = length * uniform(rng, 0.04, 0.16), uniform(rng, 0.55, 1.0)
+    to_bow = np.clip((u - (length / 2 - bow)) / bow, 0.0, 1.0)
+    to_stern = np.clip((-length / 2 + stern - u) / stern, 0.0, 1.0)
+    half = beam / 2 * (1.0 - (1.0 - end_width) * to_bow**sharp) * (1.0 - (1.0 - stern_width) * to_stern**2)
+    return np.concatenate([np.stack([u, half], axis=1), np.stack([u[::-1], -half[::-1]], axis=1)])
+
+
+def _deck_color(rng: Rng, kind: str, sea_rgb: FloatArray) -> Color:
+    if chance(rng, SEA_COLORED_SHARE):
+        red, green, blue = (float(value) * uniform(rng, 0.6, 1.5) + uniform(rng, -10, 26) for value in sea_rgb)
+        return tinted(rng, (red, green, blue), 6)
+    return tinted(rng, pick(rng, DECK_COLORS[choose(rng, DECK_PALETTES[kind])]), 13)
+
+
+def _draw_hull(rng: Rng, board: Board, size: ShipSize, outline: NDArray[np.float64], deck: Color) -> None:
+    """Draw deck, weathering, bulwark and what stands on it."""
+    length, beam = size.length_px, size.beam_px
+    if length > 12:
+        stains = fractal_noise(rng, (board.rgb.shape[0], board.rgb.shape[1]), 3.0 * board.scale, octaves=2)
+        board.rgb[:] = np.clip(board.rgb + stains[..., None] * uniform(rng, 2, 9), 0, 255).astype(np.uint8)
+    DECKS[size.kind](rng, board, length, beam, deck)
+    rim = min(0.9, 0.06 * beam) * uniform(rng, 0.7, 1.5)
+    board.outline(outline, tinted(rng, shaded(deck, uniform(rng, 0.45, 1.4)), 6), rim)
+    if length > 40 and chance(rng, 0.5):  # the dark ship's side, seen a little from aside
+        board.outline(outline * 1.004, tinted(rng, (46, 46, 48), 12), rim * 0.7)
+
+
+def _cast_shadow(board: Board, outline: NDArray[np.float64], height_px: float) -> None:
+    """Darken the water on the far side of the hull, as long as the hull is high."""
+    hull = board.points(outline)
+    reach = np.array(board.sun.shadow_xy) * height_px * board.sun.shadow_per_height * board.scale
+    steps = max(2, int(np.hypot(*reach)) // 2)
+    for k in range(1, steps + 1):
+        shifted = hull + np.round(reach * (k / steps) * 16).astype(np.int32)
+        cv2.fillPoly(board.shadow, [shifted], 255, cv2.LINE_8, 4)
+
+
+def paint_ship(rng: Rng, canvas: Canvas, size: ShipSize, pose: Pose, *, label: LabelStyle) -> None:
+    """Draw a ship with its shadow, write its label, and block the water under it."""
+    length, beam = size.length_px, size.beam_px
+    outline = hull_outline(rng, size.kind, length, beam)
+    deck = _deck_color(rng, size.kind, canvas.sea_rgb)
+    high = uniform(rng, 0.12, 0.4) * min(beam, 16.0)
+    board = open_board(
+        pose, canvas.sun, length=length, beam=beam, margin=4.0 + 3.5 * high + min(10.0, beam), color=deck
+    )
+    _draw_hull(rng, board, size, outline, deck)
+    if length > 6:
+        _cast_shadow(board, outline, high)
+    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    box = corners * (length + 2 * size.margin_px, beam + 2 * size.margin_px)
+    alpha = board.coverage(outline)
+    share = board.coverage(box) if label == "rectangle" else alpha
+    dark = board.down(board.shadow) * np.float32(uniform(rng, 0.35, 0.75) / 255.0)
+    faded = uniform(rng, 0.0, 0.12) if chance(rng, 0.75) else uniform(rng, 0.12, 0.5)
+    rgb = board.down(board.rgb)
+    rgb += (canvas.sea_rgb - rgb) * np.float32(faded)
+    _compose(canvas, board, rgb=rgb, alpha=alpha, dark=dark, share=share)
+
+
+def _compose(
+    canvas: Canvas, board: Board, *, rgb: FloatArray, alpha: FloatArray, dark: FloatArray, share: FloatArray
+) -> None:
+    """Put what was drawn on the board into the canvas, cut at the picture's border."""
+    height, width = canvas.shape
+    rows = slice(max(board.row0, 0), min(board.row0 + alpha.shape[0], height))
+    cols = slice(max(board.col0, 0), min(board.col0 + alpha.shape[1], width))
+    if rows.stop <= rows.start or cols.stop <= cols.start:
+        return
+    inner = (
+        slice(rows.start - board.row0, rows.stop - board.row0),
+        slice(cols.start - board.col0, cols.stop - board.col0),
+    )
+    rgb, alpha, dark, share = rgb[inner], alpha[inner], dark[inner], share[inner]
+    view = canvas.rgb_hwc[rows, cols]
+    view *= 1.0 - dark[..., None]
+    view += (rgb - view) * alpha[..., None]
+    canvas.num_ships += 1
+    canvas.coverage_hw[rows, cols] = np.minimum(canvas.coverage_hw[rows, cols] + share, 1.0)
+    mine = share > canvas.best_hw[rows, cols]
+    canvas.owner_hw[rows, cols][mine] = canvas.num_ships
+    canvas.best_hw[rows, cols][mine] = share[mine]
+    canvas.blocked_hw[rows, cols][share > 0.3] = 1

@@ -1,0 +1,180 @@
+"""What people build on land: roads, roofs, storage tanks, container yards. All of it looks like ships to a beginner."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.synth.canvas import FIXED_BITS, ByteArray, Sun, fixed_point, oriented_box, paint_polygon
+from shipseg.synth.distributions import (
+    CARGO_BOXES,
+    ROOF_COLORS,
+    Color,
+    Rng,
+    chance,
+    log_uniform,
+    pick,
+    shaded,
+    tinted,
+    uniform,
+)
+
+__all__ = ["build_container_yard", "build_tanks", "build_town"]
+
+Points = NDArray[np.float64]
+
+
+def build_town(
+    rng: Rng,
+    rgb: ByteArray,
+    base: Color,
+    *,
+    sun: Sun,
+    density: float,
+    free_hw: NDArray[np.bool_],
+    angle: float | None = None,
+) -> None:
+    """Draw roads and buildings on the ground, in place.
+
+    Args:
+        rng: Source of randomness.
+        rgb: (H, W, 3) uint8 ground.
+        base: Main colour of the ground.
+        sun: For the shadows.
+        density: 0.02 a few farms, 1 a town.
+        free_hw: (H, W) bool, where building is allowed.
+        angle: Direction of the streets; drawn where None.
+    """
+    angle = uniform(rng, 0, math.pi) if angle is None else angle
+    block = log_uniform(rng, 22, 70)
+    if density > 0.1:
+        _draw_roads(rng, rgb, angle, block)
+    _draw_roofs(rng, rgb, base, sun=sun, density=density, free_hw=free_hw, angle=angle)
+    if chance(rng, 0.25):
+        build_tanks(rng, rgb, sun=sun, free_hw=free_hw)
+    if chance(rng, 0.2):
+        build_container_yard(rng, rgb, free_hw=free_hw, angle=angle)
+
+
+def _grid(rng: Rng, shape: tuple[int, int], angle: float, pitch: float) -> Points:
+    """Return points (N, 2) of a rotated square grid that covers the picture."""
+    reach = math.hypot(*shape) / 2
+    steps = np.arange(-reach, reach, pitch) + uniform(rng, 0, pitch)
+    u, v = (side.ravel() for side in np.meshgrid(steps, steps))
+    cos, sin = math.cos(angle), math.sin(angle)
+    points = np.stack([u * cos - v * sin + shape[1] / 2, u * sin + v * cos + shape[0] / 2], axis=1)
+    inside = ((points > -pitch) & (points < np.array([shape[1], shape[0]]) + pitch)).all(axis=1)
+    return np.asarray(points[inside], np.float64)
+
+
+def _draw_roads(rng: Rng, rgb: ByteArray, angle: float, block: float) -> None:
+    """Draw streets along both directions of the grid."""
+    height, width = rgb.shape[:2]
+    color = tinted(rng, pick(rng, ((150, 146, 140), (110, 108, 106), (172, 160, 138))), 12)
+    reach = math.hypot(height, width)
+    for turn in (angle, angle + math.pi / 2):
+        along = np.array([math.cos(turn), math.sin(turn)])
+        across = np.array([-along[1], along[0]])
+        for offset in np.arange(-reach / 2, reach / 2, block * (1 if turn == angle else 2.5)):
+            if not chance(rng, 0.7):
+                continue
+            middle = np.array([width / 2, height / 2]) + across * (offset + rng.normal(0, 2))
+            ends = fixed_point(np.stack([middle - along * reach, middle + along * reach]))
+            wide = max(1, round(uniform(rng, 1.2, 3.4 if chance(rng, 0.85) else 9.0)))
+            cv2.line(rgb, ends[0].tolist(), ends[1].tolist(), color, wide, cv2.LINE_AA, FIXED_BITS)
+
+
+def _draw_roofs(
+    rng: Rng,
+    rgb: ByteArray,
+    base: Color,
+    *,
+    sun: Sun,
+    density: float,
+    free_hw: NDArray[np.bool_],
+    angle: float,
+) -> None:
+    """Draw houses in rows, some halls among them, each with its shadow."""
+    height, width = rgb.shape[:2]
+    pitch = log_uniform(rng, 7, 16)
+    spots = _grid(rng, (height, width), angle, pitch)
+    spots = spots + rng.normal(0, 1.0, spots.shape)
+    keep = rng.random(len(spots)) < min(0.9, density * 0.7)
+    spots = spots[keep][: int(2600 * height * width / 768**2)]
+    cols, rows = np.clip(np.floor(spots), 0, (width - 1, height - 1)).astype(np.int64).T
+    spots = spots[free_hw[rows, cols]]
+    palette = [tinted(rng, pick(rng, ROOF_COLORS), 10) for _ in range(int(rng.integers(2, 7)))]
+    size = pitch * uniform(rng, 0.45, 0.85)
+    shadow_color = shaded(base, 0.4)
+    for spot in spots:
+        long, wide = size * math.exp(rng.normal(0, 0.25)), size * math.exp(rng.normal(0, 0.25))
+        if chance(rng, 0.05):
+            long, wide = long * uniform(rng, 2, 5), wide * uniform(rng, 1, 2.5)
+        corners = oriented_box((spot[0], spot[1]), long, wide, angle + (rng.normal(0, 0.06)))
+        reach = np.array(sun.shadow_xy) * sun.shadow_per_height * uniform(rng, 1.5, 3.5)
+        paint_polygon(rgb, corners + reach, shadow_color)
+        roof = tinted(rng, pick(rng, palette), 7)
+        paint_polygon(rgb, corners, roof)
+        if long > 5:  # the other slope of the roof
+            paint_polygon(
+                rgb,
+                np.stack([corners[0], corners[1], corners[1:3].mean(0), corners[[0, 3]].mean(0)]),
+                shaded(roof, 0.85),
+            )
+
+
+def _free_spot(rng: Rng, free_hw: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """Return a free point (x, y), or None where there seems to be none."""
+    height, width = free_hw.shape
+    for _ in range(20):
+        row, col = int(rng.integers(height)), int(rng.integers(width))
+        if free_hw[row, col]:
+            return float(col), float(row)
+    return None
+
+
+def build_tanks(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool_]) -> None:
+    """Draw a tank farm: pale discs in a loose grid, each with a crescent of shadow."""
+    spot = _free_spot(rng, free_hw)
+    if spot is None:
+        return
+    radius = log_uniform(rng, 4, 18)
+    angle, color = uniform(rng, 0, math.pi), tinted(rng, (206, 200, 188), 18)
+    for i in range(int(rng.integers(2, 6))):
+        for j in range(int(rng.integers(2, 6))):
+            u, v = i * radius * 2.8, j * radius * 2.8
+            x = spot[0] + u * math.cos(angle) - v * math.sin(angle)
+            y = spot[1] + u * math.sin(angle) + v * math.cos(angle)
+            inside = 0 <= y < free_hw.shape[0] and 0 <= x < free_hw.shape[1]
+            if not inside or not free_hw[int(y), int(x)] or chance(rng, 0.15):
+                continue
+            size = radius * uniform(rng, 0.7, 1.0)
+            shift = size * 0.35 * sun.shadow_per_height
+            dark = (x + sun.shadow_xy[0] * shift, y + sun.shadow_xy[1] * shift)
+            for center, tone, share in (
+                (dark, (50, 48, 46), 1.0),
+                ((x, y), color, 1.0),
+                ((x, y), shaded(color, 0.9), 0.75),
+            ):
+                point = fixed_point(np.array([center]))[0].tolist()
+                cv2.circle(rgb, point, round(size * share * 16), tinted(rng, tone, 4), -1, cv2.LINE_AA, FIXED_BITS)
+
+
+def build_container_yard(rng: Rng, rgb: ByteArray, *, free_hw: NDArray[np.bool_], angle: float) -> None:
+    """Draw stacks of containers in long rows."""
+    spot = _free_spot(rng, free_hw)
+    if spot is None:
+        return
+    long, wide = uniform(rng, 4, 9), uniform(rng, 1.6, 3.0)
+    cos, sin = math.cos(angle), math.sin(angle)
+    for i in range(int(rng.integers(4, 22))):
+        for j in range(int(rng.integers(3, 14))):
+            if chance(rng, 0.12):
+                continue
+            u, v = i * (long + 0.6), j * (wide + (2.5 if j % 3 == 0 else 0.2))
+            x, y = spot[0] + u * cos - v * sin, spot[1] + u * sin + v * cos
+            if 0 <= y < free_hw.shape[0] and 0 <= x < free_hw.shape[1] and free_hw[int(y), int(x)]:
+                paint_polygon(rgb, oriented_box((x, y), long, wide, angle), tinted(rng, pick(rng, CARGO_BOXES), 10))

@@ -1,0 +1,136 @@
+"""What the world gives out: its configuration, a view of some ground with its truth, a finished picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.errors import ConfigError, unknown_name
+from shipseg.masks import rle
+from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL
+from shipseg.synth.sensor import decode_jpeg, encode_jpeg
+from shipseg.synth.ships import LabelStyle
+
+__all__ = ["SMALLEST_SHIP_PX", "TILE_PX", "Picture", "View", "WorldConfig", "picture_of", "without_leftovers"]
+
+SMALLEST_SHIP_PX = 2
+"""Ships of which less is to be seen get no label."""
+TILE_PX = 768
+"""Side of the challenge's tiles."""
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """What the world is to look like.
+
+    Attributes:
+        size: Height and width of a picture in pixels, or one number for both.
+        empty_share: Share of pictures without a ship, 0-1; exact, see `is_empty`.
+        label: What a label covers: the annotators' rotated rectangle, or the hull itself.
+        metres_per_pixel: Ground sample distance; the world is drawn at 1.5 m and resampled.
+        no_data_share: Share of the empty pictures that are one colour (black, white or blue, without a ship).
+        no_data_border_share: Share of the other pictures of which a part is one colour.
+    """
+
+    size: tuple[int, int] | int = TILE_PX
+    empty_share: float = 0.5
+    label: LabelStyle = "rectangle"
+    metres_per_pixel: float = NATIVE_METRES_PER_PIXEL
+    no_data_share: float = 0.02
+    no_data_border_share: float = 0.012
+
+    def __post_init__(self) -> None:
+        for name in ("empty_share", "no_data_share", "no_data_border_share"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f"{name} must lie within 0 and 1, got {value}")
+        if not (0.2 <= self.metres_per_pixel <= 20.0):
+            raise ConfigError(f"metres_per_pixel must lie within 0.2 and 20, got {self.metres_per_pixel}")
+        if min(self.shape) < 16:
+            raise ConfigError(f"size must be at least 16 pixels, got {self.size}")
+        if self.label not in ("rectangle", "hull"):
+            raise unknown_name("label", self.label, ("rectangle", "hull"))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else (int(self.size[0]), int(self.size[1]))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what is on it.
+
+    Attributes:
+        image_hwc: (H, W, 3) uint8, RGB, as decoded from its JPEG.
+        ship_rles: One run-length text per ship (the challenge's form): disjoint, visible pixels only.
+        coverage_hw: (H, W) uint8, share of the pixel inside a ship, 255 = all of it; at least 128 exactly where the
+            run-length text of a ship covers the pixel.
+        kind: open-sea, coast, harbour, land, no-data.
+        cloudy: Whether there are clouds.
+    """
+
+    image_hwc: NDArray[np.uint8]
+    ship_rles: tuple[str, ...]
+    coverage_hw: NDArray[np.uint8]
+    kind: str
+    cloudy: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """What the camera delivered of some ground, before JPEG, with its truth; tiles are cut from it.
+
+    Attributes:
+        image_hwc: (H, W, 3) uint8.
+        owner_hw: (H, W) int32, number of the ship that has the pixel, 0 for none.
+        coverage_hw: (H, W) uint8, 0-255.
+        kind: See `Picture`.
+        cloudy: See `Picture`.
+        jpeg_quality: The quality to store it with.
+    """
+
+    image_hwc: NDArray[np.uint8]
+    owner_hw: NDArray[np.int32]
+    coverage_hw: NDArray[np.uint8]
+    kind: str
+    cloudy: bool
+    jpeg_quality: int
+
+    @property
+    def num_ships(self) -> int:
+        """Ships of which something is to be seen."""
+        return int(np.count_nonzero(np.bincount(self.owner_hw[self.coverage_hw >= 128])))
+
+    def cut(self, row0: int, col0: int, shape: tuple[int, int]) -> View:
+        """Return the part of this shape at (row0, col0); ships of which under 2 pixels are left are dropped."""
+        window = (slice(row0, row0 + shape[0]), slice(col0, col0 + shape[1]))
+        owner, coverage = without_leftovers(self.owner_hw[window], self.coverage_hw[window])
+        return replace(self, image_hwc=self.image_hwc[window], owner_hw=owner, coverage_hw=coverage)
+
+
+def picture_of(view: View, *, data: bytes | None = None) -> Picture:
+    """Return the view as a picture; `data` is its JPEG where that has been made."""
+    data = encode_jpeg(view.image_hwc, view.jpeg_quality) if data is None else data
+    solid = np.where(view.coverage_hw >= 128, view.owner_hw, 0)
+    numbers = np.flatnonzero(np.bincount(solid.ravel()))
+    rles = tuple(rle.encode(solid == number) for number in numbers if number > 0)
+    return Picture(decode_jpeg(data), rles, view.coverage_hw, view.kind, view.cloudy)
+
+
+def without_leftovers(
+    owner_hw: NDArray[np.int32], coverage_hw: NDArray[np.uint8]
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Return owner and coverage without ships of which fewer than 2 pixels are seen."""
+    owner_hw, coverage_hw = owner_hw.copy(), coverage_hw.copy()
+    owner_hw[coverage_hw == 0] = 0
+    counts = np.bincount(owner_hw[coverage_hw >= 128])
+    kept = np.zeros(int(owner_hw.max()) + 1, bool)
+    kept[: len(counts)] = counts >= SMALLEST_SHIP_PX
+    kept[0] = False
+    gone = ~kept[owner_hw]
+    coverage_hw[gone] = 0
+    owner_hw[gone] = 0
+    return owner_hw, coverage_hw

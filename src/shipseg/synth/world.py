@@ -1,0 +1,196 @@
+"""One picture of the world: which parts it has, in which order they are painted, and its labels."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.errors import ConfigError
+from shipseg.synth.canvas import Canvas, draw_sun
+from shipseg.synth.clutter import paint_clutter
+from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL, PICTURE_KINDS, Rng, chance, choose, uniform
+from shipseg.synth.fleet import draw_num_ships, place_fleet
+from shipseg.synth.harbour import paint_harbour, paint_jetty
+from shipseg.synth.land import paint_coast, paint_inland
+from shipseg.synth.sea import paint_sea
+from shipseg.synth.sensor import draw_sensor, expose
+from shipseg.synth.view import SMALLEST_SHIP_PX, TILE_PX, Picture, View, WorldConfig, picture_of, without_leftovers
+from shipseg.synth.wakes import paint_orphan_wake
+from shipseg.synth.weather import paint_weather
+
+__all__ = ["is_empty", "make_picture", "make_scene", "render"]
+
+STREAMS = ("kind", "sea", "land", "clutter", "ships", "weather", "sensor")
+"""Independent streams of random numbers: a change in one part leaves the others as they were."""
+ATTEMPTS = 6
+"""How often a picture that should have ships is drawn again when none came out; the last ones are plain open sea."""
+ORPHAN_WAKE_SHARE = 0.05
+JETTY_SHARE = 0.03
+EMPTY_HARBOUR_SHARE = 0.7
+
+
+def is_empty(index: int, empty_share: float) -> bool:
+    """Return whether picture `index` has no ships: of the first n, exactly floor(n * empty_share + 1e-9) have none."""
+    return math.floor((index + 1) * empty_share + 1e-9) > math.floor(index * empty_share + 1e-9)
+
+
+def make_picture(seed: int, index: int, config: WorldConfig) -> Picture:
+    """Return picture `index` of the world `seed`; the same bits for the same arguments.
+
+    Example:
+        >>> picture = make_picture(1, 0, WorldConfig(size=256))
+        >>> picture.image_hwc.shape, len(picture.ship_rles) > 0
+        ((256, 256, 3), True)
+    """
+    return picture_of(render(seed, index, config.shape, config))
+
+
+def make_scene(seed: int, index: int, height: int, width: int, config: WorldConfig) -> Picture:
+    """Return a picture of any size, with as many more ships as its area is larger than a tile's; see `make_picture`."""
+    return picture_of(render(seed, index, (height, width), config, stream=1))
+
+
+def render(
+    seed: int,
+    index: int,
+    shape: tuple[int, int],
+    config: WorldConfig,
+    *,
+    stream: int = 0,
+    empty: bool | None = None,
+    middle_px: float | None = None,
+) -> View:
+    """Return a view of the ground `index`.
+
+    Args:
+        seed: Which world.
+        index: Which ground.
+        shape: (height, width) in pixels.
+        config: See `WorldConfig`.
+        stream: Pictures (0), scenes (1) and the scenes of overlapping tiles (2) show different grounds.
+        empty: Whether there are no ships; by `is_empty` where None.
+        middle_px: Keep a ship this near the middle (rows and columns).
+    """
+    if seed < 0 or index < 0:
+        raise ConfigError(f"seed and index must not be negative, got {seed} and {index}")
+    empty = is_empty(index, config.empty_share) if empty is None else empty
+    with _one_thread():
+        for attempt in range(ATTEMPTS):
+            rngs = {
+                name: np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, index, stream, attempt, part))))
+                for part, name in enumerate(STREAMS)
+            }
+            view = _render_once(rngs, shape, config, empty=empty, plain=attempt >= ATTEMPTS // 2, middle_px=middle_px)
+            if empty or _has_ship(view, middle_px):
+                return view
+    raise AssertionError("open sea always has room for a ship")
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _has_ship(view: View, middle_px: float | None) -> bool:
+    if middle_px is None:
+        return bool((view.coverage_hw >= 128).any())
+    rows, cols = (slice(int(side / 2 - middle_px), int(side / 2 + middle_px)) for side in view.coverage_hw.shape)
+    return int((view.coverage_hw[rows, cols] >= 128).sum()) >= 2 * SMALLEST_SHIP_PX
+
+
+def _render_once(
+    rngs: dict[str, Rng],
+    shape: tuple[int, int],
+    config: WorldConfig,
+    *,
+    empty: bool,
+    plain: bool,
+    middle_px: float | None,
+) -> View:
+    """Paint the parts in order: sea, land, clutter, ships, weather; then the camera."""
+    if empty and chance(rngs["kind"], config.no_data_share):
+        return _no_data(rngs["kind"], shape)
+    kind = "open-sea" if plain else choose(rngs["kind"], PICTURE_KINDS)
+    if kind == "land" and not empty:
+        kind = "open-sea"
+    factor = config.metres_per_pixel / NATIVE_METRES_PER_PIXEL
+    native = tuple(max(16, round(side * factor)) for side in shape)
+    canvas = Canvas.blank(
+        (native[0], native[1]), sun=draw_sun(rngs["kind"]), wind_rad=uniform(rngs["kind"], 0, 2 * math.pi)
+    )
+    paint_sea(rngs["sea"], canvas)
+    _paint_ground(rngs["land"], canvas, kind)
+    paint_clutter(rngs["clutter"], canvas)
+    if chance(rngs["clutter"], ORPHAN_WAKE_SHARE) and kind != "land":
+        paint_orphan_wake(rngs["clutter"], canvas)
+    if not empty:
+        area = canvas.shape[0] * canvas.shape[1] / TILE_PX**2
+        num_ships = max(1, round(draw_num_ships(rngs["ships"]) * max(1.0, area)))
+        middle = None if middle_px is None else middle_px * factor * 0.5
+        place_fleet(rngs["ships"], canvas, num_ships, label=config.label, middle_px=middle)
+    cloudy = False if plain else paint_weather(rngs["weather"], canvas)
+    if not plain and chance(rngs["weather"], config.no_data_border_share):
+        _cut_border(rngs["weather"], canvas)
+    _resample(canvas, shape)
+    sensor = draw_sensor(rngs["sensor"])
+    image = expose(rngs["sensor"], sensor, canvas.rgb_hwc)
+    owner, coverage = without_leftovers(canvas.owner_hw, np.rint(canvas.coverage_hw * 255).astype(np.uint8))
+    return View(image, owner, coverage, kind, cloudy, sensor.jpeg_quality)
+
+
+def _paint_ground(rng: Rng, canvas: Canvas, kind: str) -> None:
+    painters: dict[str, Any] = {"coast": paint_coast, "harbour": paint_harbour, "land": paint_inland}
+    if kind in painters:
+        painters[kind](rng, canvas)
+    if kind != "land" and chance(rng, JETTY_SHARE if kind == "open-sea" else 5 * JETTY_SHARE):
+        paint_jetty(rng, canvas)
+
+
+def _no_data(rng: Rng, shape: tuple[int, int]) -> View:
+    """Return a solid picture: black, white cloud or dark blue."""
+    dark_blue = (float(rng.integers(0, 6)), float(rng.integers(0, 12)), float(rng.integers(12, 60)))
+    color = choose(rng, {(0.0, 0.0, 0.0): 0.5, (255.0, 255.0, 255.0): 0.25, dark_blue: 0.25})
+    image = np.broadcast_to(np.asarray(color, np.uint8), (*shape, 3)).copy()
+    return View(image, np.zeros(shape, np.int32), np.zeros(shape, np.uint8), "no-data", cloudy=False, jpeg_quality=95)
+
+
+def _cut_border(rng: Rng, canvas: Canvas) -> None:
+    """Blacken the part of the picture beyond the scene's slanted edge, labels included."""
+    height, width = canvas.shape
+    turn = choose(rng, {0.0: 1, 0.5: 1, 1.0: 1, 1.5: 1}) * math.pi + rng.normal(0, 0.15)
+    x = np.arange(width, dtype=np.float32)[None, :] - width / 2
+    y = np.arange(height, dtype=np.float32)[:, None] - height / 2
+    beyond = x * math.cos(turn) + y * math.sin(turn) > uniform(rng, 0.0, 0.45) * min(height, width)
+    canvas.rgb_hwc[beyond] = 0.0 if chance(rng, 0.8) else 255.0
+    canvas.coverage_hw[beyond] = 0.0
+    canvas.owner_hw[beyond] = 0
+
+
+def _resample(canvas: Canvas, shape: tuple[int, int]) -> None:
+    """Bring the canvas from 1.5 m per pixel to the wanted size, in place."""
+    if canvas.shape == shape:
+        return
+    size, smaller = (shape[1], shape[0]), shape[0] < canvas.shape[0]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    canvas.rgb_hwc = np.asarray(cv2.resize(canvas.rgb_hwc, size, interpolation=how), np.float32)
+    canvas.owner_hw = _owner_at(canvas.owner_hw, shape)
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    canvas.coverage_hw = np.asarray(cv2.resize(canvas.coverage_hw, size, interpolation=how), np.float32)
+
+
+def _owner_at(owner_hw: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Return the owner map at another size: the owner at, or next to, each new pixel's middle."""
+    grown = cv2.dilate(owner_hw.astype(np.float32), np.ones((3, 3), np.uint8))
+    filled = np.where(owner_hw > 0, owner_hw.astype(np.float32), grown)
+    return np.asarray(cv2.resize(filled, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
