@@ -1,0 +1,252 @@
+"""Ships as instances: found in a probability or a mask by connected components, measured along pixel edges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.errors import ConfigError
+
+__all__ = ["Ship", "find_ships", "keep_confident", "ship_from_mask", "ship_pixels", "ships_from_mask"]
+
+_CONNECTIVITY = 8  # pixels that touch at a corner belong together: a thin diagonal ship is one
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ship:
+    """One ship: which pixels, how sure, how long, how wide, where it heads.
+
+    Positions are in pixel-edge coordinates: pixel (row 0, column 0) covers 0 to 1 both ways, its centre is (0.5, 0.5).
+
+    The oriented rectangle is the one with the centre, direction and second moments of the pixels' area, so a filled
+    rectangle along the axes, down to one pixel, is measured exactly. Measured on 150 rectangles per size from
+    6 x 2.5 to 120 x 20 px at random angle and position, cut at half coverage: mean error of the length -0.09 to
+    0.00 px (mean absolute error 0.07 to 0.21), of the width +0.05 to +0.12 (0.05 to 0.18); the minimum-area rectangle
+    around the same pixels is too long by 0.4 to 1.2 px and too wide by 0.9 to 1.3. The price: of a hull with a bow as
+    long as its beam the rectangle covers about 90 % of the length.
+
+    Args:
+        mask_box: (row0, col0, row1, col1), the pixels that hold the ship, half open.
+        mask: bool (row1 - row0, col1 - col0), the ship's pixels within `mask_box`.
+        area_px: Number of pixels.
+        confidence: Mean probability of the ship's pixels; 1 for ships of a mask.
+        peak: Highest probability of the ship's pixels; 1 for ships of a mask.
+        center_rc: (row, column) of the centre of gravity.
+        length_px: Longer side of the oriented rectangle.
+        width_px: Its shorter side.
+        heading_deg: Direction of the longer side, clockwise from up (north), from 0 to below 180: bow and stern are
+            not told apart, so the ship may head the opposite way. 90 when no side is longer.
+        corners_xy: float32 (4, 2), corners of the oriented rectangle as (x right, y down), clockwise on the screen.
+            They may lie a little outside the image.
+    """
+
+    mask_box: tuple[int, int, int, int]
+    mask: NDArray[np.bool_]
+    area_px: int
+    confidence: float
+    peak: float
+    center_rc: tuple[float, float]
+    length_px: float
+    width_px: float
+    heading_deg: float
+    corners_xy: NDArray[np.float32]
+
+    @property
+    def bbox_xywh(self) -> tuple[int, int, int, int]:
+        """Box along the axes as (x, y, width, height) in whole pixels, as COCO has it."""
+        row0, col0, row1, col1 = self.mask_box
+        return col0, row0, col1 - col0, row1 - row0
+
+    def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return the ship's pixels in an image of `shape`: bool (H, W).
+
+        Raises:
+            ConfigError: The ship does not lie inside such an image.
+        """
+        row0, col0, row1, col1 = self.mask_box
+        if row1 > shape[0] or col1 > shape[1]:
+            raise ConfigError(f"a ship in rows {row0}-{row1} and columns {col0}-{col1} does not fit into {shape}")
+        mask_hw = np.zeros(shape, bool)
+        mask_hw[row0:row1, col0:col1] = self.mask
+        return mask_hw
+
+
+def ship_pixels(probability_hw: NDArray[np.floating], *, threshold: float) -> NDArray[np.bool_]:
+    """Return where `probability_hw` is at least `threshold`: bool (H, W).
+
+    This is what a threshold means everywhere in shipseg. Both sides are compared as float32, so that a probability and
+    a threshold that were written as the same decimal are equal.
+
+    Raises:
+        ConfigError: The probability is not (H, W) floating point within 0 to 1 (NaN is not), or the threshold is not
+            from 0 to 1.
+    """
+    if probability_hw.ndim != 2 or probability_hw.dtype.kind != "f":
+        raise ConfigError(
+            f"a probability must be a floating-point array (height, width), got {probability_hw.dtype} of shape "
+            f"{probability_hw.shape}"
+        )
+    _refuse_outside("threshold", threshold, threshold)
+    if probability_hw.size:
+        _refuse_outside("a probability", float(probability_hw.min()), float(probability_hw.max()))
+    return probability_hw.astype(np.float32, copy=False) >= np.float32(threshold)
+
+
+def _refuse_outside(what: str, lowest: float, highest: float) -> None:
+    if not (lowest >= 0 and highest <= 1):  # also true for NaN
+        wrong = highest if lowest >= 0 else lowest
+        raise ConfigError(f"{what} must be from 0 to 1, got {wrong}")
+
+
+def find_ships(
+    probability_hw: NDArray[np.floating], *, threshold: float, min_peak: float = 0.0, min_area_px: int = 1
+) -> tuple[Ship, ...]:
+    """Return the ships in a probability, the largest first, then from the top and from the left.
+
+    A ship is a group of pixels with probability at least `threshold` that touch at sides or corners.
+
+    Args:
+        probability_hw: Floating point (H, W), 0 to 1.
+        threshold: From 0 to 1.
+        min_peak: Drop ships whose highest probability is below this.
+        min_area_px: Drop ships with fewer pixels.
+
+    Raises:
+        ConfigError: The probability is not (H, W) floating point within 0 to 1, or a threshold is not.
+    """
+    found = _components(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
+    return _sorted([found.ship(label) for label in np.flatnonzero(found.kept).tolist()])
+
+
+def keep_confident(
+    probability_hw: NDArray[np.floating], *, threshold: float, min_peak: float = 0.0, min_area_px: int = 1
+) -> NDArray[np.bool_]:
+    """Return the mask (H, W) of the ships that `find_ships` returns for the same arguments.
+
+    Raises:
+        ConfigError: The probability is not (H, W) floating point within 0 to 1, or a threshold is not.
+    """
+    found = _components(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
+    return found.kept[found.labels_hw]
+
+
+def ships_from_mask(mask_hw: NDArray[np.bool_]) -> tuple[Ship, ...]:
+    """Return the ships in a mask (H, W), one per group of touching pixels, in the order of `find_ships`.
+
+    Raises:
+        ConfigError: The mask is not two-dimensional.
+    """
+    _refuse_other_than_mask(mask_hw)
+    return find_ships((mask_hw != 0).astype(np.float32), threshold=1.0)
+
+
+def ship_from_mask(mask_hw: NDArray[np.bool_]) -> Ship:
+    """Return all pixels of a mask (H, W) as one ship, whether they touch or not.
+
+    Raises:
+        ConfigError: The mask is not two-dimensional or has no ship pixel.
+    """
+    _refuse_other_than_mask(mask_hw)
+    rows = np.flatnonzero(mask_hw.any(axis=1))
+    columns = np.flatnonzero(mask_hw.any(axis=0))
+    if not len(rows):
+        raise ConfigError(f"a mask without a ship pixel (shape {mask_hw.shape}) cannot become a ship")
+    box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    return _measured(box, mask_hw[box[0] : box[2], box[1] : box[3]] != 0, confidence=1.0, peak=1.0)
+
+
+def _refuse_other_than_mask(mask_hw: NDArray[np.bool_]) -> None:
+    if mask_hw.ndim != 2:
+        raise ConfigError(f"a mask must be two-dimensional (height, width), got an array of shape {mask_hw.shape}")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Components:
+    """Connected components.
+
+    Args:
+        labels_hw: int32 (H, W), 0 for background.
+        statistics: int32 (labels, 5), x, y, width, height and area of each label.
+        mean: float64 (labels,), mean probability.
+        peak: float32 (labels,), highest probability.
+        kept: bool (labels,), large and sure enough; False for background.
+    """
+
+    labels_hw: NDArray[np.int32]
+    statistics: NDArray[np.int32]
+    mean: NDArray[np.float64]
+    peak: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+
+    def ship(self, label: int) -> Ship:
+        col0, row0, width, height, _ = (int(value) for value in self.statistics[label])
+        box = (row0, col0, row0 + height, col0 + width)
+        mask = self.labels_hw[box[0] : box[2], box[1] : box[3]] == label
+        return _measured(box, mask, confidence=float(self.mean[label]), peak=float(self.peak[label]))
+
+
+def _components(
+    probability_hw: NDArray[np.floating], *, threshold: float, min_peak: float, min_area_px: int
+) -> _Components:
+    _refuse_outside("min_peak", min_peak, min_peak)
+    ship_hw = ship_pixels(probability_hw, threshold=threshold)
+    if not ship_hw.size:
+        raise ConfigError(f"a probability needs at least 1 pixel, got shape {ship_hw.shape}")
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(
+        np.ascontiguousarray(ship_hw).view(np.uint8), connectivity=_CONNECTIVITY, ltype=cv2.CV_32S
+    )
+    labels_hw = np.asarray(labels, np.int32)
+    labels_of_pixels = labels_hw[ship_hw]
+    probabilities = probability_hw[ship_hw].astype(np.float32, copy=False)
+    peak = np.zeros(count, np.float32)
+    np.maximum.at(peak, labels_of_pixels, probabilities)
+    areas = np.bincount(labels_of_pixels, minlength=count)
+    mean = np.bincount(labels_of_pixels, probabilities, minlength=count) / np.maximum(areas, 1)
+    kept = (areas >= max(min_area_px, 1)) & (peak >= np.float32(min_peak))
+    return _Components(labels_hw, np.asarray(statistics, np.int32), mean, peak, kept)
+
+
+def _sorted(ships: list[Ship]) -> tuple[Ship, ...]:
+    return tuple(sorted(ships, key=lambda ship: (-ship.area_px, ship.mask_box)))
+
+
+def _measured(box: tuple[int, int, int, int], mask: NDArray[np.bool_], *, confidence: float, peak: float) -> Ship:
+    # Sums of whole numbers, as Python integers: no rounding, so that ships along the axes are measured exactly.
+    sums = cv2.moments(np.ascontiguousarray(mask).view(np.uint8), binaryImage=True)
+    area, x, y, xx, xy, yy = (int(sums[name]) for name in ("m00", "m10", "m01", "m20", "m11", "m02"))
+    # 12 times the second moments: the square of a rectangle's side. A pixel is a unit square, not a point: 1 more.
+    square_x = (12 * (area * xx - x * x) + area**2) / area**2
+    square_y = (12 * (area * yy - y * y) + area**2) / area**2
+    mixed = 12 * (area * xy - x * y) / area**2
+    angle = 0.5 * math.atan2(2 * mixed, square_x - square_y)  # of the longer side, clockwise from right
+    middle, spread = (square_x + square_y) / 2, math.hypot((square_x - square_y) / 2, mixed)
+    length, width = math.sqrt(middle + spread), math.sqrt(middle - spread)
+    center = (box[0] + y / area + 0.5, box[1] + x / area + 0.5)
+    return Ship(
+        mask_box=box,
+        mask=mask,
+        area_px=area,
+        confidence=confidence,
+        peak=peak,
+        center_rc=center,
+        length_px=length,
+        width_px=width,
+        heading_deg=_heading_deg(angle),
+        corners_xy=_corners_xy(center, length, width, angle),
+    )
+
+
+def _heading_deg(angle: float) -> float:
+    heading = (90 + math.degrees(angle)) % 180
+    return 0.0 if heading == 180 else heading  # the remainder of a tiny negative number is rounded up to 180
+
+
+def _corners_xy(center_rc: tuple[float, float], length: float, width: float, angle: float) -> NDArray[np.float32]:
+    along = np.array([math.cos(angle), math.sin(angle)]) * length / 2
+    across = np.array([-math.sin(angle), math.cos(angle)]) * width / 2
+    from_center = np.stack([-along - across, along - across, along + across, -along + across])
+    return np.asarray(from_center + np.array(center_rc[::-1]), np.float32)
