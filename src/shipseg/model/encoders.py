@@ -169,7 +169,9 @@ def load_encoder(encoder: nn.Module, path: Path, *, name: str) -> None:
     state = _best_naming(read_state_dict(path), expected)
     counters = {key for key in expected if key.endswith("num_batches_tracked")}
     missing = [key for key in expected if key not in state and key not in counters]
-    other = [key for key in state if key not in expected and not key.startswith(_CLASSIFIER_HEADS)]
+    other = [
+        key for key in state if key not in expected and not key.removeprefix("model.").startswith(_CLASSIFIER_HEADS)
+    ]
     wrong = [key for key in expected if key in state and state[key].shape != expected[key].shape]
     hint = f"network.encoder_weights must hold the state dict of encoder {name}"
     if missing:
