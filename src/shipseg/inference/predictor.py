@@ -27,6 +27,7 @@ __all__ = [
     "Predictor",
     "TorchBackend",
     "bundled_models",
+    "checked_threshold",
     "load_model",
 ]
 
@@ -100,7 +101,9 @@ class Predictor:
             raise ModelError(
                 f"model {self.card.name!r} gave NaN or infinite probabilities: its weights are damaged, make it again"
             )
-        return _resized(shown_prob_hw, height, width)
+        # Weighted means of float32 can end a rounding error beyond 1.
+        prob_hw: NDArray[np.float32] = np.clip(_resized(shown_prob_hw, height, width), 0, 1)
+        return prob_hw
 
     def predict(self, image: Image | str | Path, *, threshold: float | None = None) -> Prediction:
         """Return the ships in an image.
@@ -125,7 +128,8 @@ class Predictor:
         tile, overlap = self.card.input.tile, self.card.input.overlap
         places = windows(height, width, tile=tile, overlap=overlap)
         if len(places) == 1:
-            return self._run_tiles(image_hwc, places)[0]
+            only_hw: NDArray[np.float32] = self._run_tiles(image_hwc, places)[0]
+            return only_hw
         weights_hw = blend_weights(places[0].height, places[0].width, overlap=overlap)
         total = Accumulator(height, width)
         per_batch = max(1, self.backend.pixels_per_batch // (tile * tile))

@@ -1,0 +1,231 @@
+"""A model as one ONNX file that predicts without torch, compared with the original before the file gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.errors import ConfigError, ModelError
+from shipseg.extras import needing
+from shipseg.files import atomic_path
+from shipseg.inference.backends import INPUT_NAME, OUTPUT_NAME, OnnxBackend, TorchBackend
+from shipseg.inference.loading import ONNX_FILE, WEIGHTS_FILE, model_folder
+from shipseg.model.card import CARD_KEY, Card
+
+if TYPE_CHECKING:
+    from shipseg.model.network import ShipNetwork
+
+__all__ = ["TOLERANCE", "ExportReport", "deepness_metadata", "export_onnx"]
+
+TOLERANCE: Final = 1e-4
+"""Largest difference in probability that an exported file may show; 4e-6 is usual."""
+
+_MAX_SIDE_PX: Final = 65536
+# Batch, height and width (in multiples of what the network asks for) of the images that are compared.
+_COMPARED: Final = ((1, 1, 1), (2, 2, 3), (3, 4, 2), (1, 8, 8))
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """How an exported file compares with the model that it was made from."""
+
+    path: Path
+    """The ONNX file."""
+    size_mb: float
+    """Its size in 10^6 bytes."""
+    num_pixels: int
+    """Pixels compared, over images of several sizes in batches of several sizes."""
+    max_difference: float
+    """Largest difference in probability."""
+    mean_difference: float
+    """Mean absolute difference in probability."""
+    flipped_share: float
+    """Share of pixels on different sides of the model's threshold."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+def export_onnx(model: Path, out: Path) -> ExportReport:
+    """Write a model as an ONNX file and return how its outputs compare with PyTorch's.
+
+    The graph takes `image`, float32 (N, 3, H, W), RGB in 0-255, and gives `probability`, float32 (N, 1, H, W):
+    normalisation and sigmoid are inside; N, H and W are free (H and W multiples of the card's `multiple`). The card
+    stands in the metadata, and beside it the keys that the QGIS plugin Deepness reads.
+
+    Args:
+        model: A model folder or a run.
+        out: The file to write, ending in `.onnx`; else a folder, in which it is called `model.onnx`.
+
+    Raises:
+        ModelError: No usable model, or the outputs differ by more than `TOLERANCE` (then nothing is written).
+        ConfigError: `out` has another ending.
+        MissingExtraError: torch or onnx is not installed.
+        StorageError: The file cannot be written.
+    """
+    with needing("train"):
+        import onnx
+
+        from shipseg.model.bundle import load_network
+
+    file = _target(Path(out))
+    folder = model_folder(Path(model)) if Path(model).is_dir() else Path(model)
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise ModelError(f"{model} has no {WEIGHTS_FILE} to export: give a model folder or a run")
+    network, card = load_network(folder)
+    graph = _build_graph(network)
+    _add_metadata(graph, {CARD_KEY: card.model_dump_json(), **deepness_metadata(card)})
+    with atomic_path(file) as temporary:
+        onnx.save_model(graph, str(temporary))
+        differences = _compare(network, temporary, card)
+        size_mb = temporary.stat().st_size / 1e6
+    return ExportReport(file, size_mb, *differences)
+
+
+def deepness_metadata(card: Card) -> dict[str, str]:
+    """Return the settings that the QGIS plugin Deepness reads from an ONNX file, each as JSON.
+
+    Deepness divides pixels by 255 before it standardises them; a deviation of 1/255 gives our graph its 0-255 back.
+
+    Source: documentation and reader of the plugin (`tiles_size` is documented, `tile_size` is what it reads).
+    """
+    values = {
+        "model_type": "Segmentor",
+        "class_names": {"0": "background", "1": "ship"},
+        "resolution": round(100 * card.input.metres_per_pixel / card.input.scale, 3),
+        "tile_size": card.input.tile,
+        "tiles_size": card.input.tile,
+        "tiles_overlap": round(100 * card.input.overlap / card.input.tile),
+        "seg_thresh": card.decision.threshold,
+        "seg_small_segment": 0,
+        "standardization_mean": [0.0, 0.0, 0.0],
+        "standardization_std": [1 / 255] * 3,
+    }
+    return {key: json.dumps(value) for key, value in values.items()}
+
+
+def _target(out: Path) -> Path:
+    if out.suffix == ".onnx":
+        return out
+    if out.suffix and not out.is_dir():
+        raise ConfigError(f"an ONNX file must end in .onnx, got {out}: give such a file, or a folder")
+    return out / ONNX_FILE
+
+
+def _build_graph(network: ShipNetwork) -> Any:
+    """Return the network as an ONNX model, its sizes free, without traces of the machine that made it."""
+    import torch
+
+    class Probability(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.sigmoid(self.network(image))
+
+    multiple = network.multiple
+    most = _MAX_SIDE_PX // multiple
+    height, width = (torch.export.Dim(name, min=1, max=most) for name in ("height", "width"))
+    sizes = {0: torch.export.Dim("batch"), 2: multiple * height, 3: multiple * width}
+    example = torch.zeros(2, 3, 2 * multiple, 3 * multiple)
+    with _quiet():
+        program = torch.onnx.export(
+            Probability().eval(),
+            (example,),
+            dynamo=True,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=(sizes,),
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError("torch.onnx.export returned nothing: use a version of torch from 2.6 on")
+    graph = program.model_proto
+    _strip_traces(graph)
+    return graph
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter says to its developers (deprecations, missing extensions) from its users."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _strip_traces(graph: Any) -> None:
+    """Drop the exporter's notes on each node: stack traces hold paths of the machine, and half the graph's size."""
+    graph.graph.ClearField("metadata_props")
+    for group in (
+        graph.graph.node,
+        graph.graph.input,
+        graph.graph.output,
+        graph.graph.value_info,
+        graph.graph.initializer,
+    ):
+        for item in group:
+            item.ClearField("metadata_props")
+            item.ClearField("doc_string")
+
+
+def _add_metadata(graph: Any, values: dict[str, str]) -> None:
+    graph.ClearField("metadata_props")
+    for key, value in values.items():
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+
+
+def _compare(network: ShipNetwork, file: Path, card: Card) -> tuple[int, float, float, float]:
+    """Return the pixels compared, the largest and the mean difference, and the share that crosses the threshold."""
+    ours, exported = TorchBackend(network, device="cpu"), OnnxBackend(file)
+    largest, total, flipped, num_pixels = 0.0, 0.0, 0, 0
+    for number, (batch, rows, columns) in enumerate(_COMPARED):
+        images = _trial_images(batch, rows * network.multiple, columns * network.multiple, seed=number)
+        expected, got = ours.run(images), exported.run(images)
+        if got.shape != expected.shape or not np.isfinite(expected).all():
+            raise ModelError(
+                f"the exported graph gives {got.shape} for images of {images.shape}, or its model gives NaN"
+            )
+        difference = np.abs(expected.astype(np.float64) - got)
+        largest, total = max(largest, float(difference.max())), total + float(difference.sum())
+        threshold = card.decision.threshold
+        flipped += int(((expected >= threshold) != (got >= threshold)).sum())
+        num_pixels += difference.size
+    if not largest < TOLERANCE:
+        raise ModelError(
+            f"the exported graph differs from PyTorch by {largest:.2g} in probability, {TOLERANCE:.0e} is allowed: "
+            "nothing was written, try another version of torch or onnxruntime"
+        )
+    return num_pixels, largest, total / num_pixels, flipped / num_pixels
+
+
+def _trial_images(batch: int, height: int, width: int, *, seed: int) -> NDArray[np.float32]:
+    """Return images (N, 3, H, W) in 0-255 that excite a network at all scales: noise, and noise ever more smoothed."""
+    generator = np.random.default_rng(seed)
+    images = []
+    for number in range(batch):
+        noise_hwc = generator.uniform(0, 255, (height, width, 3)).astype(np.float32)
+        blurred = cv2.GaussianBlur(noise_hwc, (0, 0), 1.0 + 3 * number) if number else noise_hwc
+        spread = cv2.normalize(blurred, np.empty_like(blurred), 0, 255, cv2.NORM_MINMAX)
+        images.append(spread.transpose(2, 0, 1))
+    return np.ascontiguousarray(np.stack(images), dtype=np.float32)

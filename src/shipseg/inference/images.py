@@ -1,0 +1,205 @@
+"""Pictures and folders of pictures in; masks, overlays and tables of ships out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.errors import ImageError, unknown_name
+from shipseg.files import ensure_folder, storage_errors, write_bytes, write_text
+from shipseg.inference.overlay import draw_ships
+from shipseg.inference.pictures import Picture, find_pictures, remove_leftovers
+from shipseg.inference.predictor import Prediction, Predictor, checked_threshold
+from shipseg.inference.tables import FORMATS, PictureShips, check_unique_ids, csv_text, write_submission
+from shipseg.progress import track
+from shipseg.reading import read_image
+
+__all__ = ["Failure", "PredictOptions", "PredictReport", "predict_pictures"]
+
+_JPEG_QUALITY: Final = 92
+# JPEG cannot hold more than 65,535 pixels a side, and no one looks at an overlay of that size as one picture.
+_MAX_OVERLAY_SIDE_PX: Final = 8192
+_SHOWN_FAILURES: Final = 10
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What to write about the pictures.
+
+    Raises:
+        ConfigError: An unknown format, or a threshold outside 0-1.
+    """
+
+    formats: tuple[str, ...] = ("csv",)
+    """Tables of ships, of `tables.FORMATS`; ships.csv is written in any case."""
+    overlays: bool = True
+    """Write pictures with the ships drawn on them."""
+    threshold: float | None = None
+    """In 0-1; None takes the model's own."""
+    submission: Path | None = None
+    """Also write the challenge's submission CSV to this file."""
+
+    def __post_init__(self) -> None:
+        for name in self.formats:
+            if name not in FORMATS:
+                raise unknown_name("format", name, FORMATS)
+        if self.threshold is not None:
+            checked_threshold(self.threshold)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be used."""
+
+    path: Path
+    reason: str
+    """One word: missing, unreadable, truncated, unsupported."""
+    message: str
+    """The same in a sentence."""
+
+
+@dataclass(frozen=True)
+class PredictReport:
+    """What was found and written."""
+
+    num_images: int
+    """Pictures given, those that failed included."""
+    num_ships: int
+    num_images_with_ships: int
+    failed: tuple[Failure, ...]
+    """Pictures that could not be used, also in failed.csv."""
+    written: tuple[Path, ...]
+    """Folders and files."""
+    elapsed_s: float = field(compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every picture could be used."""
+        return not self.failed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary of a command: plain data, the first failures in words."""
+        return {
+            "pictures": self.num_images,
+            "with_ships": self.num_images_with_ships,
+            "ships": self.num_ships,
+            "failed": len(self.failed),
+            "elapsed_s": round(self.elapsed_s, 2),
+            "written": [str(path) for path in self.written],
+            "failures": {failure.path.name: failure.message for failure in self.failed[:_SHOWN_FAILURES]},
+        }
+
+
+def predict_pictures(
+    inputs: Sequence[Path], out: Path, predictor: Predictor, options: PredictOptions | None = None
+) -> PredictReport:
+    """Find the ships in pictures and folders of pictures, and write what was found to the folder `out`.
+
+    `masks/NAME.png` (uint8, 255 is ship), `overlays/NAME.jpg`, `ships.csv` (one row per ship) and what the options ask
+    for. A picture that cannot be read is reported and left out (in a submission it stands without a ship); it does not
+    stop the others. Each file is written whole or not at all, and a run that was killed is simply started again.
+
+    Args:
+        inputs: Image files, and folders whose images are taken (not those of folders inside).
+        out: Folder to write, made when missing. What lies in its masks/ and overlays/ is never taken as input.
+        predictor: The model.
+        options: What to write; None writes masks, overlays and ships.csv.
+
+    Raises:
+        DataError: An input does not exist, or a folder holds no image.
+        ConfigError: No input; or two pictures of one name in a submission.
+        StorageError: `out` cannot be written.
+    """
+    started = time.monotonic()
+    options = options or PredictOptions()
+    pictures = find_pictures(inputs, out)
+    if options.submission is not None:
+        check_unique_ids([picture.path.name for picture in pictures])
+    folders = [ensure_folder(out / "masks")] + ([ensure_folder(out / "overlays")] if options.overlays else [])
+    for folder in (out, *folders):
+        remove_leftovers(folder)
+    found: list[PictureShips] = []
+    failed: list[Failure] = []
+    for picture in track(pictures, "finding ships"):
+        try:
+            image_hwc = read_image(picture.path)
+        except ImageError as error:
+            failed.append(Failure(picture.path, error.reason, str(error)))
+            continue
+        prediction = predictor.predict(image_hwc, threshold=options.threshold)
+        _write_pictures(image_hwc, prediction, picture, out, overlay=options.overlays)
+        found.append(PictureShips(picture.label, prediction.mask.shape, prediction.ships))
+    tables = _write_tables(pictures, found, failed, out, options)
+    return PredictReport(
+        num_images=len(pictures),
+        num_ships=sum(len(picture.ships) for picture in found),
+        num_images_with_ships=sum(bool(picture.ships) for picture in found),
+        failed=tuple(failed),
+        written=(*folders, *tables),
+        elapsed_s=time.monotonic() - started,
+    )
+
+
+def _write_pictures(
+    image_hwc: NDArray[np.uint8], prediction: Prediction, picture: Picture, out: Path, *, overlay: bool
+) -> None:
+    mask_hw = prediction.mask.astype(np.uint8) * 255
+    write_bytes(out / "masks" / f"{picture.name}.png", _encoded(".png", mask_hw, []))
+    if not overlay:
+        return
+    drawn_hwc = draw_ships(image_hwc, prediction.ships)
+    shrink = _MAX_OVERLAY_SIDE_PX / max(drawn_hwc.shape[:2])
+    if shrink < 1:
+        height, width = (max(1, round(side * shrink)) for side in drawn_hwc.shape[:2])
+        drawn_hwc = cv2.resize(drawn_hwc, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    # Colour at full resolution: JPEG's usual halving of it smears thin coloured lines.
+    settings = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        _JPEG_QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+    drawn_bgr_hwc = cv2.cvtColor(drawn_hwc, cv2.COLOR_RGB2BGR)
+    write_bytes(out / "overlays" / f"{picture.name}.jpg", _encoded(".jpg", drawn_bgr_hwc, settings))
+
+
+def _encoded(suffix: str, image: NDArray[Any], settings: list[int]) -> bytes:
+    written, data = cv2.imencode(suffix, image, settings)
+    assert written
+    return data.tobytes()
+
+
+def _write_tables(
+    pictures: Sequence[Picture],
+    found: Sequence[PictureShips],
+    failed: Sequence[Failure],
+    out: Path,
+    options: PredictOptions,
+) -> list[Path]:
+    """Write the tables and return their paths."""
+    written = []
+    for name, (file_name, write) in FORMATS.items():
+        if name == "csv" or name in options.formats:
+            write(out / file_name, found)
+            written.append(out / file_name)
+    if options.submission is not None:
+        by_label = {picture.image: picture for picture in found}
+        every = [by_label.get(picture.label, PictureShips(picture.label, (1, 1), ())) for picture in pictures]
+        write_submission(options.submission, every)
+        written.append(options.submission)
+    failures = out / "failed.csv"
+    if failed:
+        rows = [(failure.path, failure.reason, failure.message) for failure in failed]
+        write_text(failures, csv_text(("image", "reason", "message"), rows))
+        written.append(failures)
+    else:
+        with storage_errors(failures):
+            failures.unlink(missing_ok=True)
+    return written

@@ -1,0 +1,137 @@
+"""An image with its ships drawn on it, for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.masks.ships import Ship
+
+__all__ = ["draw_ships"]
+
+_COLOR: Final = (255, 42, 160)  # a pink that is neither sea, land, cloud, rust nor wake
+_HALO: Final = (16, 8, 20)
+_HALO_OPACITY: Final = 0.6  # of the dark below lines and letters
+_LABEL_TEXT: Final = (255, 255, 255)
+_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_SCALE: Final = 0.4
+# A line of one pixel for images of up to 1152 px, two up to 1920 and so on.
+_PX_PER_LINE_WIDTH: Final = 768
+# A ship smaller than this, in line widths, also gets a circle: its outline alone is easily missed.
+_TINY: Final = 14
+_LABELLED_SHARE: Final = 0.5  # a label never takes more of the image's width than this
+
+
+class _Box(NamedTuple):
+    """Half-open bounds in pixels."""
+
+    row0: int
+    col0: int
+    row1: int
+    col1: int
+
+    def meets(self, other: _Box) -> bool:
+        return self.row0 < other.row1 and other.row0 < self.row1 and self.col0 < other.col1 and other.col0 < self.col1
+
+
+def draw_ships(image_hwc: NDArray[np.uint8], ships: Sequence[Ship]) -> NDArray[np.uint8]:
+    """Return a copy of the image, uint8 (H, W, 3) RGB, with each ship outlined and numbered.
+
+    The outline runs around the ship, outside its pixels, with a dark halo: it shows on dark sea and on white cloud, and
+    hides nothing. Beside each ship stand its number, counted from 1 in the order given, and its confidence in percent;
+    ships of a few pixels are circled. Lines and letters grow with the image.
+
+    Args:
+        image_hwc: uint8 (H, W, 3), RGB.
+        ships: Ships of that image.
+    """
+    drawn_hwc = image_hwc.copy()
+    line = max(1, round(max(image_hwc.shape[:2]) / _PX_PER_LINE_WIDTH))
+    for ship in ships:
+        _darken_around(drawn_hwc, ship, 2 * line)
+    for ship in ships:
+        _outline(drawn_hwc, ship, line)
+    taken = [_Box(*ship.mask_box) for ship in ships]
+    for number, ship in enumerate(ships, start=1):
+        if max(ship.mask.shape) < _TINY * line:
+            _circle(drawn_hwc, ship, line)
+        _label(drawn_hwc, ship, f"{number}  {100 * ship.confidence:.0f}%", line, taken)
+    return drawn_hwc
+
+
+def _grown(ship: Ship, radius: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+    """Return where in the image the ship's pixels and all within `radius` of them lie, and their mask there."""
+    row0, col0, row1, col1 = ship.mask_box
+    padded = np.pad(ship.mask.astype(np.uint8), radius)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    grown = cv2.dilate(padded, disc).astype(bool)
+    above, left = max(0, radius - row0), max(0, radius - col0)
+    bottom, right = min(shape[0], row1 + radius), min(shape[1], col1 + radius)
+    place = (slice(row0 - radius + above, bottom), slice(col0 - radius + left, right))
+    return place, grown[above : above + place[0].stop - place[0].start, left : left + place[1].stop - place[1].start]
+
+
+def _darken_around(drawn_hwc: NDArray[np.uint8], ship: Ship, radius: int) -> None:
+    place, grown = _grown(ship, radius, drawn_hwc.shape)
+    around = grown & ~_own_pixels(ship, place)
+    drawn_hwc[place][around] = _darkened(drawn_hwc[place][around])
+
+
+def _darkened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    halo = np.asarray(_HALO, np.float32)
+    return (pixels * (1 - _HALO_OPACITY) + halo * _HALO_OPACITY).astype(np.uint8)
+
+
+def _outline(drawn_hwc: NDArray[np.uint8], ship: Ship, radius: int) -> None:
+    place, grown = _grown(ship, radius, drawn_hwc.shape)
+    drawn_hwc[place][grown & ~_own_pixels(ship, place)] = _COLOR
+
+
+def _own_pixels(ship: Ship, place: tuple[slice, slice]) -> NDArray[np.bool_]:
+    row0, col0, row1, col1 = ship.mask_box
+    own = np.zeros((place[0].stop - place[0].start, place[1].stop - place[1].start), bool)
+    top, left = row0 - place[0].start, col0 - place[1].start
+    own[top : top + row1 - row0, left : left + col1 - col0] = ship.mask
+    return own
+
+
+def _circle(drawn_hwc: NDArray[np.uint8], ship: Ship, line: int) -> None:
+    row0, col0, row1, col1 = ship.mask_box
+    center = ((col0 + col1) // 2, (row0 + row1) // 2)
+    for color, thickness in ((_HALO, 2 * line + 1), (_COLOR, line)):
+        cv2.circle(drawn_hwc, center, _TINY * line, color, thickness, cv2.LINE_AA)
+
+
+def _label(drawn_hwc: NDArray[np.uint8], ship: Ship, text: str, line: int, taken: list[_Box]) -> None:
+    """Write the text beside the ship, where it covers no ship and no earlier label; nowhere when the image is tiny."""
+    height, width = drawn_hwc.shape[:2]
+    scale, margin = _FONT_SCALE * line, 3 * line
+    (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, line)
+    box_width, box_height = text_width + 2 * margin, text_height + baseline + margin
+    if box_width > width * _LABELLED_SHARE or box_height > height * _LABELLED_SHARE:
+        return
+    box = _free_place(ship, box_height, box_width, (height, width), taken, gap=_TINY * line // 2)
+    taken.append(box)
+    area = drawn_hwc[box.row0 : box.row1, box.col0 : box.col1]
+    area[:] = _darkened(area)
+    area[:, :line] = _COLOR
+    origin = (box.col0 + margin + line, box.row0 + margin // 2 + text_height)
+    cv2.putText(drawn_hwc, text, origin, _FONT, scale, _LABEL_TEXT, line, cv2.LINE_AA)
+
+
+def _free_place(ship: Ship, height: int, width: int, shape: tuple[int, int], taken: list[_Box], *, gap: int) -> _Box:
+    row0, col0, row1, col1 = ship.mask_box
+    rows = ((row0 + row1 - height) // 2, row0 - height - gap, row1 + gap)
+    columns = ((col0 + col1 - width) // 2, col1 + gap, col0 - width - gap)
+    # Beside, above and below, then the corners.
+    order = ((0, 1), (0, 2), (1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (2, 2))
+    places = []
+    for down, right in order:
+        top = min(max(rows[down], 0), shape[0] - height)
+        left = min(max(columns[right], 0), shape[1] - width)
+        places.append(_Box(top, left, top + height, left + width))
+    return min(places, key=lambda place: sum(place.meets(other) for other in taken))

@@ -1,0 +1,115 @@
+"""Which pictures are meant by files and folders, and under which names their results are written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shipseg.errors import ConfigError, DataError
+from shipseg.files import storage_errors
+from shipseg.reading import IMAGE_SUFFIXES, list_images
+
+__all__ = ["OUTPUT_FOLDERS", "Picture", "find_pictures", "remove_leftovers"]
+
+OUTPUT_FOLDERS: Final = ("masks", "overlays")
+"""Folders of pictures inside an output folder."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to look at."""
+
+    path: Path
+    name: str
+    """Of the files written about it, without suffix; no two pictures share one."""
+    label: str
+    """What it is called in tables: its file name where no other picture has the same, else its path."""
+
+
+def find_pictures(inputs: Sequence[Path], out: Path) -> list[Picture]:
+    """Return the pictures that the inputs stand for, each once, in the order given; those of a folder sorted by name.
+
+    A folder stands for the images directly inside it. Pictures in `out`'s own masks/ and overlays/ are left out: a
+    shell's `*` may include the output folder. Results are called after a picture's stem, or, where several share it,
+    after its file name and as many of its folders as tell them apart.
+
+    Raises:
+        ConfigError: No input is given.
+        DataError: An input does not exist, a folder holds no image, or nothing but earlier results is left.
+    """
+    if not inputs:
+        raise ConfigError("nothing to predict: give pictures or folders of pictures")
+    own_places = {(out / name).resolve() for name in OUTPUT_FOLDERS}
+    paths: dict[Path, Path] = {}
+    for path in (path for given in inputs for path in _listed(Path(given), out)):
+        folder = path.parent.resolve()
+        if folder not in own_places:
+            paths.setdefault(folder / path.name, path)
+    if not paths:
+        raise DataError(f"the inputs hold nothing but results of an earlier run ({out}): give the pictures themselves")
+    names = _names(list(paths))
+    shared = Counter(path.name for path in paths.values())
+    return [
+        Picture(path, name, _printable(path.name if shared[path.name] == 1 else str(path)))
+        for path, name in zip(paths.values(), names, strict=True)
+    ]
+
+
+def _listed(given: Path, out: Path) -> list[Path]:
+    if given.is_file():
+        return [given]
+    if not given.is_dir():
+        raise DataError(f"there is no picture or folder {given}: check the path")
+    listed = list_images(given)
+    if not listed and not given.resolve().is_relative_to(out.resolve()):
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise DataError(f"folder {given} holds no picture ({suffixes}); folders inside it are not looked into")
+    return listed
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return a different name for each of the different absolute paths."""
+    names = [path.stem for path in paths]
+    depth = 1
+    while doubled := {name for name, count in Counter(names).items() if count > 1}:
+        if depth > max(len(path.parts) for path in paths):
+            raise DataError(f"several pictures would be written as {min(doubled)}: rename one of them")
+        names = [
+            "__".join(path.parts[-depth:]).replace("/", "") if name in doubled else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+        depth += 1
+    return names
+
+
+def _printable(name: str) -> str:
+    """Return a name that can be written as UTF-8; file names on Linux are any bytes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files that a killed process left in the folder (see `files.atomic_path`).
+
+    Raises:
+        StorageError: One cannot be deleted.
+    """
+    for path in folder.glob(".*.part"):
+        process = re.fullmatch(r"\..+\.(\d+)\.part", path.name)
+        if process and not _is_running(int(process[1])):
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

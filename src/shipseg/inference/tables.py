@@ -1,0 +1,182 @@
+"""Ships as tables: a CSV with a row per ship, COCO JSON, the challenge's submission."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from shipseg.errors import ConfigError
+from shipseg.files import write_json, write_text
+from shipseg.masks.rle import Runs
+from shipseg.masks.runs import runs_of_mask
+from shipseg.masks.ships import Ship
+
+__all__ = [
+    "FORMATS",
+    "SHIP_COLUMNS",
+    "PictureShips",
+    "check_unique_ids",
+    "csv_text",
+    "ship_runs",
+    "write_coco",
+    "write_ships_csv",
+    "write_submission",
+]
+
+SHIP_COLUMNS: Final = (
+    "image",
+    "ship",
+    "area_px",
+    "confidence",
+    "box_x",
+    "box_y",
+    "box_width",
+    "box_height",
+    "center_x",
+    "center_y",
+    "length_px",
+    "width_px",
+    "heading_deg",
+    *(f"corner{number}_{axis}" for number in (1, 2, 3, 4) for axis in "xy"),
+)
+"""Columns of ships.csv. Lengths are in pixels of the image, positions in pixel edges (pixel (0, 0) covers 0 to 1, x to
+the right, y down), `heading_deg` is clockwise from up in 0-180 (bow and stern are not told apart)."""
+
+_CATEGORY: Final = {"id": 1, "name": "ship", "supercategory": "vessel"}
+
+
+@dataclass(frozen=True)
+class PictureShips:
+    """The ships found in one picture."""
+
+    image: str
+    """The picture's name in all tables."""
+    shape: tuple[int, int]
+    """Height and width in pixels."""
+    ships: tuple[Ship, ...]
+    """No two share a pixel."""
+
+
+def write_ships_csv(path: Path, pictures: Sequence[PictureShips]) -> None:
+    """Write one row per ship, with the columns `SHIP_COLUMNS`; ships of a picture are numbered from 1."""
+    rows = [
+        _ship_row(picture.image, number, ship)
+        for picture in pictures
+        for number, ship in enumerate(picture.ships, start=1)
+    ]
+    write_text(path, csv_text(SHIP_COLUMNS, rows))
+
+
+def _ship_row(image: str, number: int, ship: Ship) -> list[Any]:
+    row, column = ship.center_rc
+    measures = [column, row, ship.length_px, ship.width_px, ship.heading_deg, *ship.corners_xy.ravel().tolist()]
+    shown = [f"{value:.2f}" for value in measures]
+    return [image, number, ship.area_px, f"{ship.confidence:.4f}", *ship.bbox_xywh, *shown]
+
+
+def write_coco(path: Path, pictures: Sequence[PictureShips]) -> None:
+    """Write the ships as a COCO instance file: uncompressed run lengths, boxes, areas, confidence as `score`.
+
+    Source: the data format of the COCO data set, as pycocotools reads it.
+    """
+    images = [
+        {"id": number, "file_name": picture.image, "height": picture.shape[0], "width": picture.shape[1]}
+        for number, picture in enumerate(pictures, start=1)
+    ]
+    annotations: list[dict[str, Any]] = []
+    for image, picture in zip(images, pictures, strict=True):
+        for ship in picture.ships:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image["id"],
+                    "category_id": _CATEGORY["id"],
+                    "segmentation": {"size": list(picture.shape), "counts": _coco_counts(ship, picture.shape)},
+                    "area": ship.area_px,
+                    "bbox": list(ship.bbox_xywh),
+                    "iscrowd": 0,
+                    "score": round(ship.confidence, 4),
+                }
+            )
+    info = {"description": "ships found by shipseg"}
+    value = {"info": info, "licenses": [], "images": images, "annotations": annotations, "categories": [_CATEGORY]}
+    write_json(path, value)
+
+
+def write_submission(path: Path, pictures: Sequence[PictureShips]) -> None:
+    """Write the challenge's submission: one row per ship, one with nothing in `EncodedPixels` for a picture without.
+
+    Raises:
+        ConfigError: Two pictures have one name, which is their id here.
+
+    Source: the submission format of the Kaggle Airbus Ship Detection Challenge; masks of a picture must not overlap.
+    """
+    check_unique_ids([picture.image for picture in pictures])
+    rows = []
+    for picture in pictures:
+        texts = [_run_length_text(ship_runs(ship, picture.shape)) for ship in picture.ships]
+        rows += [[picture.image, text] for text in texts or [""]]
+    write_text(path, csv_text(("ImageId", "EncodedPixels"), rows))
+
+
+def check_unique_ids(names: Sequence[str]) -> None:
+    """Refuse file names that cannot be a submission's ImageIds.
+
+    Raises:
+        ConfigError: Two pictures share one.
+    """
+    doubled = sorted(name for name, count in Counter(names).items() if count > 1)
+    if doubled:
+        raise ConfigError(
+            f"{doubled[0]} stands for several pictures ({len(doubled)} such names in all) and a submission has no room "
+            "for folders: predict one folder at a time"
+        )
+
+
+def ship_runs(ship: Ship, shape: tuple[int, int]) -> Runs:
+    """Return the ship's runs in an image of `shape`, as from its full mask, but without making one for each ship."""
+    row0, col0, _, _ = ship.mask_box
+    # One row of background below keeps a run within its column.
+    runs = runs_of_mask(np.pad(ship.mask, ((0, 1), (0, 0))))
+    columns, rows = np.divmod(runs.starts, ship.mask.shape[0] + 1)
+    starts = (columns + col0) * shape[0] + rows + row0
+    ends = starts + runs.lengths
+    # Where the ship reaches from the top edge to the bottom one, a run goes on in the next column after all.
+    is_first, is_last = np.insert(starts[1:] != ends[:-1], 0, True), np.append(starts[1:] != ends[:-1], True)
+    return Runs(starts[is_first], ends[is_last] - starts[is_first])
+
+
+def _coco_counts(ship: Ship, shape: tuple[int, int]) -> list[int]:
+    """Return lengths of background and ship in turn, down the columns first, background first."""
+    runs = ship_runs(ship, shape)
+    ends = runs.starts + runs.lengths
+    bounds = np.concatenate([[0], np.stack([runs.starts, ends], axis=1).ravel(), [shape[0] * shape[1]]])
+    counts: list[int] = np.diff(bounds).tolist()
+    return counts
+
+
+def _run_length_text(runs: Runs) -> str:
+    return " ".join(f"{start + 1} {length}" for start, length in zip(runs.starts, runs.lengths, strict=True))
+
+
+def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table as the text of a CSV file, the columns' names first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+FORMATS: Final[dict[str, tuple[str, Callable[[Path, Sequence[PictureShips]], None]]]] = {
+    "csv": ("ships.csv", write_ships_csv),
+    "coco": ("ships.coco.json", write_coco),
+}
+"""Tables that can be asked for: name of the file, and what writes it."""
