@@ -1,0 +1,240 @@
+"""The model folder: what is saved comes back, what is damaged is found, nothing in it is executed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from shipseg.config import Decision, NetworkConfig
+from shipseg.errors import ModelError, StorageError
+from shipseg.model.bundle import (
+    README_FILE,
+    SMP_CONFIG_FILE,
+    WEIGHTS_FILE,
+    describe_card,
+    load_network,
+    save_model,
+)
+from shipseg.model.card import CARD_FILE, Card, CardInput, read_card
+from shipseg.model.encoders import import_smp
+from shipseg.model.network import ShipNetwork, build_network
+
+COMPACT = NetworkConfig(architecture="compact", widths=(8, 16), normalization="sqrt")
+CONFIGS = [COMPACT, NetworkConfig(normalization="airbus"), NetworkConfig(architecture="fpn", encoder="mobilenet_v2")]
+
+
+def trained(config: NetworkConfig) -> ShipNetwork:
+    """Return a network whose batch statistics differ from those of a new one."""
+    torch.manual_seed(0)
+    network = build_network(config)
+    with torch.no_grad():
+        network(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    return network
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a model folder of the small network."""
+    save_model(tmp_path / "model", trained(COMPACT), Card(network=COMPACT))
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: str(config.architecture))
+def test_a_saved_network_comes_back_with_the_same_answers(tmp_path: Path, config: NetworkConfig) -> None:
+    network = trained(config)
+    card = Card(name="Model 1", network=config, decision=Decision(threshold=0.4, metric="airbus_score"))
+    written = save_model(tmp_path / "model", network, card)
+    loaded, read = load_network(tmp_path / "model")
+    images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), network.eval()(images))
+    assert not loaded.training
+    assert read == written
+    assert read.decision.threshold == 0.4
+    assert read.files == {WEIGHTS_FILE: hashlib.sha256((tmp_path / "model" / WEIGHTS_FILE).read_bytes()).hexdigest()}
+
+
+@pytest.mark.parametrize("config", CONFIGS[1:], ids=lambda config: str(config.architecture))
+def test_smp_reads_the_folder_of_its_own_networks(tmp_path: Path, config: NetworkConfig) -> None:
+    network = trained(config).eval()
+    save_model(tmp_path / "model", network, Card(network=config))
+    theirs = import_smp().from_pretrained(str(tmp_path / "model")).eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs(x), network.body(x), rtol=0, atol=0)
+
+
+def test_weights_from_a_hub_are_not_asked_for_again(tmp_path: Path) -> None:
+    config = NetworkConfig(encoder_weights="imagenet")
+    network = trained(config.model_copy(update={"encoder_weights": None}))
+    save_model(tmp_path / "model", network, Card(network=config))
+    loaded, card = load_network(tmp_path / "model")
+    assert card.network.encoder_weights == "imagenet", "the card keeps where the encoder came from"
+    assert torch.equal(
+        loaded.state_dict()["body.encoder.conv1.weight"], network.state_dict()["body.encoder.conv1.weight"]
+    )
+    assert json.loads((tmp_path / "model" / SMP_CONFIG_FILE).read_text())["encoder_weights"] is None
+
+
+def test_the_compact_network_has_no_file_for_smp(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == sorted([WEIGHTS_FILE, CARD_FILE, README_FILE])
+
+
+def test_layout_and_precision_in_memory_do_not_matter(tmp_path: Path) -> None:
+    network = trained(COMPACT).eval()
+    one = save_model(tmp_path / "one", network, Card(network=COMPACT))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert save_model(tmp_path / "two", network, Card(network=COMPACT)).files == one.files
+
+
+def test_saving_again_replaces_the_model(folder: Path) -> None:
+    network = trained(COMPACT)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1.0)
+    save_model(folder, network, Card(name="second", network=COMPACT))
+    loaded, card = load_network(folder)
+    assert card.name == "second"
+    assert torch.equal(loaded.state_dict()["body.head.bias"], network.state_dict()["body.head.bias"])
+
+
+def test_loading_leaves_the_random_numbers_of_the_caller_alone(folder: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    load_network(folder)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_a_card_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the card describes architecture 'unet', the network is a CompactUNet"):
+        save_model(tmp_path / "model", trained(COMPACT), Card())
+    assert not (tmp_path / "model" / WEIGHTS_FILE).exists()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("not a folder")
+    with pytest.raises(StorageError, match="in the way"):
+        save_model(tmp_path / "model", trained(COMPACT), Card(network=COMPACT))
+
+
+# --- damaged folders -----------------------------------------------------------------------------------------------
+
+
+def with_weights(folder: Path, content: bytes) -> None:
+    """Replace the weights and let the card vouch for them."""
+    (folder / WEIGHTS_FILE).write_bytes(content)
+    card = json.loads((folder / CARD_FILE).read_text())
+    card["files"][WEIGHTS_FILE] = hashlib.sha256(content).hexdigest()
+    (folder / CARD_FILE).write_text(json.dumps(card))
+
+
+def test_a_folder_without_a_card_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"is not a model \(it has no shipseg.json\)"):
+        load_network(tmp_path)
+
+
+def test_missing_weights_are_said(folder: Path) -> None:
+    (folder / WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelError, match=r"model.safetensors cannot be read \(No such file or directory\)"):
+        load_network(folder)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_weights_that_are_not_those_of_the_card_are_refused(folder: Path, damage: str) -> None:
+    content = bytearray((folder / WEIGHTS_FILE).read_bytes())
+    if damage == "truncated":
+        del content[-100:]
+    else:
+        content[-1] ^= 1
+    (folder / WEIGHTS_FILE).write_bytes(content)
+    with pytest.raises(ModelError, match="is not the file that its card describes"):
+        load_network(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04 a zip, as torch.save writes", b"\x80\x04\x95pickle", b"\x00" * 200]
+)
+def test_weights_in_another_form_are_refused_though_the_card_vouches_for_them(folder: Path, content: bytes) -> None:
+    with_weights(folder, content)
+    with pytest.raises(ModelError, match="is not a safetensors file"):
+        load_network(folder)
+
+
+def test_a_tensor_that_is_missing_or_unknown_is_named(folder: Path) -> None:
+    state = trained(COMPACT).body.state_dict()
+    bias = state.pop("head.bias")
+    with_weights(folder, save(state))
+    with pytest.raises(ModelError, match="1 tensors missing and 0 unknown, such as head.bias"):
+        load_network(folder)
+    with_weights(folder, save({**state, "head.bias": bias, "extra": bias.clone()}))
+    with pytest.raises(ModelError, match="0 tensors missing and 1 unknown, such as extra"):
+        load_network(folder)
+
+
+def test_a_tensor_of_another_shape_is_named(folder: Path) -> None:
+    state = trained(COMPACT).body.state_dict()
+    with_weights(folder, save({**state, "head.bias": torch.zeros(5)}))
+    with pytest.raises(ModelError, match=r"head.bias has shape \(5,\), not \(4,\)"):
+        load_network(folder)
+
+
+def test_a_save_that_fails_half_way_leaves_the_old_weights_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (folder / WEIGHTS_FILE).read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="no space left"):
+        save_model(folder, trained(COMPACT), Card(network=COMPACT))
+    monkeypatch.undo()
+    assert (folder / WEIGHTS_FILE).read_bytes() == before
+    assert load_network(folder)[1] == read_card(folder)
+
+
+# --- the page for people -------------------------------------------------------------------------------------------
+
+
+def test_the_page_tells_threshold_scores_data_and_hashes() -> None:
+    card = Card(
+        name="Model 2",
+        network=NetworkConfig(),
+        input=CardInput(scale=1 / 3),
+        decision=Decision(threshold=0.37, metric="airbus_score", min_peak=0.9, min_area_px=12),
+        data={"num_images": 1234, "origin": "synthetic | seed 5"},
+        training={"steps": 5000},
+        scores={"pooled_dice": 0.81234},
+        versions={"torch": "2.4"},
+        files={WEIGHTS_FILE: "abc"},
+        created="2025-01-02",
+    )
+    page = describe_card(card)
+    for words in (
+        "# Model 2",
+        "unet / resnet18",
+        "scaled by 0.3333",
+        "| 0.37 (chosen for: airbus_score) |",
+        "a peak probability of 0.9, 12 px",
+        "| Num images | 1234 |",
+        "synthetic \\| seed 5",
+        "| Steps | 5000 |",
+        "| Pooled dice | 0.8123 |",
+        "| Torch | 2.4 |",
+        "SHA-256 `abc`",
+        "2025-01-02",
+        "shipseg predict",
+    ):
+        assert words in page
+    assert "from_pretrained" not in describe_card(Card(network=COMPACT))
+
+
+def test_a_long_entry_is_cut_on_the_page() -> None:
+    page = describe_card(Card(training={"recipe": {"text": "x" * 1000}}))
+    assert max(len(line) for line in page.splitlines()) < 250

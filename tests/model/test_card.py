@@ -1,0 +1,103 @@
+"""The card: read from a folder or an ONNX file, without torch, and refused in one sentence when it is none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+
+from shipseg.config import Decision, NetworkConfig
+from shipseg.errors import ModelError
+from shipseg.model.card import CARD_FILE, CARD_KEY, Card, CardInput, parse_card, read_card
+
+CARD = Card(
+    name="one",
+    network=NetworkConfig(architecture="compact", normalization="sqrt"),
+    input=CardInput(mode="crops", scale=0.5),
+    decision=Decision(threshold=0.25, min_peak=0.5, metric="ship_f1"),
+    threshold_curve={"threshold": [0.0, 1.0], "ship_f1": [0.1, 0.0]},
+    scores={"ship_f1": 0.7},
+)
+
+
+def onnx_file(path: Path, metadata: dict[str, str]) -> Path:
+    """Write a graph that hands its input on, with that metadata."""
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", value[:1], value[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    onnx.helper.set_model_props(model, metadata)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_card_survives_being_written_and_read() -> None:
+    assert parse_card(CARD.model_dump_json(), "here") == CARD
+
+
+def test_the_card_of_a_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / CARD_FILE).write_text(CARD.model_dump_json())
+    assert read_card(tmp_path) == CARD
+
+
+def test_the_card_of_an_onnx_file_is_read(tmp_path: Path) -> None:
+    assert read_card(onnx_file(tmp_path / "m.onnx", {CARD_KEY: CARD.model_dump_json()})) == CARD
+
+
+def test_reading_a_card_imports_neither_torch_nor_pandas(tmp_path: Path) -> None:
+    (tmp_path / CARD_FILE).write_text(CARD.model_dump_json())
+    program = (
+        "import sys; from pathlib import Path; from shipseg.model.card import read_card;"
+        "print(read_card(Path(sys.argv[1])).name, {'torch', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["one", "set()"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "here holds no usable model card: Expecting"),
+        ("[]", "here holds no usable model card"),
+        ('{"format": 2}', "format must be 1, got 2"),
+        ('{"nam": "x"}', "unknown key nam in here, did you mean name"),
+        ('{"decision": {"threshold": 1.5}}', "decision.threshold must be less than 1, got 1.5"),
+        ('{"input": {"scale": 0}}', "input.scale must be greater than 0"),
+    ],
+)
+def test_what_is_no_card_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ModelError, match="holds no usable model card") as caught:
+        parse_card(text, "here")
+    assert words in str(caught.value)
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"is not a model \(it has no shipseg.json\)"):
+        read_card(tmp_path)
+
+
+def test_an_onnx_file_without_our_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has no shipseg card in its metadata"):
+        read_card(onnx_file(tmp_path / "m.onnx", {"author": "someone"}))
+
+
+def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"not a graph")
+    with pytest.raises(ModelError, match="is not a readable ONNX file"):
+        read_card(tmp_path / "m.onnx")
+
+
+def test_a_missing_onnx_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no model file"):
+        read_card(tmp_path / "m.onnx")
+
+
+def test_a_card_holds_no_number_that_json_has_not() -> None:
+    text = json.dumps({"scores": {"dice": float("nan")}})
+    with pytest.raises(ModelError, match="holds no usable model card"):
+        parse_card(text, "here")
