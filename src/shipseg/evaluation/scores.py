@@ -1,0 +1,248 @@
+"""What is known of one image after it has been scored: counts of pixels and ships, and each ship's fate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.masks import rle
+from shipseg.masks.metrics import SIZE_BINS_PX, airbus_score_from_iou, ship_iou_matrix
+from shipseg.masks.ships import Ship, ship_from_mask
+
+__all__ = [
+    "MATCH_IOU",
+    "SIZE_BINS",
+    "ImageScore",
+    "Scored",
+    "ShipScore",
+    "Stratum",
+    "matched_pairs",
+    "score_image",
+    "size_bin",
+    "true_ships",
+    "union_mask",
+]
+
+MATCH_IOU = 0.5
+"""A predicted ship is right when its IoU with a true ship is above this."""
+
+SIZE_BINS: dict[str, tuple[float, float]] = {
+    f"<{high:g}" if low == 0 else f">={low:g}" if high == math.inf else f"{low:g}-{high:g}": (low, high)
+    for low, high in SIZE_BINS_PX
+}
+"""Ship sizes in pixels of the image: `<100`, `100-1000`, `>=1000` -> area from (inclusive) and to (exclusive)."""
+
+Stratum = Literal["none", "single", "multiple"]
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """Counts of one image, from which every score is made."""
+
+    image_id: str
+    group: str | None
+    """Name of the group of overlapping images that it belongs to, where it is known."""
+    height: int
+    width: int
+    num_true: int
+    num_predicted: int
+    matched: int
+    """Predicted ships that have an IoU above 0.5 with a true ship, each true ship counted once."""
+    false_alarms: int
+    """Predicted ships that share no pixel with any true ship."""
+    true_px: int
+    predicted_px: int
+    overlap_px: int
+    """Pixels that are ship in both."""
+    airbus: float
+    """The challenge's score of this image."""
+    probability_sum: float
+    """Sum of the probabilities of all pixels."""
+    probability_on_ships: float
+    """Sum of the probabilities of the true ships' pixels."""
+    max_probability: float
+    true_by_size: tuple[int, ...]
+    """True ships in each of SIZE_BINS."""
+    found_by_size: tuple[int, ...]
+    """Those of them that are found."""
+    predicted_by_size: tuple[int, ...]
+    """Predicted ships in each of SIZE_BINS."""
+    right_by_size: tuple[int, ...]
+    """Those of them that are right."""
+
+    @property
+    def stratum(self) -> Stratum:
+        """Return whether the image truly holds no, one or several ships."""
+        return "none" if self.num_true == 0 else "single" if self.num_true == 1 else "multiple"
+
+    @property
+    def dice(self) -> float:
+        """Return 2 overlap / (true + predicted) in pixels; 1.0 where both are empty."""
+        total = self.true_px + self.predicted_px
+        return 2 * self.overlap_px / total if total else 1.0
+
+    @property
+    def iou(self) -> float:
+        """Return overlap / union in pixels; 1.0 where both are empty."""
+        union = self.true_px + self.predicted_px - self.overlap_px
+        return self.overlap_px / union if union else 1.0
+
+
+@dataclass(frozen=True)
+class ShipScore:
+    """One ship, true or predicted, and how it fared."""
+
+    image_id: str
+    kind: Literal["true", "predicted"]
+    row: float
+    """Centre, in pixels from the top."""
+    col: float
+    """Centre, in pixels from the left."""
+    area_px: int
+    length_px: float
+    best_iou: float
+    """Highest IoU with a ship of the other kind; 0 where it touches none."""
+    matched: bool
+    """Found (true ship) or right (predicted ship): matched one to one with an IoU above 0.5."""
+    confidence: float | None
+    """Predicted ships only."""
+    peak: float | None
+    """Predicted ships only: their highest probability."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of one image and of the ships in it."""
+
+    image: ImageScore
+    ships: tuple[ShipScore, ...]
+
+
+def true_ships(rles: Sequence[str], shape: tuple[int, int]) -> tuple[Ship, ...]:
+    """Return the true ships of an image, one for each run-length text, in that order.
+
+    Args:
+        rles: Run-length texts, one per ship.
+        shape: Height and width of the image.
+
+    Raises:
+        RleError: A text is malformed or reaches beyond the image.
+    """
+    return tuple(ship_from_mask(rle.decode(text, shape)) for text in rles)
+
+
+def size_bin(area_px: int) -> int:
+    """Return the position in SIZE_BINS of the bin that an area belongs to."""
+    return next(place for place, (low, high) in enumerate(SIZE_BINS.values()) if low <= area_px < high)
+
+
+def _by_size(ships: Sequence[Ship], counted: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
+    bins = [size_bin(ship.area_px) for place, ship in enumerate(ships) if counted is None or counted[place]]
+    return tuple(bins.count(place) for place in range(len(SIZE_BINS)))
+
+
+def union_mask(ships: Sequence[Ship], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels of all ships together, bool (H, W)."""
+    mask_hw = np.zeros(shape, bool)
+    for ship in ships:
+        row0, col0, row1, col1 = ship.mask_box
+        mask_hw[row0:row1, col0:col1] |= ship.mask
+    return mask_hw
+
+
+def matched_pairs(iou_tp: NDArray[np.float64], above: float = MATCH_IOU) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which true ships are found and which predicted ships are right, matched one to one.
+
+    Predicted ships share no pixel, so at an IoU above 0.5 a true ship has at most one partner; a prediction takes the
+    true ship that it fits best (two true ships can only compete for it where their masks overlap).
+
+    Args:
+        iou_tp: IoU of every true with every predicted ship, (T, P).
+        above: IoU that a pair must exceed; 0.5 or more.
+
+    Returns:
+        Two boolean arrays, (T,) and (P,), with equally many True.
+    """
+    found = np.zeros(iou_tp.shape[0], bool)
+    right = np.zeros(iou_tp.shape[1], bool)
+    if iou_tp.size:
+        right = iou_tp.max(axis=0) > above
+        found[iou_tp.argmax(axis=0)[right]] = True
+    return found, right
+
+
+def score_image(
+    image_id: str,
+    *,
+    group: str | None,
+    probability_hw: NDArray[np.float32],
+    truth: Sequence[Ship],
+    predicted: Sequence[Ship],
+) -> Scored:
+    """Return the scores of one image.
+
+    Args:
+        image_id: Its name.
+        group: Its group of overlapping images, or None.
+        probability_hw: Predicted probability of ship, float32 (H, W) in 0..1.
+        truth: The true ships.
+        predicted: The predicted ships: what `find_ships` makes of `probability_hw`.
+    """
+    shape = (probability_hw.shape[0], probability_hw.shape[1])
+    iou_tp = ship_iou_matrix(truth, predicted)
+    found, right = matched_pairs(iou_tp)
+    true_hw, predicted_hw = union_mask(truth, shape), union_mask(predicted, shape)
+    touches = iou_tp.max(axis=0, initial=0.0) > 0
+    image = ImageScore(
+        image_id=image_id,
+        group=group,
+        height=shape[0],
+        width=shape[1],
+        num_true=len(truth),
+        num_predicted=len(predicted),
+        matched=int(right.sum()),
+        false_alarms=int((~touches).sum()),
+        true_px=int(np.count_nonzero(true_hw)),
+        predicted_px=int(np.count_nonzero(predicted_hw)),
+        overlap_px=int(np.count_nonzero(true_hw & predicted_hw)),
+        airbus=airbus_score_from_iou(iou_tp),
+        probability_sum=float(probability_hw.sum(dtype=np.float64)),
+        probability_on_ships=float(probability_hw[true_hw].sum(dtype=np.float64)),
+        max_probability=float(probability_hw.max()),
+        true_by_size=_by_size(truth),
+        found_by_size=_by_size(truth, found),
+        predicted_by_size=_by_size(predicted),
+        right_by_size=_by_size(predicted, right),
+    )
+    true_rows = [
+        _ship_score(image_id, "true", ship, best, matched=bool(hit))
+        for ship, best, hit in zip(truth, iou_tp.max(axis=1, initial=0.0), found, strict=True)
+    ]
+    predicted_rows = [
+        _ship_score(image_id, "predicted", ship, best, matched=bool(hit))
+        for ship, best, hit in zip(predicted, iou_tp.max(axis=0, initial=0.0), right, strict=True)
+    ]
+    return Scored(image, (*true_rows, *predicted_rows))
+
+
+def _ship_score(
+    image_id: str, kind: Literal["true", "predicted"], ship: Ship, best_iou: float, *, matched: bool
+) -> ShipScore:
+    predicted = kind == "predicted"
+    return ShipScore(
+        image_id=image_id,
+        kind=kind,
+        row=round(ship.center_rc[0], 2),
+        col=round(ship.center_rc[1], 2),
+        area_px=ship.area_px,
+        length_px=round(ship.length_px, 2),
+        best_iou=float(best_iou),
+        matched=matched,
+        confidence=float(ship.confidence) if predicted else None,
+        peak=float(ship.peak) if predicted else None,
+    )

@@ -1,0 +1,188 @@
+"""From the counts of single images to scores of a whole set, and how sure they are.
+
+Every score is a ratio of sums over images, so the same few lines give the score of the set and, on sums that are drawn
+anew, its bootstrap interval.
+
+| score | what it is |
+|---|---|
+| `airbus_score` | mean over all images of the challenge's score: F2 over ships, averaged over IoU 0.50 ... 0.95 |
+| `airbus_score_of_predicting_nothing` | what an empty submission gets: the share of images without ships |
+| `airbus_score_above_nothing` | the difference of these two, image by image |
+| `pooled_dice`, `pooled_iou` | of the pixels of all images put together, those without ships included |
+| `pooled_dice_ship_images` | pooled Dice over images with ships only: comparable with public figures, and flattering |
+| `image_dice` | mean over images with ships of each one's own Dice: small ships count as much as large ones |
+| `ship_precision` | share of predicted ships that have an IoU above 0.5 with a true ship, one to one |
+| `ship_recall` | share of true ships found in that sense; `recall_by_size`: by the true ship's area in pixels |
+| `ship_f1` | 2 matched / (true + predicted) |
+| `false_alarm_images` | share of images without ships in which at least one is predicted |
+| `false_alarms_per_1000km2` | predicted ships that touch no true ship, in all images, per 1000 km2 of all images |
+| `dice_by_group` | mean Dice of the images with no, one, several ships; none: the share of them left empty |
+| `seed_dice` | the reference's figure: soft Dice (no threshold) pooled over batches of 16 ship images |
+
+A score without anything to count (recall without ships, precision without predictions) is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.evaluation.scores import SIZE_BINS, ImageScore
+
+__all__ = ["INTERVAL_SHARE", "Scores", "intervals", "seed_dice", "set_scores"]
+
+INTERVAL_SHARE = 0.9
+"""Share of the redrawn sets that a bootstrap interval covers."""
+
+_REFERENCE_BATCH = 16
+_REFERENCE_SMOOTH = 1.0
+
+Sums = Mapping[str, NDArray[np.float64]]
+Scores = dict[str, float | None]
+
+
+def set_scores(images: Sequence[ImageScore], *, metres_per_pixel: float) -> Scores:
+    """Return the scores of a set of images, as this module's table defines them, and recall and precision by size.
+
+    Args:
+        images: Their counts; at least one.
+        metres_per_pixel: Ground sample distance, for the area that false alarms are counted on.
+    """
+    columns = _columns(images, metres_per_pixel)
+    return {name: _number(value) for name, value in _ratios({k: v.sum() for k, v in columns.items()}).items()}
+
+
+def intervals(
+    images: Sequence[ImageScore], *, metres_per_pixel: float, rounds: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float] | None]:
+    """Return a 90 % bootstrap interval of each of `set_scores`: whole groups are drawn with replacement.
+
+    Images without a group count as a group of their own. A score has no interval (None) where there are fewer than two
+    groups or where most redrawn sets leave it undefined.
+
+    Args:
+        images: Their counts.
+        metres_per_pixel: As in `set_scores`.
+        rounds: How many sets are drawn.
+        seed: Decides the draws.
+    """
+    columns = _columns(images, metres_per_pixel)
+    group_n = _group_numbers(images)
+    num_groups = int(group_n.max()) + 1
+    table = np.stack([np.bincount(group_n, weights=values, minlength=num_groups) for values in columns.values()], 1)
+    rng = np.random.default_rng(seed)
+    sums = np.stack(
+        [
+            np.bincount(rng.integers(0, num_groups, num_groups), minlength=num_groups).astype(np.float64) @ table
+            for _ in range(rounds)
+        ]
+    )
+    drawn = _ratios(dict(zip(columns, sums.T, strict=True)))
+    return {name: _interval(values) if num_groups > 1 else None for name, values in drawn.items()}
+
+
+def seed_dice(images: Sequence[ImageScore]) -> float | None:
+    """Return the reference solution's Dice: soft, smooth 1, pooled over batches of 16 ship images in their order.
+
+    Mean over batches of (2 sum(p t) + 1) / (sum(p) + sum(t) + 1); the last may be smaller. None without a ship.
+    """
+    ships = [image for image in images if image.num_true]
+    batches = [ships[start : start + _REFERENCE_BATCH] for start in range(0, len(ships), _REFERENCE_BATCH)]
+    scores = [
+        (2 * sum(image.probability_on_ships for image in batch) + _REFERENCE_SMOOTH)
+        / (sum(image.probability_sum + image.true_px for image in batch) + _REFERENCE_SMOOTH)
+        for batch in batches
+    ]
+    return sum(scores) / len(scores) if scores else None
+
+
+def _columns(images: Sequence[ImageScore], metres_per_pixel: float) -> dict[str, NDArray[np.float64]]:
+    """Return what each image adds to each sum."""
+
+    def column(values: Sequence[float] | NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.asarray(values, np.float64)
+
+    has_ships = np.array([image.num_true > 0 for image in images])
+    single = np.array([image.num_true == 1 for image in images])
+    dice = column([image.dice for image in images])
+    predicted_px = column([image.predicted_px for image in images])
+    columns = {
+        "images": np.ones(len(images)),
+        "km2": column([image.height * image.width for image in images]) * metres_per_pixel**2 / 1e6,
+        "airbus": column([image.airbus for image in images]),
+        "empty": column(~has_ships),
+        "alarmed": column([image.num_true == 0 and image.num_predicted > 0 for image in images]),
+        "false_alarms": column([image.false_alarms for image in images]),
+        "true_px": column([image.true_px for image in images]),
+        "predicted_px": predicted_px,
+        "predicted_px_ship_images": predicted_px * has_ships,
+        "overlap_px": column([image.overlap_px for image in images]),
+        "dice_single": dice * single,
+        "single": column(single),
+        "dice_multiple": dice * (has_ships & ~single),
+        "multiple": column(has_ships & ~single),
+        "true": column([image.num_true for image in images]),
+        "predicted": column([image.num_predicted for image in images]),
+        "matched": column([image.matched for image in images]),
+    }
+    for place, name in enumerate(SIZE_BINS):
+        columns[f"true {name}"] = column([image.true_by_size[place] for image in images])
+        columns[f"found {name}"] = column([image.found_by_size[place] for image in images])
+        columns[f"predicted {name}"] = column([image.predicted_by_size[place] for image in images])
+        columns[f"right {name}"] = column([image.right_by_size[place] for image in images])
+    return columns
+
+
+def _ratios(total: Sums) -> dict[str, NDArray[np.float64]]:
+    """Return the scores of sums over images: single numbers, or one for each redrawn set."""
+    pixels = total["true_px"] + total["predicted_px"]
+    union = pixels - total["overlap_px"]
+    ship_images = total["single"] + total["multiple"]
+    scores = {
+        "airbus_score": _share(total["airbus"], total["images"]),
+        "airbus_score_of_predicting_nothing": _share(total["empty"], total["images"]),
+        "airbus_score_above_nothing": _share(total["airbus"] - total["empty"], total["images"]),
+        "pooled_dice": _share(2 * total["overlap_px"], pixels, empty=1.0),
+        "pooled_iou": _share(total["overlap_px"], union, empty=1.0),
+        "pooled_dice_ship_images": _share(
+            2 * total["overlap_px"], total["true_px"] + total["predicted_px_ship_images"]
+        ),
+        "image_dice": _share(total["dice_single"] + total["dice_multiple"], ship_images),
+        "ship_precision": _share(total["matched"], total["predicted"]),
+        "ship_recall": _share(total["matched"], total["true"]),
+        "ship_f1": _share(2 * total["matched"], total["true"] + total["predicted"]),
+        "false_alarm_images": _share(total["alarmed"], total["empty"]),
+        "false_alarms_per_1000km2": _share(1000 * total["false_alarms"], total["km2"]),
+        "dice none": _share(total["empty"] - total["alarmed"], total["empty"]),
+        "dice single": _share(total["dice_single"], total["single"]),
+        "dice multiple": _share(total["dice_multiple"], total["multiple"]),
+    }
+    for name in SIZE_BINS:
+        scores[f"recall {name}"] = _share(total[f"found {name}"], total[f"true {name}"])
+        scores[f"precision {name}"] = _share(total[f"right {name}"], total[f"predicted {name}"])
+    return scores
+
+
+def _share(part: NDArray[np.float64], whole: NDArray[np.float64], *, empty: float = np.nan) -> NDArray[np.float64]:
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), empty)
+
+
+def _number(value: NDArray[np.float64]) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    defined = values[~np.isnan(values)]
+    if len(defined) < len(values) / 2:
+        return None
+    tail = (1 - INTERVAL_SHARE) / 2
+    low, high = np.quantile(defined, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def _group_numbers(images: Sequence[ImageScore]) -> NDArray[np.int64]:
+    numbers: dict[tuple[str, str], int] = {}
+    keys = [("group", image.group) if image.group else ("image", image.image_id) for image in images]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)

@@ -1,0 +1,61 @@
+"""The sweep gives what finding, matching and scoring ships one threshold at a time gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from shipseg.evaluation.sweep import DecisionSweep
+from shipseg.masks.metrics import airbus_score_from_iou, match_at, ship_iou_matrix
+from shipseg.masks.ships import find_ships, ship_from_mask
+
+PEAKS = (0.0, 0.5, 0.95)
+
+
+def random_image(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
+    """Return smooth-ish probabilities in steps of 0.05 and up to three true ships, near what is predicted."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 21, (6, 6)) * rng.integers(0, 2, (6, 6))
+    probability_hw = (np.kron(coarse, np.ones((3, 3))) / 20).astype(np.float32)
+    masks = []
+    for _ in range(int(rng.integers(0, 4))):
+        row, col = rng.integers(0, 14, 2)
+        mask_hw = np.zeros(probability_hw.shape, bool)
+        mask_hw[row : row + int(rng.integers(1, 7)), col : col + int(rng.integers(1, 7))] = True
+        masks.append(mask_hw)
+    return probability_hw, masks
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 10))
+def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(seed: int, min_area_px: int) -> None:
+    probability_hw, masks = random_image(seed)
+    truth = [ship_from_mask(mask_hw) for mask_hw in masks]
+    sweep = DecisionSweep(peaks=PEAKS, min_area_px=min_area_px)
+    sweep.add(probability_hw, truth)
+    for row, threshold in enumerate(sweep.thresholds):
+        for col, min_peak in enumerate(PEAKS):
+            ships = find_ships(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
+            iou_tp = ship_iou_matrix(truth, ships)
+            hits, _, _ = match_at(iou_tp, 0.5)
+            assert sweep.airbus_score[row, col] == pytest.approx(airbus_score_from_iou(iou_tp), abs=1e-12)
+            expected_f1 = 2 * hits / (len(ships) + len(truth)) if ships or truth else np.nan
+            assert sweep.ship_f1[row, col] == pytest.approx(expected_f1, nan_ok=True)
+            expected_precision = hits / len(ships) if ships else np.nan
+            assert sweep.ship_precision[row, col] == pytest.approx(expected_precision, nan_ok=True)
+
+
+def test_images_add_up() -> None:
+    together = DecisionSweep(peaks=PEAKS)
+    apart = []
+    for seed in range(6):
+        probability_hw, masks = random_image(seed)
+        truth = [ship_from_mask(mask_hw) for mask_hw in masks]
+        single = DecisionSweep(peaks=PEAKS)
+        single.add(probability_hw, truth)
+        together.add(probability_hw, truth)
+        apart.append(single.airbus_score)
+    np.testing.assert_allclose(together.airbus_score, np.mean(apart, axis=0))
