@@ -85,7 +85,7 @@ def _paint_cages(rng: Rng, canvas: Canvas) -> None:
 def _paint_rocks(rng: Rng, canvas: Canvas) -> None:
     """Rocks at the surface with a ring of foam."""
     field = fractal_noise(rng, canvas.shape, log_uniform(rng, 25, 120), octaves=6, gain=0.62)
-    level = np.float32(uniform(rng, 1.9, 2.7))
+    level = np.float32(uniform(rng, 2.3, 3.3))
     rock = soft_step(field - level, 0.03)
     tone = np.asarray(tinted(rng, (86, 82, 70), 18), np.float32)
     grain = fractal_noise(rng, canvas.shape, 2.5, octaves=2) * np.float32(uniform(rng, 6, 20))

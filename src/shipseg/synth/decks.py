@@ -42,7 +42,7 @@ DECK_PALETTES: Mapping[str, Mapping[str, float]] = {
 def _superstructure(rng: Rng, board: Board, u0: float, u1: float, beam: float) -> None:
     """A white house across the ship: bridge wings, funnel, a darker roof part."""
     wide = beam / 2 * uniform(rng, 0.66, 0.96)
-    color = tinted(rng, pick(rng, WHITE), 14)
+    color = tinted(rng, shaded(pick(rng, WHITE), uniform(rng, 0.62, 1.0)), 12)
     tall = uniform(rng, 2.0, 8.0) * min(1.0, beam / 14)
     board.block(u0, u1, -wide, wide, color, tall)
     depth = u1 - u0
@@ -53,6 +53,11 @@ def _superstructure(rng: Rng, board: Board, u0: float, u1: float, beam: float) -
         roof = u0 + depth * uniform(rng, 0.25, 0.6)
         board.block(u0, roof, -wide * 0.6, wide * 0.6, shaded(color, uniform(rng, 0.6, 0.98)), tall * 0.4)
         funnel = u0 + depth * uniform(rng, 0.1, 0.35)
+        for _ in range(int(rng.integers(0, 2 + int(depth)))):
+            u, v, half = uniform(rng, u0, u1), uniform(rng, -wide, wide), uniform(rng, 0.3, 1.0)
+            board.block(
+                u - half, u + half, v - half, v + half, tinted(rng, shaded(color, uniform(rng, 0.35, 1.1)), 12), 0.8
+            )
         hue = pick(rng, (*DECK_COLORS["red"], *DECK_COLORS["blue"], *DECK_COLORS["dark"], *WHITE))
         board.block(funnel, funnel + max(1.0, depth * 0.2), -beam * 0.1, beam * 0.1, tinted(rng, hue), tall * 0.5)
 

@@ -136,18 +136,18 @@ class SeaMode:
 
 
 SEA_MODES: tuple[SeaMode, ...] = (  # (eye)
-    SeaMode(2.4, (2, 12, 38), (22, 48, 82), 0.4, 6),  # navy
-    SeaMode(1.6, (2, 34, 62), (30, 95, 135), 0.5, 7),  # ocean blue
-    SeaMode(2.4, (1, 28, 32), (28, 72, 74), 0.3, 6),  # dark teal
-    SeaMode(1.6, (4, 24, 20), (34, 60, 48), 0.4, 7),  # bottle green
-    SeaMode(1.0, (20, 58, 40), (62, 98, 72), 0.5, 7),  # algae green
-    SeaMode(1.3, (28, 92, 92), (92, 150, 142), 0.6, 11),  # turquoise
-    SeaMode(0.9, (85, 120, 106), (138, 165, 148), 0.6, 8),  # pale green
-    SeaMode(2.0, (42, 47, 55), (160, 165, 160), 3.0, 24),  # glittering grey
-    SeaMode(1.4, (24, 42, 60), (62, 86, 108), 0.6, 11),  # slate
+    SeaMode(2.4, (2, 12, 38), (22, 48, 82), 0.5, 8),  # navy
+    SeaMode(1.6, (2, 34, 62), (30, 95, 135), 0.6, 9),  # ocean blue
+    SeaMode(2.4, (1, 28, 32), (28, 72, 74), 0.5, 9),  # dark teal
+    SeaMode(1.6, (4, 24, 20), (34, 60, 48), 0.5, 9),  # bottle green
+    SeaMode(1.0, (20, 58, 40), (62, 98, 72), 0.6, 9),  # algae green
+    SeaMode(1.3, (28, 92, 92), (92, 150, 142), 0.8, 14),  # turquoise
+    SeaMode(0.9, (85, 120, 106), (138, 165, 148), 0.8, 12),  # pale green
+    SeaMode(2.3, (42, 47, 55), (160, 165, 160), 4.0, 34),  # glittering grey
+    SeaMode(1.4, (24, 42, 60), (62, 86, 108), 0.8, 15),  # slate
     SeaMode(0.8, (70, 112, 122), (145, 170, 172), 0.4, 4),  # milky blue
     SeaMode(0.5, (82, 78, 50), (135, 124, 90), 0.4, 6),  # river brown
-    SeaMode(0.7, (1, 2, 5), (6, 14, 24), 0.2, 4),  # black
+    SeaMode(0.7, (1, 2, 5), (6, 14, 24), 0.3, 9),  # black
 )
 
 WHITE: tuple[Color, ...] = ((236, 234, 228), (222, 222, 220), (246, 246, 244), (208, 214, 218))
@@ -235,9 +235,9 @@ def choose(rng: Rng, weights: Mapping[Item, float]) -> Item:
 
 
 def tinted(rng: Rng, color: Color, spread: float = 12.0) -> Color:
-    """Return the colour moved a little: `spread` grey levels in brightness, half as much per band."""
+    """Return the colour moved a little: `spread` grey levels in brightness, a third of it per band."""
     common = rng.normal(0.0, spread)
-    red, green, blue = (min(252.0, max(3.0, value + common + rng.normal(0.0, spread / 2))) for value in color)
+    red, green, blue = (min(252.0, max(3.0, value + common + rng.normal(0.0, spread / 3))) for value in color)
     return red, green, blue
 
 

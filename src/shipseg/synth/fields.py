@@ -76,7 +76,7 @@ def _scaled(power: FloatArray, variance: float) -> FloatArray:
 
 def _wind_sea(rng: Rng, radius: FloatArray, angle: FloatArray, direction_rad: float) -> FloatArray:
     """Power of wind waves: a peak, a falling tail, crests across the wind with some spread."""
-    peak = 1.0 / log_uniform(rng, 5.0, 34.0)
+    peak = 1.0 / log_uniform(rng, 4.0, 26.0)
     ratio = radius / peak
     tail = uniform(rng, 2.0, 3.6)
     shape = np.power(ratio, -tail) * np.exp(-np.power(np.maximum(ratio, 0.25), -3.0))

@@ -87,7 +87,7 @@ def _wake_strength(rng: Rng, length: float) -> float:
     """Return 0 for ships at anchor, else how strong the wake is; small craft move more often and leave more foam."""
     if not chance(rng, 0.62 if length < 45 else 0.3):
         return 0.0
-    return log_uniform(rng, 0.15, 1.4) if length < 60 else log_uniform(rng, 0.1, 0.9)
+    return log_uniform(rng, 0.3, 1.7) if length < 60 else log_uniform(rng, 0.1, 0.9)
 
 
 def _place_free(

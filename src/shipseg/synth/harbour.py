@@ -13,11 +13,18 @@ from shipseg.synth.canvas import FIXED_BITS, Berth, Canvas, fixed_point, oriente
 from shipseg.synth.distributions import Color, Rng, chance, log_uniform, pick, shaded, tinted, uniform
 from shipseg.synth.fields import FloatArray, fractal_noise
 from shipseg.synth.land import LandLayer, distance_px, draw_ground, lay_land
-from shipseg.synth.town import build_container_yard, build_tanks, build_town
+from shipseg.synth.town import build_container_yard, build_halls, build_tanks, build_town, scatter_things
 
 __all__ = ["paint_harbour", "paint_jetty"]
 
-CONCRETE: tuple[Color, ...] = ((166, 156, 140), (132, 126, 118), (190, 182, 164), (112, 106, 100), (178, 160, 132))
+CONCRETE: tuple[Color, ...] = (
+    (158, 150, 136),
+    (130, 125, 117),
+    (180, 172, 154),
+    (108, 104, 98),
+    (168, 150, 120),
+    (88, 86, 84),
+)
 
 
 def paint_harbour(rng: Rng, canvas: Canvas) -> None:
@@ -29,15 +36,22 @@ def paint_harbour(rng: Rng, canvas: Canvas) -> None:
     rgb, base = draw_ground(rng, canvas.shape)
     inland = distance_px((land > 127).astype(np.uint8))
     free = inland > uniform(rng, 8, 24)
-    build_town(rng, rgb, base, sun=canvas.sun, density=log_uniform(rng, 0.05, 0.8), free_hw=free, angle=angle)
-    if chance(rng, 0.4):
+    yards = inland < log_uniform(rng, 20, 300)
+    _pave(rng, rgb, inland, yards & (inland > 0))
+    build_town(rng, rgb, base, sun=canvas.sun, density=log_uniform(rng, 0.05, 0.8), free_hw=free & ~yards, angle=angle)
+    if chance(rng, 0.35):
         build_tanks(rng, rgb, sun=canvas.sun, free_hw=free)
-    if chance(rng, 0.4):
-        build_container_yard(rng, rgb, free_hw=free, angle=angle)
-    _pave(rng, rgb, inland)
+    if chance(rng, 0.7):
+        build_halls(rng, rgb, sun=canvas.sun, free_hw=free, angle=angle)
+    for _ in range(int(rng.integers(0, 6)) if chance(rng, 0.45) else 0):
+        build_container_yard(rng, rgb, free_hw=free & yards, angle=angle)
+    things = yards & (inland > 1.5)
+    scatter_things(
+        rng, rgb, where_hw=things, angle=angle, count=int(np.count_nonzero(things) * log_uniform(rng, 2e-4, 6e-3))
+    )
     layer = LandLayer(rgb, land)
     canvas.berths.extend(_quay_berths(corners, canvas.shape, land))
-    for _ in range(int(rng.integers(0, 5))):
+    for _ in range(int(rng.integers(0, 6))):
         _add_pier(rng, canvas, layer)
     if chance(rng, 0.3):
         _add_breakwater(rng, canvas, layer)
@@ -104,11 +118,9 @@ def _inside_part(
     return (a, b) if math.dist(a, b) >= 12 else None
 
 
-def _pave(rng: Rng, rgb: NDArray[np.uint8], inland: FloatArray) -> None:
-    """Lay concrete along the water's edge, in place."""
+def _pave(rng: Rng, rgb: NDArray[np.uint8], inland: FloatArray, where: NDArray[np.bool_]) -> None:
+    """Lay concrete or asphalt between the water's edge and the town, in place."""
     color = np.asarray(tinted(rng, pick(rng, CONCRETE), 12), np.float32)
-    wide = log_uniform(rng, 5, 45)
-    where = (inland > 0) & (inland < wide)
     stains = fractal_noise(rng, inland.shape, uniform(rng, 6, 25), octaves=4, gain=0.7)[where] * np.float32(
         uniform(rng, 3, 9)
     )

@@ -30,16 +30,19 @@ class LandLayer:
 
 
 def distance_px(inside_hw: ByteArray) -> FloatArray:
-    """Return the distance of each non-zero pixel to the nearest zero pixel, float32, 0 outside."""
-    return np.asarray(cv2.distanceTransform(inside_hw, cv2.DIST_L2, cv2.DIST_MASK_3), np.float32)
+    """Return the distance of each non-zero pixel to the nearest zero pixel, float32, 0 outside, at most 10,000."""
+    distance = cv2.distanceTransform(inside_hw, cv2.DIST_L2, cv2.DIST_MASK_3)
+    return np.minimum(np.asarray(distance, np.float32), np.float32(1e4))  # a picture without zeros gives infinity
 
 
 def draw_ground(rng: Rng, shape: tuple[int, int]) -> tuple[ByteArray, Color]:
     """Return bare ground with vegetation and fields, (H, W, 3) uint8, and its main colour."""
     base = tinted(rng, pick(rng, GROUND_COLORS), 14)
     base = shaded(base, uniform(rng, 0.6, 1.2))
-    relief = fractal_noise(rng, shape, log_uniform(rng, 30, 150), octaves=6, gain=0.75)
-    rgb = np.asarray(base, np.float32) + (relief * np.float32(uniform(rng, 6, 20)))[..., None]
+    relief = fractal_noise(rng, shape, log_uniform(rng, 30, 150), octaves=6, gain=0.8)
+    rgb = np.asarray(base, np.float32) + (relief * np.float32(uniform(rng, 4, 15)))[..., None]
+    scrub = fractal_noise(rng, shape, log_uniform(rng, 2.0, 9.0), octaves=2, gain=0.8)
+    rgb += (scrub * np.float32(uniform(rng, 3, 14)))[..., None]
     if chance(rng, 0.3):
         rgb = _draw_fields(rng, rgb)
     if chance(rng, 0.8):

@@ -14,7 +14,7 @@ from shipseg.synth.fields import FloatArray, blurred, fractal_noise, soft_step, 
 __all__ = ["paint_sea"]
 
 STREAK_SHARE = 0.16
-SHALLOWS_SHARE = 0.12
+SHALLOWS_SHARE = 0.09
 GLINT_SHARE = 0.05
 SPARKLE_SHARE = 0.04
 WHITECAP_SHARE = 0.24
@@ -56,8 +56,18 @@ def _draw_mode(rng: Rng) -> SeaMode:
 
 def _draw_color(rng: Rng, mode: SeaMode) -> FloatArray:
     dark, bright = np.array(mode.dark, np.float32), np.array(mode.bright, np.float32)
-    place = np.clip(rng.random() + rng.normal(0.0, 0.12, 3), -0.1, 1.15).astype(np.float32)
-    return np.clip(dark + (bright - dark) * place, 0.5, 200.0)
+    place = np.float32(rng.random()) + rng.normal(0.0, 0.12, 3).astype(np.float32)
+    # The bands move together on bright water: its hue is narrower than its brightness.
+    spread = np.minimum(bright - dark, 26.0)
+    middle = dark + (bright - dark) * place.mean()
+    return np.asarray(np.clip(middle + spread * (place - place.mean()), 0.5, 200.0), np.float32)
+
+
+def _other_water(rng: Rng, base: FloatArray) -> FloatArray:
+    """Return the colour of neighbouring water or of ground under it: paler and greener, or darker."""
+    own = base * np.float32(uniform(rng, 0.6, 1.45)) * np.exp(rng.normal(0.0, 0.09, 3)).astype(np.float32)
+    ground = np.array([uniform(rng, 0, 32), uniform(rng, 0, 42), uniform(rng, -4, 26)], np.float32)
+    return np.clip(own + ground * np.float32(rng.random()), 1.0, 205.0)
 
 
 def _wave_tint(rng: Rng, base: FloatArray) -> FloatArray:
@@ -69,19 +79,19 @@ def _wave_tint(rng: Rng, base: FloatArray) -> FloatArray:
 
 def _tint_slowly(rng: Rng, canvas: Canvas) -> None:
     """Vary the colour over hundreds of pixels: depth, plankton, thin haze."""
-    strength = min(0.25, abs(rng.normal(0.0, 0.05))) * (float(canvas.sea_rgb.mean()) + 12.0)
-    tint = rng.uniform(0.5, 1.2, 3).astype(np.float32)
-    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 150, 700), octaves=3)
+    strength = min(0.2, abs(rng.normal(0.0, 0.02))) * (float(canvas.sea_rgb.mean()) + 12.0)
+    tint = rng.uniform(0.7, 1.1, 3).astype(np.float32)
+    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 250, 1200), octaves=3)
     canvas.rgb_hwc += np.float32(strength) * field[..., None] * tint
 
 
 def _paint_shallows(rng: Rng, canvas: Canvas) -> None:
     """Reefs, banks and mud: patches of another colour with soft or hard borders."""
     depth = fractal_noise(rng, canvas.shape, log_uniform(rng, 120, 500), octaves=6, gain=uniform(rng, 0.45, 0.65))
-    share = soft_step(depth - np.float32(uniform(rng, 0.5, 1.8)), uniform(rng, 0.05, 0.4)) * np.float32(
-        uniform(rng, 0.3, 0.95)
+    share = soft_step(depth - np.float32(uniform(rng, 0.5, 1.8)), log_uniform(rng, 0.06, 0.7)) * np.float32(
+        uniform(rng, 0.15, 0.85)
     )
-    color = canvas.sea_rgb * rng.uniform(0.55, 1.7, 3).astype(np.float32) + rng.uniform(-6, 38, 3).astype(np.float32)
+    color = _other_water(rng, canvas.sea_rgb)
     ground = fractal_noise(rng, canvas.shape, log_uniform(rng, 6, 40), octaves=4, gain=0.7) * np.float32(
         uniform(rng, 0, 9)
     )
@@ -90,16 +100,16 @@ def _paint_shallows(rng: Rng, canvas: Canvas) -> None:
 
 def _paint_streaks(rng: Rng, canvas: Canvas) -> None:
     """Foam lines, fronts between waters, oil: thin winding lines where a slow field crosses zero."""
-    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 90, 400), octaves=4)
-    line = np.exp(-((field / np.float32(uniform(rng, 0.015, 0.10))) ** 2))
+    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 150, 700), octaves=6, gain=uniform(rng, 0.35, 0.6))
+    line = np.exp(-((field / np.float32(log_uniform(rng, 0.01, 0.09))) ** 2))
     gaps = np.clip(
         fractal_noise(rng, canvas.shape, log_uniform(rng, 20, 150), octaves=3) + uniform(rng, -0.5, 1.0), 0, 1
     )
     strength = uniform(rng, -0.6, 1.0) * max(12.0, float(canvas.sea_rgb.mean()) * 0.5)
     canvas.rgb_hwc += (line * gaps * np.float32(strength))[..., None]
     if chance(rng, 0.4):  # one side of the front is another water
-        side = soft_step(field, 0.02) * np.float32(uniform(rng, 0.1, 0.45))
-        canvas.mix(np.clip(canvas.sea_rgb * rng.uniform(0.6, 1.5, 3).astype(np.float32), 1, 200), side)
+        side = soft_step(field, log_uniform(rng, 0.02, 0.3)) * np.float32(uniform(rng, 0.05, 0.35))
+        canvas.mix(_other_water(rng, canvas.sea_rgb), side)
 
 
 def _slicks(rng: Rng, canvas: Canvas) -> FloatArray:

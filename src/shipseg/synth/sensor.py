@@ -56,11 +56,11 @@ def draw_sensor(rng: Rng) -> Sensor:
     return Sensor(
         optics_px=uniform(rng, 0.3, 0.8),
         color_px=uniform(rng, 1.2, 2.3),
-        noise=log_uniform(rng, 3.0, 7.5) if chance(rng, 0.9) else log_uniform(rng, 0.3, 3.0),
+        noise=log_uniform(rng, 3.2, 7.5) if chance(rng, 0.9) else log_uniform(rng, 0.3, 3.0),
         resample_px=uniform(rng, 0.95, 1.3),
         sharpen=uniform(rng, 1.6, 4.0),
         sharpen_px=uniform(rng, 1.1, 1.6),
-        gain=tuple(common * math.exp(rng.normal(0.0, 0.03)) for _ in range(3)),  # type: ignore[arg-type]
+        gain=tuple(common * math.exp(rng.normal(0.0, 0.02)) for _ in range(3)),  # type: ignore[arg-type]
         offset=-uniform(rng, 8, 45) if clipped else rng.normal(0.0, 3.0),
         gamma=math.exp(rng.normal(0.0, 0.08)),
         misregistration_px=tuple(rng.normal(0.0, 0.5, 2).tolist()) if chance(rng, 0.15) else (0.0, 0.0),

@@ -94,8 +94,9 @@ def hull_outline(rng: Rng, kind: str, length: float, beam: float) -> NDArray[np.
 
 def _deck_color(rng: Rng, kind: str, sea_rgb: FloatArray) -> Color:
     if chance(rng, SEA_COLORED_SHARE):
-        red, green, blue = (float(value) * uniform(rng, 0.6, 1.5) + uniform(rng, -10, 26) for value in sea_rgb)
-        return tinted(rng, (red, green, blue), 6)
+        factor, grey = uniform(rng, 0.6, 1.5), uniform(rng, 0, 40)
+        red, green, blue = (float(value) * factor * 0.7 + grey for value in sea_rgb)
+        return tinted(rng, (red, green, blue), 5)
     return tinted(rng, pick(rng, DECK_COLORS[choose(rng, DECK_PALETTES[kind])]), 13)
 
 
@@ -103,13 +104,21 @@ def _draw_hull(rng: Rng, board: Board, size: ShipSize, outline: NDArray[np.float
     """Draw deck, weathering, bulwark and what stands on it."""
     length, beam = size.length_px, size.beam_px
     if length > 12:
-        stains = fractal_noise(rng, (board.rgb.shape[0], board.rgb.shape[1]), 3.0 * board.scale, octaves=2)
-        board.rgb[:] = np.clip(board.rgb + stains[..., None] * uniform(rng, 2, 9), 0, 255).astype(np.uint8)
+        _stain(rng, board, uniform(rng, 4, 14))
     DECKS[size.kind](rng, board, length, beam, deck)
+    if length > 20:
+        _stain(rng, board, uniform(rng, 2, 8))
     rim = min(0.9, 0.06 * beam) * uniform(rng, 0.7, 1.5)
     board.outline(outline, tinted(rng, shaded(deck, uniform(rng, 0.45, 1.4)), 6), rim)
     if length > 40 and chance(rng, 0.5):  # the dark ship's side, seen a little from aside
         board.outline(outline * 1.004, tinted(rng, (46, 46, 48), 12), rim * 0.7)
+
+
+def _stain(rng: Rng, board: Board, strength: float) -> None:
+    """Add rust, dirt and worn paint: patches of a few pixels, in place."""
+    shape = (board.rgb.shape[0], board.rgb.shape[1])
+    stains = fractal_noise(rng, shape, uniform(rng, 2.0, 8.0) * board.scale, octaves=3, gain=0.75)
+    board.rgb[:] = np.clip(board.rgb + stains[..., None] * np.float32(strength), 0, 255).astype(np.uint8)
 
 
 def _cast_shadow(board: Board, outline: NDArray[np.float64], height_px: float) -> None:

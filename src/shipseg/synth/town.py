@@ -22,7 +22,7 @@ from shipseg.synth.distributions import (
     uniform,
 )
 
-__all__ = ["build_container_yard", "build_tanks", "build_town"]
+__all__ = ["build_container_yard", "build_halls", "build_tanks", "build_town", "scatter_things"]
 
 Points = NDArray[np.float64]
 
@@ -178,3 +178,37 @@ def build_container_yard(rng: Rng, rgb: ByteArray, *, free_hw: NDArray[np.bool_]
             x, y = spot[0] + u * cos - v * sin, spot[1] + u * sin + v * cos
             if 0 <= y < free_hw.shape[0] and 0 <= x < free_hw.shape[1] and free_hw[int(y), int(x)]:
                 paint_polygon(rgb, oriented_box((x, y), long, wide, angle), tinted(rng, pick(rng, CARGO_BOXES), 10))
+
+
+def build_halls(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool_], angle: float) -> None:
+    """Draw sheds and warehouses: long roofs in the quay's direction, ribbed, with shadows."""
+    for _ in range(int(rng.integers(2, 14))):
+        spot = _free_spot(rng, free_hw)
+        if spot is None:
+            return
+        turn = angle + (math.pi / 2 if chance(rng, 0.3) else 0.0)
+        long, wide = log_uniform(rng, 18, 110), log_uniform(rng, 9, 32)
+        reach = np.array(sun.shadow_xy) * sun.shadow_per_height * uniform(rng, 4, 9)
+        paint_polygon(rgb, oriented_box(spot, long, wide, turn) + reach, (46, 46, 48))
+        roof = tinted(rng, pick(rng, ROOF_COLORS), 14)
+        paint_polygon(rgb, oriented_box(spot, long, wide, turn), roof)
+        along = np.array([math.cos(turn), math.sin(turn)])
+        pitch = uniform(rng, 3, 12)
+        for at in np.arange(-long / 2 + pitch, long / 2, pitch):
+            rib = np.asarray(spot) + along * at
+            paint_polygon(
+                rgb, oriented_box((rib[0], rib[1]), pitch * 0.3, wide, turn), shaded(roof, uniform(rng, 0.85, 1.08))
+            )
+
+
+def scatter_things(rng: Rng, rgb: ByteArray, *, where_hw: NDArray[np.bool_], angle: float, count: int) -> None:
+    """Strew small boxes over an area: vehicles, crates, bollards, bulk heaps; in place."""
+    rows, cols = np.nonzero(where_hw)
+    if len(rows) == 0:
+        return
+    for k in rng.integers(0, len(rows), count):
+        turn = angle + (math.pi / 2 if chance(rng, 0.4) else 0.0) + rng.normal(0, 0.05)
+        wide = log_uniform(rng, 0.8, 4.0)
+        tone = pick(rng, (*CARGO_BOXES, *ROOF_COLORS, (40, 40, 42), (66, 62, 58)))
+        box = oriented_box((float(cols[k]), float(rows[k])), wide * uniform(rng, 1, 4), wide, turn)
+        paint_polygon(rgb, box, tinted(rng, tone, 12))

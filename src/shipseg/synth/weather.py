@@ -11,8 +11,8 @@ from shipseg.synth.fields import blurred, fractal_noise, soft_step
 
 __all__ = ["paint_clouds", "paint_haze", "paint_weather"]
 
-CLOUD_SHARE = 0.07
-HAZE_SHARE = 0.07
+CLOUD_SHARE = 0.055
+HAZE_SHARE = 0.06
 HIDDEN_ALPHA = 0.55
 """Where a cloud is denser than this, the annotators saw no ship."""
 

@@ -119,7 +119,8 @@ def _render_once(
     middle_px: float | None,
 ) -> View:
     """Paint the parts in order: sea, land, clutter, ships, weather; then the camera."""
-    if empty and chance(rngs["kind"], config.no_data_share):
+    solid = chance(rngs["kind"], config.no_data_share)
+    if empty and solid:
         return _no_data(rngs["kind"], shape)
     kind = "open-sea" if plain else choose(rngs["kind"], PICTURE_KINDS)
     if kind == "land" and not empty:

@@ -1,0 +1,168 @@
+"""The world: determinism, labels that agree with what is drawn, counts and sizes like the real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shipseg.errors import ConfigError
+from shipseg.masks import rle
+from shipseg.synth import Picture, WorldConfig, make_picture, make_scene
+from shipseg.synth.view import without_leftovers
+from shipseg.synth.world import is_empty, render
+
+DIGEST_PROGRAM = """
+import hashlib, json, sys
+from shipseg.synth import WorldConfig, make_picture
+for index in (5, 0, 3):  # another order than the test's
+    picture = make_picture(11, index, WorldConfig(size=256))
+    print(index, hashlib.sha256(picture.image_hwc.tobytes() + picture.coverage_hw.tobytes()).hexdigest(),
+          json.dumps(picture.ship_rles))
+"""
+
+
+def _digest(picture: Picture) -> str:
+    return hashlib.sha256(picture.image_hwc.tobytes() + picture.coverage_hw.tobytes()).hexdigest()
+
+
+def _masks(picture: Picture) -> list[np.ndarray]:
+    shape = (picture.image_hwc.shape[0], picture.image_hwc.shape[1])
+    return [rle.decode(text, shape) for text in picture.ship_rles]
+
+
+def test_a_picture_is_the_same_bits_in_another_process() -> None:
+    run = subprocess.run([sys.executable, "-c", DIGEST_PROGRAM], capture_output=True, text=True, check=True)
+    for line in run.stdout.splitlines():
+        index, digest, rles = line.split(" ", 2)
+        picture = make_picture(11, int(index), WorldConfig(size=256))
+        assert _digest(picture) == digest
+        assert list(picture.ship_rles) == json.loads(rles)
+
+
+def test_seed_and_index_each_change_the_picture() -> None:
+    config = WorldConfig(size=128)
+    digests = {_digest(make_picture(seed, index, config)) for seed in (0, 1) for index in (0, 1, 2)}
+    assert len(digests) == 6
+
+
+def test_the_number_of_opencv_threads_is_left_as_it_was() -> None:
+    before = cv2.getNumThreads()
+    make_picture(0, 0, WorldConfig(size=64))
+    assert cv2.getNumThreads() == before
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10_000), label=st.sampled_from(["rectangle", "hull"]), side=st.sampled_from([64, 200, 333]))
+def test_labels_are_disjoint_and_agree_with_the_coverage(seed: int, label: str, side: int) -> None:
+    config = WorldConfig(size=(side, side + 40), empty_share=0.0, label=label)  # type: ignore[arg-type]
+    picture = make_picture(seed, 0, config)
+    masks = _masks(picture)
+    assert picture.image_hwc.shape == (side, side + 40, 3)
+    assert picture.image_hwc.dtype == np.uint8
+    assert len(masks) >= 1
+    assert all(mask.sum() >= 2 for mask in masks)
+    total = np.sum(masks, axis=0)
+    assert total.max() == 1, "labels overlap"
+    np.testing.assert_array_equal(total == 1, picture.coverage_hw >= 128)
+
+
+def test_what_is_labelled_differs_from_the_same_sea_without_ships() -> None:
+    """The label lies on the ship: same streams, with and without ships, differ inside labels and hardly elsewhere."""
+    inside, outside = [], []
+    for index in range(12):
+        config = WorldConfig(size=256, no_data_share=0.0)
+        ships = render(5, index, (256, 256), config, empty=False)
+        sea = render(5, index, (256, 256), config, empty=True)
+        if ships.kind != "open-sea" or sea.kind != "open-sea" or ships.cloudy:
+            continue
+        difference = np.abs(ships.image_hwc.astype(int) - sea.image_hwc.astype(int)).max(axis=2)
+        near = cv2.dilate((ships.coverage_hw > 0).astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
+        inside.append(np.median(difference[ships.coverage_hw == 255]) if (ships.coverage_hw == 255).any() else 255)
+        outside.append(np.median(difference[~near]))
+    assert len(inside) >= 6
+    assert np.median(inside) > 20
+    assert max(outside) <= 1
+
+
+def test_rectangle_labels_are_wider_than_the_hull_by_about_a_pixel() -> None:
+    areas = {"rectangle": 0.0, "hull": 0.0}
+    for label in areas:
+        config = WorldConfig(size=256, empty_share=0.0, label=label)  # type: ignore[arg-type]
+        areas[label] = float(np.mean([make_picture(3, index, config).coverage_hw.mean() for index in range(15)]))
+    # Bows are pointed and the margin is 0.5-1.5 px on each side: 1.15 to 1.9 times the hull.
+    assert 1.15 < areas["rectangle"] / areas["hull"] < 1.9
+
+
+def test_empty_share_is_exact() -> None:
+    assert [is_empty(index, 0.5) for index in range(4)] == [False, True, False, True]
+    for share in (0.0, 0.1, 0.3, 0.78, 1.0):
+        assert sum(is_empty(index, share) for index in range(1000)) == round(1000 * share)
+    config = WorldConfig(size=96, empty_share=0.3)
+    counts = [len(make_picture(2, index, config).ship_rles) for index in range(30)]
+    assert sum(count == 0 for count in counts) == 9
+
+
+def test_a_scene_of_any_size_holds_ships_in_proportion_to_its_area() -> None:
+    config = WorldConfig(empty_share=0.0)
+    scenes = [make_scene(1, index, 1100, 1500, config) for index in range(4)]
+    assert scenes[0].image_hwc.shape == (1100, 1500, 3)
+    # 2.8 times a tile's area and at least one ship per tile: 3 at least, unless there is no room.
+    assert sum(len(scene.ship_rles) for scene in scenes) >= 9
+    assert _digest(scenes[0]) == _digest(make_scene(1, 0, 1100, 1500, config))
+
+
+def test_coarser_pixels_make_smaller_ships() -> None:
+    fine, coarse = (
+        np.mean(
+            [
+                make_picture(4, i, WorldConfig(size=256, empty_share=0, metres_per_pixel=m)).coverage_hw.mean()
+                for i in range(12)
+            ]
+        )
+        for m in (1.0, 3.0)
+    )
+    assert coarse < 0.6 * fine
+
+
+def test_leftovers_under_two_pixels_are_dropped() -> None:
+    owner = np.array([[1, 2, 2], [0, 3, 3]], np.int32)
+    coverage = np.array([[255, 255, 200], [0, 255, 90]], np.uint8)
+    owner, coverage = without_leftovers(owner, coverage)
+    np.testing.assert_array_equal(owner, [[0, 2, 2], [0, 0, 0]])
+    np.testing.assert_array_equal(coverage, [[0, 255, 200], [0, 0, 0]])
+
+
+def test_no_data_pictures_are_one_colour_and_empty() -> None:
+    picture = make_picture(0, 0, WorldConfig(size=64, empty_share=1.0, no_data_share=1.0))
+    assert picture.kind == "no-data"
+    assert picture.ship_rles == ()
+    assert np.ptp(picture.image_hwc.reshape(-1, 3), axis=0).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"empty_share": 1.2}, "empty_share must lie within 0 and 1, got 1.2"),
+        ({"empty_share": float("nan")}, "empty_share must lie within 0 and 1, got nan"),
+        ({"no_data_share": -0.1}, "no_data_share must lie within 0 and 1, got -0.1"),
+        ({"size": 8}, "size must be at least 16 pixels, got 8"),
+        ({"metres_per_pixel": 0.0}, "metres_per_pixel must lie within"),
+        ({"label": "hul"}, "unknown label 'hul', did you mean 'hull'"),
+    ],
+)
+def test_a_bad_world_is_refused_in_one_sentence(arguments: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        WorldConfig(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_negative_index_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must not be negative, got 0 and -1"):
+        make_picture(0, -1, WorldConfig(size=64))
