@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -17,7 +17,14 @@ Item = TypeVar("Item")
 _DISPLAY: contextvars.ContextVar[Progress | None] = contextvars.ContextVar("shipseg_progress", default=None)
 
 
-def track(items: Iterable[Item], description: str, *, total: int | None = None, done: int = 0) -> Iterator[Item]:
+def track(
+    items: Iterable[Item],
+    description: str,
+    *,
+    total: int | None = None,
+    done: int = 0,
+    note: Callable[[], str] | None = None,
+) -> Iterator[Item]:
     """Yield the items; advance a bar when a command shows progress (see `shown`).
 
     Args:
@@ -25,6 +32,7 @@ def track(items: Iterable[Item], description: str, *, total: int | None = None, 
         description: A few words, e.g. "reading images".
         total: Number of items in all, where `items` has no length.
         done: How many were done before (a resumed stage).
+        note: Gives a few words to stand behind the bar, asked after each item, e.g. "loss 0.1234".
     """
     display = _DISPLAY.get()
     if display is None:
@@ -32,11 +40,11 @@ def track(items: Iterable[Item], description: str, *, total: int | None = None, 
         return
     if total is None and isinstance(items, Sized):
         total = len(items) + done
-    task = display.add_task(description, total=total, completed=done)
+    task = display.add_task(description, total=total, completed=done, note="")
     try:
         for item in items:
             yield item
-            display.advance(task)
+            display.update(task, advance=1, note="" if note is None else note())
     finally:
         display.stop_task(task)
 
@@ -63,6 +71,7 @@ def shown(*, enabled: bool = True) -> Iterator[None]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as display:
         token = _DISPLAY.set(display)

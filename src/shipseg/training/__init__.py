@@ -1,0 +1,1 @@
+"""Training: dataset x recipe -> run, resumable to the bit."""

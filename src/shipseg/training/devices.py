@@ -1,0 +1,92 @@
+"""Which device a run computes on, and how strictly the same run gives the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from shipseg.errors import ConfigError, TrainingError
+
+__all__ = ["explained_failures", "numerics", "resolve_device"]
+
+_NAME = re.compile(r"auto|cpu|cuda(:\d+)?")
+_FILLING: Any = torch.utils.deterministic  # a module whose only attribute is a property made at run time
+# Without it cuBLAS may pick a workspace, and with it an order of sums, anew in every run.
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+
+
+def resolve_device(name: str, *, local_rank: int = 0) -> torch.device:
+    """Return the device that a recipe's `train.device` means for the process `local_rank` of this machine.
+
+    Raises:
+        ConfigError: No such device, or it is not there.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"train.device must be auto, cpu, cuda or cuda:N, got {name!r}")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(name.partition(":")[2] or local_rank) if name != "auto" else local_rank
+    if index >= found:
+        raise ConfigError(
+            f"train.device {name} needs GPU number {index} and torch sees {found}: "
+            "use train.device=cpu, or start no more processes than there are GPUs"
+        )
+    return torch.device("cuda", index)
+
+
+@contextlib.contextmanager
+def numerics(*, deterministic: bool) -> Iterator[None]:
+    """Let torch compute reproducibly, or as fast as it can, inside the block.
+
+    Its settings and the state of its generator come back afterwards.
+    """
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
+        _FILLING.fill_uninitialized_memory,
+        torch.get_rng_state(),
+    )
+    if deterministic:
+        os.environ.setdefault(_CUBLAS, ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+    # Filling every fresh tensor with NaN finds bugs in kernels and costs a pass over memory; ours read nothing unset.
+    _FILLING.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark = before[2]
+        _FILLING.fill_uninitialized_memory = before[3]
+        torch.set_rng_state(before[4])
+
+
+@contextlib.contextmanager
+def explained_failures() -> Iterator[None]:
+    """Turn what a device refuses (too little memory, an operation without a reproducible form) into one sentence.
+
+    Raises:
+        TrainingError: One of the two.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text:
+            raise TrainingError(
+                "the device has too little memory for this batch: lower train.batch_size or input.crop_size, then "
+                "start again (a changed recipe needs another run folder)"
+            ) from error
+        if "does not have a deterministic implementation" in text:
+            raise TrainingError(
+                f"this network needs {text.split(maxsplit=1)[0]}, which gives other bits in every run: use another "
+                "architecture, or train.deterministic=false, which gives up exact resume"
+            ) from error
+        raise

@@ -1,0 +1,160 @@
+"""A run's folder: who may write it, and what stands in it.
+
+`last.ckpt` holds the whole truth. Everything else (recipe.yaml, history.csv, curves.png, model/) follows from a
+checkpoint, is written after it, and is written again when a run goes on: so a kill between any two files costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import errno
+import fcntl
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from shipseg import files
+from shipseg.config import Decision
+from shipseg.data.cache import PreparedDataset
+from shipseg.errors import ModelError, TrainingError
+from shipseg.model.bundle import save_model
+from shipseg.model.card import read_card
+from shipseg.model.network import ShipNetwork
+from shipseg.recipes import dump_recipe
+from shipseg.training.assembly import Assembly
+from shipseg.training.cards import card_of
+from shipseg.training.checkpoint import (
+    StoredCheckpoint,
+    find_checkpoint,
+    holds_checkpoint,
+    remove_leftovers,
+    save_checkpoint,
+)
+from shipseg.training.history import HISTORY_FILE, write_history
+from shipseg.training.state import Best, RunState
+
+__all__ = ["MODEL_FOLDER", "RECIPE_FILE", "begin", "best_network", "locked", "publish", "save", "save_best_model"]
+
+LOG = logging.getLogger(__name__)
+STAGES = logging.getLogger("shipseg.training.stages")
+"""Tells on level DEBUG what a run is about to write; a resume trial aims its kills by it."""
+
+RECIPE_FILE = "recipe.yaml"
+MODEL_FOLDER = "model"
+_LOCK_FILE = ".lock"
+
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keep every other process from training in the folder; the lock goes with the process, however it ends.
+
+    Raises:
+        TrainingError: Another process trains in it.
+        StorageError: The folder cannot be written.
+    """
+    files.ensure_folder(run)
+    with files.storage_errors(run), (run / _LOCK_FILE).open("w") as lock:
+        try:
+            # Not flock: loading processes would inherit that lock and hold it for seconds after their parent is killed.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise TrainingError(
+                    f"another process is training in {run}: wait for it, stop it, or choose another folder"
+                ) from error
+            LOG.warning("%s cannot be locked (%s): see to it that only one process trains in it", run, error.strerror)
+        yield
+
+
+def begin(run: Path, *, resume: bool) -> StoredCheckpoint | None:
+    """Return the checkpoint to go on from, or None for a new run.
+
+    Raises:
+        TrainingError: The folder holds a run, and nobody said that it shall go on.
+        CheckpointError: The run's checkpoints are damaged.
+    """
+    remove_leftovers(run)
+    in_the_way = [name for name in (RECIPE_FILE, HISTORY_FILE) if (run / name).exists()]
+    if not resume and (in_the_way or holds_checkpoint(run)):
+        raise TrainingError(f"{run} already holds a run: go on with it (--resume), or choose another folder")
+    return find_checkpoint(run)
+
+
+def save(run: Path, assembly: Assembly, state: RunState) -> None:
+    """Write a checkpoint, in the first process only.
+
+    Raises:
+        StorageError: It cannot be written; the one before is whole.
+    """
+    if assembly.processes.is_first:
+        STAGES.debug("checkpoint at step %d", state.step)
+        save_checkpoint(run, {"state": state.to_json(), **assembly.tensors()})
+        STAGES.debug("training at step %d", state.step)
+
+
+def publish(run: Path, assembly: Assembly, state: RunState, data: PreparedDataset) -> None:
+    """Write what follows from the state for people, in the first process only.
+
+    The best model gets the threshold with the highest pooled Dice at the resolution of training; the final choice, at
+    full resolution, is made once, at the end.
+
+    Args:
+        run: The run's folder.
+        assembly: Holds the best weights.
+        state: As in the last checkpoint.
+        data: The dataset, for the model's card.
+    """
+    if not assembly.processes.is_first:
+        return
+    files.write_text(run / RECIPE_FILE, dump_recipe(state.current_recipe()))
+    write_history(run / HISTORY_FILE, state.history)
+    if state.best is not None and not _holds_model_of(run, state.best):
+        threshold = min(max(state.best.scores.threshold, 0.01), 0.99)
+        save_best_model(run, assembly, state, data, decision=Decision(threshold=threshold, metric="pooled_dice"))
+
+
+def _holds_model_of(run: Path, best: Best) -> bool:
+    """Return whether the model folder holds the weights of this validation, with their card, whole."""
+    try:
+        card = read_card(run / MODEL_FOLDER)
+        whole = all(_sha256(run / MODEL_FOLDER / name) == digest for name, digest in card.files.items())
+    except (ModelError, OSError):
+        return False
+    return whole and bool(card.files) and card.training.get("best_epoch") == best.epoch
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def save_best_model(
+    run: Path,
+    assembly: Assembly,
+    state: RunState,
+    data: PreparedDataset,
+    *,
+    decision: Decision,
+    curve: dict[str, list[float]] | None = None,
+) -> None:
+    """Write the best weights with their card to the run's model folder.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written.
+    """
+    STAGES.debug("model at step %d", state.step)
+    network = best_network(assembly)
+    card = card_of(state, data, multiple=network.multiple, decision=decision, curve=curve, finished=curve is not None)
+    save_model(run / MODEL_FOLDER, network, card)
+    STAGES.debug("training at step %d", state.step)
+
+
+def best_network(assembly: Assembly) -> ShipNetwork:
+    """Return a network with the best weights, where the run's own network is."""
+    if assembly.best is None:
+        raise TrainingError("the run has no best weights yet: let it finish an epoch")
+    network = copy.deepcopy(assembly.judged)
+    network.load_state_dict(assembly.best)
+    return network.eval()

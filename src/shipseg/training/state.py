@@ -1,0 +1,208 @@
+"""Where a run stands, as plain numbers and texts: with the tensors beside it, all that a resumed run needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shipseg.config import PhaseConfig, Recipe, TrainConfig
+from shipseg.training.history import EpochRow
+from shipseg.training.schedules import Moment, Plateau, learning_rate
+from shipseg.training.scores import Scores
+
+__all__ = ["Best", "RunState"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best validation so far; its weights lie beside the state."""
+
+    epoch: int
+    """Counted from 1."""
+    step: int
+    """Steps taken by then."""
+    scores: Scores
+
+
+@dataclass
+class RunState:
+    """A run's position, and what adds up while it moves. The same in every process.
+
+    Args:
+        recipe: The recipe as it was first given.
+        phases: Phases of the run: the recipe's, and those that were appended.
+        steps_per_epoch: Steps of an epoch; fixed by recipe and dataset.
+        dataset: Fingerprint of the dataset.
+        world_size: Number of processes.
+        environment: Versions, threads and device: what must be equal for the same bits.
+    """
+
+    recipe: Recipe
+    phases: tuple[PhaseConfig, ...]
+    steps_per_epoch: int
+    dataset: str
+    world_size: int
+    environment: dict[str, str]
+    appended: int = 0
+    """How many of the phases were appended."""
+    step: int = 0
+    """Steps taken: all that the sampler and every source of randomness need."""
+    loss_sum: float = 0.0
+    """Sum of the losses of this epoch's steps so far."""
+    train_seconds: float = 0.0
+    """Seconds of training in this epoch so far (a clock: differs from run to run)."""
+    history: list[EpochRow] = field(default_factory=list)
+    """One row for each finished epoch."""
+    best: Best | None = None
+    plateau: Plateau = field(default_factory=Plateau)
+    waited: int = 0
+    """Validations since the best one."""
+    stopped_early: bool = False
+    finished: bool = False
+    """Whether the model, with its threshold, is written."""
+
+    @property
+    def epoch(self) -> int:
+        """Number of finished epochs."""
+        return len(self.history)
+
+    @property
+    def step_of_epoch(self) -> int:
+        """Steps taken in the epoch under way."""
+        return self.step - self.epoch * self.steps_per_epoch
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of all phases."""
+        return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether no step is left to take."""
+        return self.stopped_early or self.epoch >= self.num_epochs
+
+    @property
+    def phase_number(self) -> int:
+        """Index of the phase of the epoch under way."""
+        return self._phase_and_epoch()[0]
+
+    @property
+    def phase(self) -> PhaseConfig:
+        """The phase of the epoch under way, every value filled in."""
+        return self.phases[self.phase_number]
+
+    def _phase_and_epoch(self) -> tuple[int, int]:
+        """Return the index of the phase under way and how many of its epochs are finished."""
+        epoch = self.epoch
+        for number, phase in enumerate(self.phases):
+            if epoch < phase.epochs:
+                return number, epoch
+            epoch -= phase.epochs
+        raise AssertionError("the run is trained: no phase is under way")
+
+    def learning_rate(self) -> float:
+        """Return the learning rate of the next step."""
+        number, epoch = self._phase_and_epoch()
+        phase = self.phases[number]
+        moment = Moment(
+            step=epoch * self.steps_per_epoch + self.step_of_epoch,
+            num_steps=phase.epochs * self.steps_per_epoch,
+            steps_per_epoch=self.steps_per_epoch,
+            falls=self.plateau.falls,
+        )
+        return learning_rate(phase, moment)
+
+    def close_epoch(self, scores: Scores, *, lr: float, seconds: float) -> bool:
+        """Take a validation's scores into history, best, plateau and early stopping.
+
+        Args:
+            scores: What the validation after this epoch gave.
+            lr: Learning rate of the epoch's last step.
+            seconds: Seconds of the epoch, validation included.
+
+        Returns:
+            Whether these weights are the best so far.
+        """
+        train = self.recipe.train
+        phase_number, schedule = self.phase_number, self.phase.schedule
+        value = _higher_is_better(scores, train)
+        is_best = self.best is None or value > _higher_is_better(self.best.scores, train)
+        self.history.append(
+            EpochRow(
+                epoch=self.epoch + 1,
+                phase=phase_number + 1,
+                step=self.step,
+                lr=lr,
+                train_loss=self.loss_sum / self.steps_per_epoch,
+                val_loss=scores.loss,
+                val_pooled_dice=scores.pooled_dice,
+                val_pooled_iou=scores.pooled_iou,
+                val_image_dice=scores.image_dice,
+                best=int(is_best),
+                seconds=round(seconds, 3),
+                images_per_s=round(train.batch_size * self.steps_per_epoch / max(self.train_seconds, 1e-9), 2),
+            )
+        )
+        self.loss_sum, self.train_seconds = 0.0, 0.0
+        if is_best:
+            self.best = Best(epoch=self.epoch, step=self.step, scores=scores)
+        self.waited = 0 if is_best else self.waited + 1
+        self.stopped_early = train.early_stopping_epochs is not None and self.waited >= train.early_stopping_epochs
+        assert schedule is not None
+        self.plateau = self.plateau.after(value, schedule)
+        if not self.is_trained and self.phase_number != phase_number:
+            self.plateau = Plateau()
+        return is_best
+
+    def append(self, phase: PhaseConfig) -> None:
+        """Add a phase to the end; a run that stopped early goes on with it and leaves out what it never began."""
+        if self.stopped_early:
+            self.phases = _phases_of(self.phases, self.epoch)
+        if self.is_trained:
+            self.plateau = Plateau()
+        self.phases = (*self.phases, phase)
+        self.appended += 1
+        self.waited, self.stopped_early, self.finished = 0, False, False
+
+    def current_recipe(self) -> Recipe:
+        """Return the recipe with the phases as they are now."""
+        return self.recipe.model_copy(update={"phases": self.phases})
+
+    def to_json(self) -> str:
+        """Return the state as JSON; every float comes back to the bit."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["recipe"] = self.recipe.model_dump(mode="json")
+        values["phases"] = [phase.model_dump(mode="json") for phase in self.phases]
+        values["history"] = [asdict(row) for row in self.history]
+        values["best"] = None if self.best is None else asdict(self.best)
+        values["plateau"] = asdict(self.plateau)
+        return json.dumps(values, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> RunState:
+        """Return the state that `to_json` wrote."""
+        values: dict[str, Any] = json.loads(text)
+        best = values["best"]
+        values["recipe"] = Recipe.model_validate(values["recipe"])
+        values["phases"] = tuple(PhaseConfig.model_validate(phase) for phase in values["phases"])
+        values["history"] = [EpochRow(**row) for row in values["history"]]
+        values["best"] = None if best is None else Best(**{**best, "scores": Scores(**best["scores"])})
+        values["plateau"] = Plateau(**values["plateau"])
+        return cls(**values)
+
+
+def _higher_is_better(scores: Scores, train: TrainConfig) -> float:
+    value: float = getattr(scores, train.best_metric)
+    return -value if train.best_metric == "loss" else value
+
+
+def _phases_of(phases: tuple[PhaseConfig, ...], epochs: int) -> tuple[PhaseConfig, ...]:
+    """Return the phases cut to the first `epochs` epochs."""
+    kept = []
+    for phase in phases:
+        if epochs <= 0:
+            break
+        kept.append(phase.model_copy(update={"epochs": min(epochs, phase.epochs)}))
+        epochs -= phase.epochs
+    return tuple(kept)
