@@ -101,7 +101,7 @@ def _load_torch(path: Path, *, device: str, threads: int | None, precision: Prec
 
     network, card = load_network(path)
     # Convolutions on a CPU run 1.5 times as fast in this layout (0.37 against 0.57 s for 768 x 768).
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch leaves this form out
     return card, TorchBackend(network, device=device, precision=precision, threads=threads)
 
 

@@ -13,7 +13,7 @@ from shipseg.masks.ships import Ship
 
 __all__ = ["draw_ships"]
 
-_COLOR: Final = (255, 42, 160)  # a pink that is neither sea, land, cloud, rust nor wake
+_COLOR: Final = (255, 64, 180)  # a pink that is neither sea, land, cloud, rust nor wake
 _HALO: Final = (16, 8, 20)
 _HALO_OPACITY: Final = 0.6  # of the dark below lines and letters
 _LABEL_TEXT: Final = (255, 255, 255)
@@ -23,6 +23,7 @@ _FONT_SCALE: Final = 0.4
 _PX_PER_LINE_WIDTH: Final = 768
 # A ship smaller than this, in line widths, also gets a circle: its outline alone is easily missed.
 _TINY: Final = 14
+_LABEL_GAP: Final = 8  # between ship and label, in line widths
 _LABELLED_SHARE: Final = 0.5  # a label never takes more of the image's width than this
 
 
@@ -55,11 +56,13 @@ def draw_ships(image_hwc: NDArray[np.uint8], ships: Sequence[Ship]) -> NDArray[n
         _darken_around(drawn_hwc, ship, 2 * line)
     for ship in ships:
         _outline(drawn_hwc, ship, line)
-    taken = [_Box(*ship.mask_box) for ship in ships]
+    boxes = [_Box(*ship.mask_box) for ship in ships]
+    labels: list[_Box] = []
     for number, ship in enumerate(ships, start=1):
         if max(ship.mask.shape) < _TINY * line:
             _circle(drawn_hwc, ship, line)
-        _label(drawn_hwc, ship, f"{number}  {100 * ship.confidence:.0f}%", line, taken)
+        others = [*boxes[: number - 1], *boxes[number:], *labels]
+        labels += _label(drawn_hwc, ship, f"{number}  {100 * ship.confidence:.0f}%", line, others)
     return drawn_hwc
 
 
@@ -106,32 +109,50 @@ def _circle(drawn_hwc: NDArray[np.uint8], ship: Ship, line: int) -> None:
         cv2.circle(drawn_hwc, center, _TINY * line, color, thickness, cv2.LINE_AA)
 
 
-def _label(drawn_hwc: NDArray[np.uint8], ship: Ship, text: str, line: int, taken: list[_Box]) -> None:
-    """Write the text beside the ship, where it covers no ship and no earlier label; nowhere when the image is tiny."""
+def _label(drawn_hwc: NDArray[np.uint8], ship: Ship, text: str, line: int, others: Sequence[_Box]) -> list[_Box]:
+    """Write the text beside the ship, away from the others, and return where; in a tiny image, do nothing."""
     height, width = drawn_hwc.shape[:2]
     scale, margin = _FONT_SCALE * line, 3 * line
     (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, line)
     box_width, box_height = text_width + 2 * margin, text_height + baseline + margin
     if box_width > width * _LABELLED_SHARE or box_height > height * _LABELLED_SHARE:
-        return
-    box = _free_place(ship, box_height, box_width, (height, width), taken, gap=_TINY * line // 2)
-    taken.append(box)
+        return []
+    box = _free_place(ship, box_height, box_width, (height, width), others, gap=_LABEL_GAP * line)
     area = drawn_hwc[box.row0 : box.row1, box.col0 : box.col1]
     area[:] = _darkened(area)
     area[:, :line] = _COLOR
     origin = (box.col0 + margin + line, box.row0 + margin // 2 + text_height)
     cv2.putText(drawn_hwc, text, origin, _FONT, scale, _LABEL_TEXT, line, cv2.LINE_AA)
+    return [box]
 
 
-def _free_place(ship: Ship, height: int, width: int, shape: tuple[int, int], taken: list[_Box], *, gap: int) -> _Box:
+def _free_place(
+    ship: Ship, height: int, width: int, shape: tuple[int, int], others: Sequence[_Box], *, gap: int
+) -> _Box:
+    """Return a place for a label close to the ship's pixels, where it meets the fewest of the others."""
     row0, col0, row1, col1 = ship.mask_box
-    rows = ((row0 + row1 - height) // 2, row0 - height - gap, row1 + gap)
-    columns = ((col0 + col1 - width) // 2, col1 + gap, col0 - width - gap)
-    # Beside, above and below, then the corners.
-    order = ((0, 1), (0, 2), (1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (2, 2))
+    top, left = (row0 + row1 - height) // 2, (col0 + col1 - width) // 2
+    # How far the ship reaches to the right and left in the rows of a label beside it, up and down in the columns of one
+    # above or below it: a slanting ship leaves room in the corners of its box.
+    reach = np.flatnonzero(ship.mask[max(0, top - row0) : max(0, top - row0) + height].any(axis=0)) + col0
+    climb = np.flatnonzero(ship.mask[:, max(0, left - col0) : max(0, left - col0) + width].any(axis=1)) + row0
+    corners = (
+        (top, int(reach[-1]) + 1 + gap),
+        (top, int(reach[0]) - gap - width),
+        (int(climb[0]) - gap - height, left),
+        (int(climb[-1]) + 1 + gap, left),
+        *((row, column) for row in (row0 - gap - height, row1 + gap) for column in (col1 + gap, col0 - gap - width)),
+    )
     places = []
-    for down, right in order:
-        top = min(max(rows[down], 0), shape[0] - height)
-        left = min(max(columns[right], 0), shape[1] - width)
-        places.append(_Box(top, left, top + height, left + width))
-    return min(places, key=lambda place: sum(place.meets(other) for other in taken))
+    for row, column in corners:
+        row, column = min(max(row, 0), shape[0] - height), min(max(column, 0), shape[1] - width)
+        places.append(_Box(row, column, row + height, column + width))
+    # Pushed back into the image, a place can end up on the ship itself.
+    return min(places, key=lambda place: _covers(place, ship) + sum(place.meets(other) for other in others))
+
+
+def _covers(place: _Box, ship: Ship) -> bool:
+    row0, col0, _, _ = ship.mask_box
+    rows = slice(max(0, place.row0 - row0), max(0, place.row1 - row0))
+    columns = slice(max(0, place.col0 - col0), max(0, place.col1 - col0))
+    return bool(ship.mask[rows, columns].any())

@@ -1,0 +1,164 @@
+"""A model as an ONNX file: what stands in it, and that it says what the original says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from shipseg.config import Decision, NetworkConfig
+from shipseg.errors import ConfigError, ModelError, StorageError
+from shipseg.inference import export
+from shipseg.inference.backends import OnnxBackend, TorchBackend
+from shipseg.inference.export import ExportReport, deepness_metadata, export_onnx
+from shipseg.model.bundle import load_network, save_model
+from shipseg.model.card import CARD_KEY, Card, CardInput, parse_card, read_card
+from shipseg.model.network import build_network
+
+
+def test_the_report_says_how_little_the_file_differs(exported: ExportReport) -> None:
+    # 1 of 32 x 32, 2 of 64 x 96, 3 of 128 x 64, 1 of 256 x 256.
+    assert exported.num_pixels == 32**2 + 2 * 64 * 96 + 3 * 128 * 64 + 256**2
+    assert 0 <= exported.mean_difference <= exported.max_difference < 1e-4
+    assert exported.flipped_share < 1e-3
+    assert exported.size_mb == pytest.approx(exported.path.stat().st_size / 1e6)
+    assert json.loads(json.dumps(exported.as_dict()))["path"] == str(exported.path)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (2, 3, 32, 96), (1, 3, 160, 64), (5, 3, 64, 64)])
+def test_sizes_and_batches_that_were_not_compared_agree_too(
+    exported: ExportReport, model_folder: Path, shape: tuple[int, ...]
+) -> None:
+    images = np.random.default_rng(7).uniform(0, 255, shape).astype(np.float32)
+    network, _ = load_network(model_folder)
+    expected = torch.sigmoid(network(torch.from_numpy(images))).detach().numpy()
+    np.testing.assert_allclose(OnnxBackend(exported.path).run(images), expected, atol=1e-5)
+
+
+@pytest.fixture
+def known_graph(exported: ExportReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter of torch, which takes seconds, gives the tiny model's graph at once."""
+    monkeypatch.setattr(export, "_build_graph", lambda _: onnx.load(exported.path))
+
+
+def test_a_network_of_smp_is_exported_with_its_normalisation_and_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    torch.manual_seed(1)
+    config = NetworkConfig(architecture="unet", encoder="resnet18", normalization="sqrt")
+    network = build_network(config)
+    with torch.no_grad():
+        for module in network.modules():  # statistics as after training: not the neutral ones
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+    save_model(tmp_path / "model", network, Card(network=config))
+    report = export_onnx(tmp_path / "model", tmp_path / "out.onnx")
+    assert capfd.readouterr() == ("", "")
+    assert [str(warning.message) for warning in recwarn] == []
+    assert report.max_difference < 1e-5
+    images = np.random.default_rng(0).uniform(0, 255, (1, 3, 96, 64)).astype(np.float32)
+    expected = TorchBackend(network, device="cpu").run(images)
+    assert expected.std() > 1e-4, "a constant output would prove nothing"
+    np.testing.assert_allclose(OnnxBackend(report.path).run(images), expected, atol=1e-5)
+
+
+def test_the_file_names_its_input_and_output_and_leaves_their_sizes_free(exported: ExportReport) -> None:
+    graph = onnx.load(exported.path).graph
+    (image,), (probability,) = graph.input, graph.output
+    assert (image.name, probability.name) == ("image", "probability")
+    for value, channels in ((image, 3), (probability, 1)):
+        dims = value.type.tensor_type.shape.dim
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        assert dims[1].dim_value == channels
+        assert all(dims[axis].dim_param for axis in (0, 2, 3))
+
+
+def test_the_card_travels_in_the_file(exported: ExportReport, model_folder: Path) -> None:
+    assert read_card(exported.path) == read_card(model_folder)
+
+
+def test_the_file_holds_no_trace_of_the_machine_that_made_it(exported: ExportReport) -> None:
+    data = exported.path.read_bytes()
+    for trace in (str(Path.home()), str(Path(__file__).parents[2]), "site-packages", "stack_trace"):
+        assert trace.encode() not in data
+
+
+def test_the_metadata_hold_what_deepness_reads() -> None:
+    card = Card(
+        input=CardInput(scale=0.5, metres_per_pixel=1.5, tile=512, overlap=128), decision=Decision(threshold=0.4)
+    )
+    values = {key: json.loads(value) for key, value in deepness_metadata(card).items()}
+    assert values["model_type"] == "Segmentor"
+    assert values["class_names"] == {"0": "background", "1": "ship"}
+    assert values["resolution"] == 300.0  # cm per pixel of the network: 1.5 m / 0.5
+    assert (values["tile_size"], values["tiles_size"], values["tiles_overlap"]) == (512, 512, 25)
+    assert values["seg_thresh"] == 0.4
+    # Deepness gives (pixel / 255 - mean) / std: our 0-255.
+    assert (200 / 255 - values["standardization_mean"][0]) / values["standardization_std"][0] == pytest.approx(200)
+
+
+def test_the_metadata_stand_beside_the_card(exported: ExportReport) -> None:
+    entries = {entry.key: entry.value for entry in onnx.load(exported.path).metadata_props}
+    assert parse_card(entries.pop(CARD_KEY), "metadata").name == "tiny"
+    assert entries.keys() == deepness_metadata(Card()).keys()
+
+
+@pytest.mark.usefixtures("known_graph")
+def test_a_graph_that_differs_never_gets_its_name(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    config = NetworkConfig(architecture="compact", widths=(8, 8, 8, 8, 8))
+    save_model(tmp_path / "other", build_network(config), Card(network=config))
+    with pytest.raises(ModelError, match=r"differs from PyTorch by 0\.\d.* 1e-04 is allowed"):
+        export_onnx(tmp_path / "other", tmp_path / "out" / "ships.onnx")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.usefixtures("known_graph")
+def test_a_run_stands_for_its_model_and_a_folder_for_the_file_in_it(model_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model").symlink_to(model_folder)
+    report = export_onnx(run, tmp_path / "out")
+    assert report.path == tmp_path / "out" / "model.onnx"
+    assert report.path.is_file()
+
+
+@pytest.mark.usefixtures("known_graph")
+def test_an_earlier_file_is_replaced(model_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    out.write_bytes(b"old")
+    export_onnx(model_folder, out)
+    assert read_card(out).name == "tiny"
+
+
+def test_another_ending_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"must end in \.onnx, got .*ships\.pt"):
+        export_onnx(model_folder, tmp_path / "ships.pt")
+
+
+@pytest.mark.parametrize("what", ["missing", "empty folder", "no weights"])
+def test_what_is_no_model_is_not_exported(tmp_path: Path, what: str) -> None:
+    source = tmp_path / "source"
+    if what != "missing":
+        source.mkdir()
+    if what == "no weights":
+        (source / "shipseg.json").write_text(Card().model_dump_json())
+    with pytest.raises(ModelError, match="source"):
+        export_onnx(source, tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_an_exported_file_is_not_exported_again(exported: ExportReport, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"tiny\.onnx has no model\.safetensors to export"):
+        export_onnx(exported.path, tmp_path / "out.onnx")
+
+
+@pytest.mark.usefixtures("known_graph")
+def test_a_file_in_the_way_of_the_folder_is_named(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "way").write_text("I was here first")
+    with pytest.raises(StorageError, match="way"):
+        export_onnx(model_folder, tmp_path / "way" / "out.onnx")

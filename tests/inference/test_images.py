@@ -1,0 +1,317 @@
+"""Pictures and folders of pictures, from the files given to the files written."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shipseg.config import Decision
+from shipseg.errors import ConfigError, DataError, StorageError
+from shipseg.inference import images
+from shipseg.inference.images import PredictOptions, predict_pictures
+from shipseg.inference.predictor import Predictor
+from shipseg.masks.rle import decode_many
+from shipseg.model.card import Card, CardInput
+
+SHIP = (slice(20, 26), slice(10, 40))
+
+
+class RedBackend:
+    """A network that takes red for ship."""
+
+    pixels_per_batch = 64 * 64
+
+    def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
+        return images_n3hw[:, :1] / np.float32(255)
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    return Predictor(Card(input=CardInput(tile=64, overlap=16), decision=Decision(threshold=0.6)), RedBackend())
+
+
+def sea_with_ship(height: int = 50, width: int = 70) -> NDArray[np.uint8]:
+    image_hwc = np.full((height, width, 3), (10, 40, 60), np.uint8)
+    image_hwc[SHIP] = 255
+    return image_hwc
+
+
+def write(path: Path, image: NDArray[np.integer]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = image[:, :, ::-1] if image.ndim == 3 and image.shape[2] == 3 else image
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    mask_hw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert mask_hw is not None
+    assert mask_hw.dtype == np.uint8
+    return mask_hw.astype(np.uint8)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_picture_becomes_a_mask_an_overlay_and_a_row(tmp_path: Path, predictor: Predictor) -> None:
+    picture = write(tmp_path / "a.png", sea_with_ship())
+    report = predict_pictures([picture], tmp_path / "out", predictor)
+    mask_hw = read_mask(tmp_path / "out" / "masks" / "a.png")
+    expected_hw = np.zeros((50, 70), np.uint8)
+    expected_hw[SHIP] = 255
+    np.testing.assert_array_equal(mask_hw, expected_hw)
+    overlay = cv2.imread(str(tmp_path / "out" / "overlays" / "a.jpg"))
+    assert overlay is not None
+    assert overlay.shape == (50, 70, 3)
+    assert np.abs(overlay[18, 25].astype(int) - (60, 40, 10)).max() > 20, "something is drawn above the ship"
+    (row,) = read_rows(tmp_path / "out" / "ships.csv")
+    assert (row["image"], row["ship"], row["area_px"], row["length_px"]) == ("a.png", "1", "180", "30.00")
+    assert (report.num_images, report.num_ships, report.num_images_with_ships, report.ok) == (1, 1, 1, True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks", "overlays", "ships.csv"]
+    assert set(report.written) == set((tmp_path / "out").iterdir())
+
+
+def variants() -> dict[str, tuple[str, NDArray[np.integer]]]:
+    rgb_hwc = sea_with_ship()
+    grey_hw = rgb_hwc[:, :, 0]
+    alpha_hwc = np.dstack([rgb_hwc[:, :, ::-1], np.full(grey_hw.shape, 9, np.uint8)])
+    return {
+        "PNG": ("a.png", rgb_hwc),
+        "JPEG": ("a.jpg", rgb_hwc),
+        "TIFF": ("a.tif", rgb_hwc),
+        "grey PNG": ("a.png", grey_hw),
+        "grey TIFF": ("a.tiff", grey_hw),
+        "RGBA PNG": ("a.png", alpha_hwc),
+        "16-bit PNG": ("a.png", rgb_hwc.astype(np.uint16) * 257),
+        "12-bit grey TIFF": ("a.tif", grey_hw.astype(np.uint16) * 16),
+        "capitals": ("A.PNG", rgb_hwc),
+    }
+
+
+@pytest.mark.parametrize("kind", variants())
+def test_the_ship_is_found_in_every_kind_of_file(tmp_path: Path, predictor: Predictor, kind: str) -> None:
+    name, image = variants()[kind]
+    report = predict_pictures([write(tmp_path / name, image)], tmp_path / "out", predictor)
+    assert report.ok
+    mask_hw = read_mask(tmp_path / "out" / "masks" / f"{Path(name).stem}.png")
+    expected_hw = np.zeros((50, 70), bool)
+    expected_hw[SHIP] = True
+    # JPEG blurs colours across the ship's edge.
+    assert ((mask_hw > 0) != expected_hw).mean() < (0.03 if kind == "JPEG" else 1e-9)
+
+
+def test_a_photograph_turned_by_its_exif_mark_is_turned_back(tmp_path: Path, predictor: Predictor) -> None:
+    data = bytearray(cv2.imencode(".jpg", sea_with_ship()[:, :, ::-1])[1].tobytes())
+    # An APP1 segment right after the start of the image: TIFF header, one entry, orientation 6 (turn clockwise).
+    entry = b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
+    exif = b"Exif\0\0" + b"II*\0\x08\x00\x00\x00" + b"\x01\x00" + entry + b"\0\0\0\0"
+    data[2:2] = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (tmp_path / "a.jpg").write_bytes(bytes(data))
+    predict_pictures([tmp_path / "a.jpg"], tmp_path / "out", predictor)
+    mask_hw = read_mask(tmp_path / "out" / "masks" / "a.png")
+    assert mask_hw.shape == (70, 50)
+    rows, columns = np.nonzero(mask_hw)
+    # Row r of 50 becomes column 49 - r; column c becomes row c.
+    assert abs(rows.mean() - 24.5) < 1
+    assert abs(columns.mean() - (49 - 22.5)) < 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90), (33, 31), (64, 65), (200, 150)])
+def test_pictures_of_any_size_get_masks_of_their_size(
+    tmp_path: Path, predictor: Predictor, shape: tuple[int, int]
+) -> None:
+    picture = write(tmp_path / "a.png", np.full((*shape, 3), 255, np.uint8))
+    predict_pictures([picture], tmp_path / "out", predictor)
+    mask_hw = read_mask(tmp_path / "out" / "masks" / "a.png")
+    assert mask_hw.shape == shape
+    assert (mask_hw == 255).all()
+
+
+def test_one_bad_file_does_not_stop_a_folder_and_is_reported(tmp_path: Path, predictor: Predictor) -> None:
+    write(tmp_path / "in" / "a.png", sea_with_ship())
+    (tmp_path / "in" / "b.png").write_bytes(b"not a picture")
+    whole = write(tmp_path / "c.png", sea_with_ship()).read_bytes()
+    (tmp_path / "in" / "c.png").write_bytes(whole[: len(whole) // 2])
+    write(tmp_path / "in" / "d.png", sea_with_ship())
+    report = predict_pictures(
+        [tmp_path / "in"], tmp_path / "out", predictor, PredictOptions(submission=tmp_path / "s.csv")
+    )
+    assert not report.ok
+    assert [(failure.path.name, failure.reason) for failure in report.failed] == [
+        ("b.png", "unsupported"),
+        ("c.png", "truncated"),
+    ]
+    assert (report.num_images, report.num_ships) == (4, 2)
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["a.png", "d.png"]
+    rows = read_rows(tmp_path / "out" / "failed.csv")
+    assert [(Path(row["image"]).name, row["reason"]) for row in rows] == [
+        ("b.png", "unsupported"),
+        ("c.png", "truncated"),
+    ]
+    assert all(row["message"] for row in rows)
+    summary = report.as_dict()
+    assert (summary["failed"], list(summary["failures"])) == (2, ["b.png", "c.png"])
+    json.dumps(summary)
+    # In a submission every picture stands, without ships where it could not be read.
+    ids = [(row["ImageId"], bool(row["EncodedPixels"])) for row in read_rows(tmp_path / "s.csv")]
+    assert ids == [("a.png", True), ("b.png", False), ("c.png", False), ("d.png", True)]
+
+
+def test_the_list_of_failures_goes_when_they_are_mended(tmp_path: Path, predictor: Predictor) -> None:
+    bad = tmp_path / "a.png"
+    bad.write_bytes(b"not a picture")
+    assert not predict_pictures([bad], tmp_path / "out", predictor).ok
+    write(bad, sea_with_ship())
+    assert predict_pictures([bad], tmp_path / "out", predictor).ok
+    assert not (tmp_path / "out" / "failed.csv").exists()
+
+
+def test_the_submission_holds_the_masks(tmp_path: Path, predictor: Predictor) -> None:
+    image_hwc = sea_with_ship()
+    image_hwc[40:45, 50:60] = 255
+    write(tmp_path / "in" / "b.png", image_hwc)
+    write(tmp_path / "in" / "a.png", np.zeros((50, 70, 3), np.uint8))
+    options = PredictOptions(submission=tmp_path / "deep" / "submission.csv", overlays=False)
+    report = predict_pictures([tmp_path / "in"], tmp_path / "out", predictor, options)
+    rows = read_rows(tmp_path / "deep" / "submission.csv")
+    assert [(row["ImageId"], bool(row["EncodedPixels"])) for row in rows] == [
+        ("a.png", False),
+        ("b.png", True),
+        ("b.png", True),
+    ]
+    mask_hw = read_mask(tmp_path / "out" / "masks" / "b.png")
+    np.testing.assert_array_equal(decode_many([row["EncodedPixels"] for row in rows[1:]], (50, 70)), mask_hw > 0)
+    assert tmp_path / "deep" / "submission.csv" in report.written
+    assert not (tmp_path / "out" / "overlays").exists()
+
+
+def test_one_name_in_two_folders_is_written_twice_but_is_no_submission(tmp_path: Path, predictor: Predictor) -> None:
+    folders = [tmp_path / "north", tmp_path / "south"]
+    for folder in folders:
+        write(folder / "a.png", sea_with_ship())
+    predict_pictures(folders, tmp_path / "out", predictor)
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == [
+        "north__a.png.png",
+        "south__a.png.png",
+    ]
+    assert [row["image"] for row in read_rows(tmp_path / "out" / "ships.csv")] == [
+        str(folder / "a.png") for folder in folders
+    ]
+    with pytest.raises(ConfigError, match=r"a\.png stands for several pictures"):
+        predict_pictures(folders, tmp_path / "out2", predictor, PredictOptions(submission=tmp_path / "s.csv"))
+    assert not (tmp_path / "out2").exists()
+
+
+def test_coco_is_written_beside_the_csv_when_asked_for(tmp_path: Path, predictor: Predictor) -> None:
+    picture = write(tmp_path / "a.png", sea_with_ship())
+    predict_pictures([picture], tmp_path / "out", predictor, PredictOptions(formats=("coco",)))
+    value = json.loads((tmp_path / "out" / "ships.coco.json").read_text())
+    assert [annotation["bbox"] for annotation in value["annotations"]] == [[10, 20, 30, 6]]
+    assert (tmp_path / "out" / "ships.csv").is_file()
+
+
+def test_a_threshold_that_is_given_is_used(tmp_path: Path, predictor: Predictor) -> None:
+    image_hwc = np.full((40, 40, 3), 0, np.uint8)
+    image_hwc[10:20, 10:20] = 128
+    picture = write(tmp_path / "a.png", image_hwc)
+    assert predict_pictures([picture], tmp_path / "out", predictor).num_ships == 0
+    assert predict_pictures([picture], tmp_path / "out", predictor, PredictOptions(threshold=0.5)).num_ships == 1
+
+
+def test_running_again_gives_the_same_files_whatever_was_left_there(tmp_path: Path, predictor: Predictor) -> None:
+    write(tmp_path / "in" / "a.png", sea_with_ship())
+    out = tmp_path / "in" / "out"  # inside the input
+
+    def state() -> dict[str, str]:
+        files = [path for path in out.rglob("*") if path.is_file()]
+        return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    predict_pictures([tmp_path / "in"], out, predictor)
+    first = state()
+    (out / "masks" / "a.png").write_bytes(b"half a")
+    (out / "masks" / ".a.png.999999999.part").write_bytes(b"half a")
+    (out / ".ships.csv.999999999.part").write_bytes(b"half a")
+    predict_pictures([tmp_path / "in"], out, predictor)
+    assert state() == first
+
+
+def test_killed_at_any_moment_there_is_no_half_a_file_and_the_next_run_finishes(
+    tmp_path: Path, predictor: Predictor
+) -> None:
+    for number in range(60):
+        write(tmp_path / "in" / f"{number:02}.png", sea_with_ship(300, 400))
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_images as t\n"
+        "from shipseg.inference.images import *; from shipseg.inference.predictor import Predictor\n"
+        "from shipseg.model.card import Card\n"
+        "print('ready', flush=True)\n"
+        "predict_pictures([Path(sys.argv[2])], Path(sys.argv[3]), Predictor(Card(), t.RedBackend()))"
+    )
+    for kill in range(3):
+        command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "in"), str(tmp_path / "out")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.02 + 0.03 * kill)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it had finished: nothing was shown"
+        process.stdout.close()
+        for path in (tmp_path / "out" / "masks").glob("[!.]*"):
+            assert read_mask(path).shape == (300, 400)
+    report = predict_pictures([tmp_path / "in"], tmp_path / "out", predictor)
+    assert report.num_ships == 60
+    assert [path for path in (tmp_path / "out").rglob("*") if path.name.endswith(".part")] == []
+
+
+def test_an_overlay_larger_than_anyone_can_look_at_is_made_smaller(
+    tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_MAX_OVERLAY_SIDE_PX", 35)
+    picture = write(tmp_path / "a.png", sea_with_ship())
+    predict_pictures([picture], tmp_path / "out", predictor)
+    overlay = cv2.imread(str(tmp_path / "out" / "overlays" / "a.jpg"))
+    assert overlay is not None
+    assert overlay.shape == (25, 35, 3)
+    assert read_mask(tmp_path / "out" / "masks" / "a.png").shape == (50, 70)
+
+
+def test_unknown_formats_and_impossible_thresholds_are_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="unknown format 'coca', did you mean 'coco'"):
+        PredictOptions(formats=("coca",))
+    with pytest.raises(ConfigError, match="threshold must be above 0 and at most 1, got 1.5"):
+        PredictOptions(threshold=1.5)
+
+
+def test_inputs_that_are_not_there_are_refused_before_anything_is_written(tmp_path: Path, predictor: Predictor) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.png"):
+        predict_pictures([tmp_path / "nowhere.png"], tmp_path / "out", predictor)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_where_the_output_should_go_is_named(tmp_path: Path, predictor: Predictor) -> None:
+    picture = write(tmp_path / "a.png", sea_with_ship())
+    (tmp_path / "out").write_text("I was here first")
+    with pytest.raises(StorageError, match="out"):
+        predict_pictures([picture], tmp_path / "out", predictor)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_folder_that_may_not_be_written_is_named(tmp_path: Path, predictor: Predictor) -> None:
+    picture = write(tmp_path / "a.png", sea_with_ship())
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="locked"):
+        predict_pictures([picture], tmp_path / "locked" / "out", predictor)

@@ -1,0 +1,98 @@
+"""Predicting with an ONNX file needs the core dependencies alone: shown through the real command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from shipseg.inference.export import ExportReport
+
+# What the extra `train` brings. Importing any of it fails as it does where it is not installed.
+EXTRA = [
+    "torch",
+    "torchvision",
+    "segmentation_models_pytorch",
+    "timm",
+    "albumentations",
+    "pandas",
+    "pyarrow",
+    "sklearn",
+    "pycocotools",
+    "PIL",
+    "matplotlib",
+    "jinja2",
+    "tensorboard",
+    "safetensors",
+    "onnx",
+    "onnxscript",
+    "rasterio",
+]
+
+COMMAND = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRA!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+from shipseg.cli import run
+status = run(sys.argv[1:])
+assert not [name for name in {EXTRA!r} if name in sys.modules]
+sys.exit(status)
+"""
+
+
+def shipseg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of three pictures; one of them is broken."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for name in ("a.jpg", "b.png"):
+        cv2.imwrite(str(folder / name), generator.integers(0, 256, (90, 130, 3), dtype=np.uint8))
+    (folder / "c.tif").write_bytes(b"not a picture")
+    return folder
+
+
+def test_predict_writes_everything_without_the_extra(tmp_path: Path, pictures: Path, exported: ExportReport) -> None:
+    out = tmp_path / "out"
+    done = shipseg(
+        "predict", pictures, "--model", exported.path, "--out", out, "--format", "coco",
+        "--submission", tmp_path / "s.csv", "--threshold", "0.001", "--json",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr  # for the broken picture
+    summary = json.loads(done.stdout)
+    assert (summary["pictures"], summary["failed"], list(summary["failures"])) == (3, 1, ["c.tif"])
+    files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    masks, overlays = {"masks/a.png", "masks/b.png"}, {"overlays/a.jpg", "overlays/b.jpg"}
+    assert files == masks | overlays | {"ships.csv", "ships.coco.json", "failed.csv"}
+    assert (tmp_path / "s.csv").read_text().startswith("ImageId,EncodedPixels\n")
+    assert json.loads((out / "ships.coco.json").read_text())["annotations"], "the low threshold finds something"
+
+
+def test_a_model_that_needs_torch_names_the_extra(tmp_path: Path, pictures: Path, model_folder: Path) -> None:
+    done = shipseg("predict", pictures / "a.jpg", "--model", model_folder, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "pip install 'shipseg[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_onnx_file_agrees_with_torch_on_a_picture(
+    tmp_path: Path, pictures: Path, exported: ExportReport, model_folder: Path
+) -> None:
+    from shipseg.inference.predictor import load_model
+
+    ours = load_model(model_folder, device="cpu").predict(pictures / "a.jpg")
+    theirs = load_model(exported.path).predict(pictures / "a.jpg")
+    np.testing.assert_allclose(theirs.probability, ours.probability, atol=1e-5)
