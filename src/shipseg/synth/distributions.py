@@ -28,6 +28,7 @@ __all__ = [
     "LABEL_LENGTH",
     "NATIVE_METRES_PER_PIXEL",
     "PICTURE_KINDS",
+    "PICTURE_KINDS_BY_SHIPS",
     "ROOF_COLORS",
     "SEA_MODES",
     "SHIPS_PER_IMAGE",
@@ -121,7 +122,13 @@ SHIPS_PER_IMAGE: Mapping[int, float] = {
 """(table) images by their number of ships, given that there is one."""
 
 PICTURE_KINDS: Mapping[str, float] = {"open-sea": 0.80, "coast": 0.085, "harbour": 0.075, "land": 0.04}
-"""(eye) what the ground is; land without any water has no ships. Harbours are more than real: they are what is hard."""
+"""(eye) what the ground of an empty picture is. Harbours are more than real: they are what is hard."""
+PICTURE_KINDS_BY_SHIPS: tuple[tuple[int, Mapping[str, float]], ...] = (
+    (1, {"open-sea": 0.88, "coast": 0.06, "harbour": 0.06}),
+    (3, {"open-sea": 0.78, "coast": 0.08, "harbour": 0.14}),
+    (99, {"open-sea": 0.52, "coast": 0.12, "harbour": 0.36}),
+)
+"""(eye) the same for pictures with up to so many ships: many ships lie in harbours and anchorages."""
 
 
 @dataclass(frozen=True)

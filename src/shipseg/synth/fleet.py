@@ -19,8 +19,10 @@ RAFTED_SHARE = 0.16
 """Ships on open water with another at their side (tugs, tenders, bunkering)."""
 FLEET_SHARE = 0.45
 """Pictures whose ships are of one size: fishing fleets, anchorages of barges, regattas."""
-MOORED_SHARE = 0.6
+MOORED_SHARE = 0.75
 """Of the ships of a harbour picture, how many lie at a berth when there is room."""
+LARGE_AT_BERTH_SHARE = 0.5
+"""Moored ships that are drawn from those above 35 px: quays are built for them."""
 TRIES = 14
 
 
@@ -143,7 +145,9 @@ def _place_moored(rng: Rng, canvas: Canvas, quota: _Quota) -> None:
         angle = math.atan2(berth.end_xy[1] - berth.start_xy[1], berth.end_xy[0] - berth.start_xy[0])
         at = uniform(rng, 1.0, 12.0)
         while at < span and wanted > 0 and quota.left > 0:
-            size = draw_size(rng, longest_px=max(8.0, span - at))
+            room = max(8.0, span - at)
+            large = room > 60 and chance(rng, LARGE_AT_BERTH_SHARE)
+            size = draw_size(rng, longest_px=room, shortest_px=35.0 if large else None)
             offset = size.beam_px / 2 + uniform(rng, 0.3, 2.2)
             pose = _along(berth, at + size.length_px / 2, offset, angle + (math.pi if chance(rng, 0.5) else 0.0))
             if _is_free(canvas, pose, size.length_px, size.beam_px - 1.0, gap=0.0):

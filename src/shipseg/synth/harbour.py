@@ -47,7 +47,7 @@ def paint_harbour(rng: Rng, canvas: Canvas) -> None:
         build_container_yard(rng, rgb, free_hw=free & yards, angle=angle)
     things = yards & (inland > 1.5)
     scatter_things(
-        rng, rgb, where_hw=things, angle=angle, count=int(np.count_nonzero(things) * log_uniform(rng, 2e-4, 6e-3))
+        rng, rgb, where_hw=things, angle=angle, count=int(np.count_nonzero(things) * log_uniform(rng, 2e-4, 3e-3))
     )
     layer = LandLayer(rgb, land)
     canvas.berths.extend(_quay_berths(corners, canvas.shape, land))

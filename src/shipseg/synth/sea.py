@@ -26,6 +26,9 @@ def paint_sea(rng: Rng, canvas: Canvas) -> None:
     mode = _draw_mode(rng)
     base = _draw_color(rng, mode)
     amplitude = log_uniform(rng, mode.waves_low, mode.waves_high)
+    windy = chance(rng, WHITECAP_SHARE)
+    if windy:  # crests break only where waves are high
+        amplitude = max(amplitude, log_uniform(rng, 2.5, 9.0))
     waves = wave_field(rng, canvas.shape, canvas.wind_rad)
     gusts = np.clip(
         1.0 + uniform(rng, 0.0, 0.35) * fractal_noise(rng, canvas.shape, log_uniform(rng, 60, 400)), 0.2, 2.2
@@ -45,7 +48,7 @@ def paint_sea(rng: Rng, canvas: Canvas) -> None:
         _paint_glint(rng, canvas, waves)
     if chance(rng, SPARKLE_SHARE):
         _paint_sparkle(rng, canvas)
-    if chance(rng, WHITECAP_SHARE):
+    if windy:
         paint_whitecaps(rng, canvas, waves)
 
 
@@ -138,24 +141,30 @@ def _paint_sparkle(rng: Rng, canvas: Canvas) -> None:
 
 
 def paint_whitecaps(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
-    """Breaking crests: short bright dashes on the highest waves, 1-6 px long, lying along the crests.
+    """Breaking crests: clumps of burnt-out points of 1-3 px on the highest waves, in a paler torn veil.
 
     As large as small boats, and never a ship: the commonest false alarm on open water.
     """
-    crest_rad = canvas.wind_rad + math.pi / 2
-    seeds = fractal_noise(rng, canvas.shape, log_uniform(rng, 2.2, 6.0), octaves=2)
-    gusts = fractal_noise(rng, canvas.shape, log_uniform(rng, 25, 160), octaves=2)
-    score = seeds + 0.5 * blurred(waves, 1.0) + 0.6 * gusts
-    cut = float(np.quantile(score[::3, ::3], 1.0 - log_uniform(rng, 0.0003, 0.02)))
-    foam = np.clip((score - np.float32(cut)) * 2.5, 0.0, 1.0)
-    length = int(rng.integers(1, 5))
-    if length > 1:
-        kernel = np.zeros((9, 9), np.float32)
-        step = (length * math.cos(crest_rad), length * math.sin(crest_rad))
-        cv2.line(kernel, (round(4 - step[0]), round(4 - step[1])), (round(4 + step[0]), round(4 + step[1])), 1.0)
-        foam = cv2.filter2D(foam, -1, kernel / kernel.sum() * 1.8, borderType=cv2.BORDER_REFLECT)
-    foam = np.clip(blurred(np.asarray(foam, np.float32), uniform(rng, 0.4, 0.8)), 0.0, 1.2)
-    canvas.rgb_hwc += foam[..., None] * np.float32(log_uniform(rng, 20, 190))
-    if chance(rng, 0.5):  # old foam: a paler, torn veil around the crests
-        veil = blurred(foam, uniform(rng, 2.0, 5.0)) * np.clip(1.0 + seeds, 0.0, 2.0)
-        canvas.rgb_hwc += veil[..., None] * np.float32(uniform(rng, 10, 60)) * np.array([0.8, 1.0, 1.0], np.float32)
+    grain = fractal_noise(rng, canvas.shape, uniform(rng, 1.6, 3.2), octaves=1)
+    clumps = fractal_noise(rng, canvas.shape, log_uniform(rng, 3.5, 9.0), octaves=2)
+    gusts = fractal_noise(rng, canvas.shape, log_uniform(rng, 40, 300), octaves=3)
+    score = clumps + 0.6 * blurred(waves, 1.0) + 0.5 * gusts
+    cut = float(np.quantile(score[::3, ::3], 1.0 - log_uniform(rng, 0.0006, 0.03)))
+    crest = np.asarray(np.clip((score - np.float32(cut)) * np.float32(1.3), 0.0, 1.5), np.float32)
+    veil = _along_crests(rng, crest, canvas.wind_rad + math.pi / 2) * np.clip(0.7 + 0.6 * grain, 0.0, 2.0)
+    canvas.rgb_hwc += veil[..., None] * np.float32(log_uniform(rng, 15, 90)) * np.array([0.85, 1.0, 1.0], np.float32)
+    points = np.clip(crest * np.clip(grain - np.float32(uniform(rng, 0.0, 0.9)), 0.0, 1.5), 0.0, 1.2)
+    points = _along_crests(rng, np.asarray(points, np.float32), canvas.wind_rad + math.pi / 2, longest_px=1)
+    canvas.rgb_hwc += points[..., None] * np.float32(log_uniform(rng, 40, 400))
+
+
+def _along_crests(rng: Rng, foam: FloatArray, crest_rad: float, *, longest_px: int = 4) -> FloatArray:
+    """Draw the foam out along the crests by up to so many pixels to each side."""
+    length = int(rng.integers(0, longest_px + 1))
+    if length == 0:
+        return foam
+    kernel = np.zeros((9, 9), np.float32)
+    turn = crest_rad + rng.normal(0.0, 0.2)
+    step = (length * math.cos(turn), length * math.sin(turn))
+    cv2.line(kernel, (round(4 - step[0]), round(4 - step[1])), (round(4 + step[0]), round(4 + step[1])), 1.0)
+    return np.asarray(cv2.filter2D(foam, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT), np.float32)

@@ -146,16 +146,26 @@ def paint_ship(rng: Rng, canvas: Canvas, size: ShipSize, pose: Pose, *, label: L
     corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
     box = corners * (length + 2 * size.margin_px, beam + 2 * size.margin_px)
     alpha = board.coverage(outline)
-    share = board.coverage(box) if label == "rectangle" else alpha
+    boxed = board.coverage(box)
+    share = boxed if label == "rectangle" else alpha
     dark = board.down(board.shadow) * np.float32(uniform(rng, 0.35, 0.75) / 255.0)
     faded = uniform(rng, 0.0, 0.12) if chance(rng, 0.75) else uniform(rng, 0.12, 0.5)
-    rgb = board.down(board.rgb)
+    # Small craft are dull in the real tiles: their median is 94 grey levels, our palettes have 126.
+    light = uniform(rng, 0.62, 1.08) if length < 60 else uniform(rng, 0.72, 1.08)
+    rgb = board.down(board.rgb) * np.float32(light)
     rgb += (canvas.sea_rgb - rgb) * np.float32(faded)
-    _compose(canvas, board, rgb=rgb, alpha=alpha, dark=dark, share=share)
+    _compose(canvas, board, rgb=rgb, alpha=alpha, dark=dark, share=share, boxed=boxed)
 
 
 def _compose(
-    canvas: Canvas, board: Board, *, rgb: FloatArray, alpha: FloatArray, dark: FloatArray, share: FloatArray
+    canvas: Canvas,
+    board: Board,
+    *,
+    rgb: FloatArray,
+    alpha: FloatArray,
+    dark: FloatArray,
+    share: FloatArray,
+    boxed: FloatArray,
 ) -> None:
     """Put what was drawn on the board into the canvas, cut at the picture's border."""
     height, width = canvas.shape
@@ -176,4 +186,4 @@ def _compose(
     mine = share > canvas.best_hw[rows, cols]
     canvas.owner_hw[rows, cols][mine] = canvas.num_ships
     canvas.best_hw[rows, cols][mine] = share[mine]
-    canvas.blocked_hw[rows, cols][share > 0.3] = 1
+    canvas.blocked_hw[rows, cols][boxed[inner] > 0.3] = 1  # whatever the label, so that it does not move ships

@@ -53,18 +53,23 @@ def paint_wake(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: flo
     )
     strip = _Strip(astern, _curved(rng, astern, aside, length, reach), length, beam, reach)
     foam = np.zeros_like(astern)
-    if chance(rng, 0.88):
+    if chance(rng, 0.8):
         foam = np.maximum(foam, _core(rng, strip))
-    if fast_small and chance(rng, 0.65):
+    planing = fast_small and chance(rng, 0.72)
+    if planing:
         foam = np.maximum(foam, _plume(rng, strip))
-    if chance(rng, 0.7):
+        strength = max(strength, uniform(rng, 0.5, 1.5))
+    if chance(rng, 0.35 if planing else 0.65):
         foam = np.maximum(foam, _arms(rng, strip))
     if chance(rng, 0.5):
         foam = np.maximum(foam, _bow_wave(rng, strip))
     foam *= _torn(rng, strip)
     light = np.clip(foam * np.float32(strength), 0.0, 1.0) ** np.float32(uniform(rng, 0.9, 1.5))
     waves = _kelvin_waves(rng, strip) * np.float32(uniform(rng, 0.0, 10.0)) if chance(rng, 0.4) else None
-    _lay(canvas, pose, np.asarray(light, np.float32), waves, wide=wide, length=length)
+    # On glittering water a wake is a smooth dark lane.
+    dark = float(canvas.sea_rgb.mean()) > 90 and chance(rng, 0.4)
+    foam_rgb = canvas.sea_rgb * np.float32(0.45) if dark else np.asarray(FOAM_RGB, np.float32)
+    _lay(canvas, pose, np.asarray(light, np.float32), waves, foam_rgb=foam_rgb, wide=wide, length=length)
 
 
 def _curved(rng: Rng, astern: FloatArray, aside: FloatArray, length: float, reach: float) -> FloatArray:
@@ -87,12 +92,12 @@ def _plume(rng: Rng, strip: _Strip) -> FloatArray:
     """The bright comet of a fast boat: burnt out near the hull, often with a darker middle."""
     begin = strip.length * np.float32(uniform(rng, 0.15, 0.95))
     back = np.maximum(strip.astern - begin, 0.0)
-    half = np.maximum(strip.beam * uniform(rng, 0.4, 0.75) + back * np.float32(uniform(rng, 0.0, 0.11)), 0.7)
+    half = np.maximum(strip.beam * uniform(rng, 0.45, 0.85) + back * np.float32(uniform(rng, 0.0, 0.13)), 0.8)
     long = strip.length * log_uniform(rng, 0.8, 7.0)
     across = np.exp(-(np.abs(strip.aside / half) ** np.float32(uniform(rng, 2.0, 5.0))))
     along = np.clip(1.0 - back / np.float32(long), 0.0, 1.0) ** np.float32(uniform(rng, 0.5, 1.6))
     foam = across * along * np.clip(back / (0.1 * strip.length + 0.5), 0.0, 1.0)
-    if chance(rng, 0.55):
+    if chance(rng, 0.4):
         hollow = np.exp(-((strip.aside / (half * np.float32(uniform(rng, 0.35, 0.6)))) ** 2))
         foam *= 1.0 - np.float32(uniform(rng, 0.3, 0.9)) * hollow * np.clip(back / strip.length - 0.5, 0, 1)
     return np.asarray(foam * np.float32(uniform(rng, 0.8, 1.8)), np.float32)
@@ -100,10 +105,10 @@ def _plume(rng: Rng, strip: _Strip) -> FloatArray:
 
 def _arms(rng: Rng, strip: _Strip) -> FloatArray:
     """Two lines of breaking waves that spread from the bow."""
-    slope = math.tan(math.radians(uniform(rng, 4.0, KELVIN_DEG)))
+    slope = math.tan(math.radians(uniform(rng, 3.0, 0.8 * KELVIN_DEG)))
     back = np.maximum(strip.astern - strip.length * np.float32(uniform(rng, 0.02, 0.6)), 0.0)
     line = np.abs(strip.aside) - (strip.beam * np.float32(uniform(rng, 0.3, 0.55)) + back * np.float32(slope))
-    wide = strip.beam * uniform(rng, 0.06, 0.2) + 0.6 + back * np.float32(uniform(rng, 0.0, 0.035))
+    wide = strip.beam * uniform(rng, 0.08, 0.28) + 0.6 + back * np.float32(uniform(rng, 0.0, 0.035))
     foam = np.exp(-((line / wide) ** 2)) * np.exp(-back / np.float32(strip.reach * 0.7)) * (back > 0)
     if chance(rng, 0.3):
         foam *= np.where(strip.aside > 0, 1.0, np.float32(uniform(rng, 0.1, 0.7)))
@@ -140,7 +145,16 @@ def _kelvin_waves(rng: Rng, strip: _Strip) -> FloatArray:
     return np.asarray(np.sin(phase) * fade * np.sqrt(wedge) * (1.0 - wedge), np.float32)
 
 
-def _lay(canvas: Canvas, pose: Pose, light: FloatArray, waves: FloatArray | None, *, wide: int, length: float) -> None:
+def _lay(
+    canvas: Canvas,
+    pose: Pose,
+    light: FloatArray,
+    waves: FloatArray | None,
+    *,
+    foam_rgb: FloatArray,
+    wide: int,
+    length: float,
+) -> None:
     """Turn the strip into the picture and blend foam (towards white) and waves (brightness)."""
     back_x, back_y = -math.cos(pose.heading_rad), -math.sin(pose.heading_rad)
     bow_x, bow_y = pose.x - back_x * length / 2, pose.y - back_y * length / 2
@@ -169,7 +183,7 @@ def _lay(canvas: Canvas, pose: Pose, light: FloatArray, waves: FloatArray | None
     if waves is not None:
         view += cv2.warpAffine(waves, matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT)[..., None]
     # Thin foam takes the water's hue, thick foam is white.
-    tint = np.asarray(FOAM_RGB, np.float32) * (0.75 + 0.25 * alpha) + 0.25 * (1.0 - alpha) * canvas.sea_rgb
+    tint = foam_rgb * (0.75 + 0.25 * alpha) + 0.25 * (1.0 - alpha) * canvas.sea_rgb
     view += (tint - view) * alpha
 
 

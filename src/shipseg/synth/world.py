@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError
 from shipseg.synth.canvas import Canvas, draw_sun
 from shipseg.synth.clutter import paint_clutter
-from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL, PICTURE_KINDS, Rng, chance, choose, uniform
+from shipseg.synth.distributions import (
+    NATIVE_METRES_PER_PIXEL,
+    PICTURE_KINDS,
+    PICTURE_KINDS_BY_SHIPS,
+    Rng,
+    chance,
+    choose,
+    uniform,
+)
 from shipseg.synth.fleet import draw_num_ships, place_fleet
 from shipseg.synth.harbour import paint_harbour, paint_jetty
 from shipseg.synth.land import paint_coast, paint_inland
@@ -122,9 +130,10 @@ def _render_once(
     solid = chance(rngs["kind"], config.no_data_share)
     if empty and solid:
         return _no_data(rngs["kind"], shape)
-    kind = "open-sea" if plain else choose(rngs["kind"], PICTURE_KINDS)
-    if kind == "land" and not empty:
-        kind = "open-sea"
+    num_ships = draw_num_ships(rngs["ships"])
+    by_ships = next(kinds for limit, kinds in PICTURE_KINDS_BY_SHIPS if num_ships <= limit)
+    kind = choose(rngs["kind"], PICTURE_KINDS if empty else by_ships)
+    kind = "open-sea" if plain else kind
     factor = config.metres_per_pixel / NATIVE_METRES_PER_PIXEL
     native = tuple(max(16, round(side * factor)) for side in shape)
     canvas = Canvas.blank(
@@ -137,7 +146,7 @@ def _render_once(
         paint_orphan_wake(rngs["clutter"], canvas)
     if not empty:
         area = canvas.shape[0] * canvas.shape[1] / TILE_PX**2
-        num_ships = max(1, round(draw_num_ships(rngs["ships"]) * max(1.0, area)))
+        num_ships = max(1, round(num_ships * max(1.0, area)))
         middle = None if middle_px is None else middle_px * factor * 0.5
         place_fleet(rngs["ships"], canvas, num_ships, label=config.label, middle_px=middle)
     cloudy = False if plain else paint_weather(rngs["weather"], canvas)
