@@ -164,6 +164,7 @@ def test_no_data_pictures_are_one_colour_and_empty() -> None:
         ({"empty_share": 1.2}, "empty_share must lie within 0 and 1, got 1.2"),
         ({"empty_share": float("nan")}, "empty_share must lie within 0 and 1, got nan"),
         ({"no_data_share": -0.1}, "no_data_share must lie within 0 and 1, got -0.1"),
+        ({"size": (96, 96, 3)}, "size must be one number or"),
         ({"size": 8}, "size must be at least 16 pixels, got 8"),
         ({"metres_per_pixel": 0.0}, "metres_per_pixel must lie within"),
         ({"label": "hul"}, "unknown label 'hul', did you mean 'hull'"),

@@ -1,4 +1,4 @@
-"""Small things on open water that are not ships: buoys, fish cages, rocks, floating weed."""
+"""Small things on open water that are not ships: buoys, fish cages, rocks, platforms, flotsam."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import cv2
 import numpy as np
 
-from shipseg.synth.canvas import FIXED_BITS, Canvas, fixed_point
-from shipseg.synth.distributions import Rng, chance, log_uniform, pick, tinted, uniform
+from shipseg.synth.canvas import FIXED_BITS, Canvas, fixed_point, oriented_box, paint_polygon
+from shipseg.synth.distributions import Rng, chance, log_uniform, pick, shaded, tinted, uniform
 from shipseg.synth.fields import fractal_noise, soft_step
 
 __all__ = ["paint_clutter"]
@@ -17,6 +17,7 @@ BUOYS_SHARE = 0.05
 CAGES_SHARE = 0.025
 ROCKS_SHARE = 0.03
 SPECKS_SHARE = 0.06
+PLATFORMS_SHARE = 0.02
 
 
 def paint_clutter(rng: Rng, canvas: Canvas) -> None:
@@ -27,6 +28,8 @@ def paint_clutter(rng: Rng, canvas: Canvas) -> None:
         _paint_cages(rng, canvas)
     if chance(rng, ROCKS_SHARE):
         _paint_rocks(rng, canvas)
+    if chance(rng, PLATFORMS_SHARE):
+        _paint_platforms(rng, canvas)
     if chance(rng, SPECKS_SHARE):
         _paint_specks(rng, canvas)
 
@@ -93,6 +96,29 @@ def _paint_rocks(rng: Rng, canvas: Canvas) -> None:
     canvas.mix((226.0, 230.0, 230.0), np.asarray(foam * uniform(rng, 0.0, 0.8), np.float32))
     canvas.mix(tone + grain[..., None], rock)
     canvas.blocked_hw[rock > 0.2] = 1
+
+
+def _paint_platforms(rng: Rng, canvas: Canvas) -> None:
+    """Caissons, dolphins, platforms and islets with a light: blocks of concrete that never were ships."""
+    height, width = canvas.shape
+    rgb, alpha = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+    center, turn = (uniform(rng, 0, width), uniform(rng, 0, height)), uniform(rng, 0, math.pi)
+    color, size = tinted(rng, pick(rng, ((160, 152, 138), (120, 116, 110), (92, 90, 88))), 14), log_uniform(rng, 3, 22)
+    for k in range(int(rng.integers(1, 7))):
+        spot = (center[0] + k * size * 2.2 * math.cos(turn), center[1] + k * size * 2.2 * math.sin(turn))
+        long = size * uniform(rng, 0.8, 1.6)
+        paint_polygon(rgb, oriented_box(spot, long + 3, size + 3, turn), color)
+        paint_polygon(alpha, oriented_box(spot, long, size, turn), 255)
+        for _ in range(int(rng.integers(0, 5))):
+            part = (spot[0] + rng.normal(0, size / 4), spot[1] + rng.normal(0, size / 4))
+            inner = oriented_box(part, size * uniform(rng, 0.1, 0.5), size * uniform(rng, 0.1, 0.4), turn)
+            paint_polygon(rgb, inner, tinted(rng, shaded(color, uniform(rng, 0.5, 1.5)), 10))
+    reach = uniform(rng, 1.0, 4.0) * canvas.sun.shadow_per_height
+    shift = np.array([[1, 0, canvas.sun.shadow_xy[0] * reach], [0, 1, canvas.sun.shadow_xy[1] * reach]], np.float64)
+    shadow = cv2.warpAffine(alpha, shift, (width, height))
+    canvas.rgb_hwc *= 1.0 - shadow.astype(np.float32)[..., None] * np.float32(0.5 / 255)
+    canvas.mix(rgb.astype(np.float32), alpha.astype(np.float32) * np.float32(1 / 255))
+    canvas.blocked_hw[alpha > 40] = 1
 
 
 def _paint_specks(rng: Rng, canvas: Canvas) -> None:

@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from shipseg import files
 from shipseg.errors import ConfigError, StorageError
 from shipseg.progress import track
-from shipseg.synth.plan import Job, plan_jobs
+from shipseg.synth.plan import SCENE_STREAM, Job, plan_jobs
 from shipseg.synth.sensor import encode_jpeg
 from shipseg.synth.view import View, WorldConfig, picture_of
 from shipseg.synth.world import render
@@ -35,8 +35,8 @@ WORLD_VERSION = 1
 """Raised when the same seed gives other pictures: a folder is not continued with another world."""
 BYTES_PER_PIXEL = 0.3
 """Upper side of a JPEG's size, for the check of the disk: 178 kB of 768 x 768 px is 0.30."""
-SCENE_STREAM = 2
-NUM_TILE_CONTENT_STREAM = 3
+TILE_STREAM = 3
+"""Random numbers of the noise that a tile gets, apart from those of its ground (0-2, see `world.render`)."""
 TILE_NOISE = (0.4, 1.6)
 """Grey levels by which two tiles of one ground differ, besides their JPEG."""
 TILE_QUALITY = (91, 97)
@@ -110,9 +110,10 @@ def write_airbus_folder(
     height, width = config.shape
     needed = int(BYTES_PER_PIXEL * height * width * (images - num_kept))
     files.ensure_space(out, needed_bytes=needed, what=f"a synthetic folder of {images} images")
-    files.ensure_folder(out / IMAGES)
+    _sweep(files.ensure_folder(out / IMAGES))
     work = [_Work(out, seed, config, job) for job in todo]
     with files.storage_errors(out / JOURNAL), (out / JOURNAL).open("a", encoding="utf-8") as journal:
+        journal.write("\n")  # ends the line that a killed call may have left half written
         for labels in track(_run(work, workers), "making pictures", total=len(jobs), done=len(jobs) - len(todo)):
             known.update(labels)
             journal.write(json.dumps(labels) + "\n")
@@ -164,6 +165,13 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
             )
 
 
+def _sweep(folder: Path) -> None:
+    """Remove the half-written files of a killed call."""
+    with files.storage_errors(folder):
+        for path in folder.glob(".*.part"):
+            path.unlink(missing_ok=True)
+
+
 def _known_labels(out: Path) -> dict[str, list[str]]:
     """Return the labels of images made before: from the finished CSV or the journal of an unfinished call."""
     known: dict[str, list[str]] = {}
@@ -206,11 +214,10 @@ def _num_processors() -> int:
 
 def _do(work: _Work) -> dict[str, list[str]]:
     """Make the images of one job and return their labels by image."""
-    job = work.job
-    labels = {}
-    view = render(
-        work.seed, job.index, job.shape, work.config, stream=job.stream, empty=job.empty, middle_px=job.middle_px
-    )
+    job, config, labels = work.job, work.config, {}
+    if job.stream == SCENE_STREAM:  # nobody can tell from which scene a tile of one colour was cut
+        config = replace(config, no_data_share=0.0)
+    view = render(work.seed, job.index, job.shape, config, stream=job.stream, empty=job.empty, middle_px=job.middle_px)
     for number, tile in enumerate(job.tiles):
         cut = view if job.stream == 0 else _retaken(view.cut(tile.row0, tile.col0, work.config.shape), work, number)
         data = encode_jpeg(cut.image_hwc, cut.jpeg_quality)
@@ -221,13 +228,11 @@ def _do(work: _Work) -> dict[str, list[str]]:
 
 def _retaken(view: View, work: _Work, number: int) -> View:
     """Return the tile with its own noise and JPEG quality, as if it had been cut and stored at another time."""
-    key = (work.seed, work.job.index, NUM_TILE_CONTENT_STREAM, number)
+    key = (work.seed, work.job.index, TILE_STREAM, number)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
     quality = int(rng.integers(*TILE_QUALITY))
-    image = view.image_hwc
-    if view.kind != "no-data":
-        noise = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(rng.uniform(*TILE_NOISE))
-        image = np.clip(np.rint(image + noise[..., None]), 0, 255).astype(np.uint8)
+    noise = rng.standard_normal(view.image_hwc.shape[:2], dtype=np.float32) * np.float32(rng.uniform(*TILE_NOISE))
+    image = np.clip(np.rint(view.image_hwc + noise[..., None]), 0, 255).astype(np.uint8)
     return View(image, view.owner_hw, view.coverage_hw, view.kind, view.cloudy, quality)
 
 

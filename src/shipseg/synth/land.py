@@ -61,7 +61,7 @@ def _draw_fields(rng: Rng, rgb: FloatArray) -> FloatArray:
     seeds = np.ones((height, width), np.uint8)
     seeds[rng.integers(0, height, count), rng.integers(0, width, count)] = 0
     _, labels = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L1, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_CCOMP)
-    tints = rng.uniform(0.65, 1.3, (int(labels.max()) + 1, 1)) * rng.uniform(0.88, 1.12, (int(labels.max()) + 1, 3))
+    tints = rng.uniform(0.65, 1.3, (int(labels.max()) + 1, 1)) * rng.uniform(0.95, 1.05, (int(labels.max()) + 1, 3))
     return np.asarray(rgb * tints.astype(np.float32)[labels], np.float32)
 
 

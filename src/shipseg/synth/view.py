@@ -48,6 +48,8 @@ class WorldConfig:
                 raise ConfigError(f"{name} must lie within 0 and 1, got {value}")
         if not (0.2 <= self.metres_per_pixel <= 20.0):
             raise ConfigError(f"metres_per_pixel must lie within 0.2 and 20, got {self.metres_per_pixel}")
+        if not isinstance(self.size, int) and len(self.size) != 2:
+            raise ConfigError(f"size must be one number or (height, width), got {self.size}")
         if min(self.shape) < 16:
             raise ConfigError(f"size must be at least 16 pixels, got {self.size}")
         if self.label not in ("rectangle", "hull"):
@@ -98,11 +100,6 @@ class View:
     kind: str
     cloudy: bool
     jpeg_quality: int
-
-    @property
-    def num_ships(self) -> int:
-        """Ships of which something is to be seen."""
-        return int(np.count_nonzero(np.bincount(self.owner_hw[self.coverage_hw >= 128])))
 
     def cut(self, row0: int, col0: int, shape: tuple[int, int]) -> View:
         """Return the part of this shape at (row0, col0); ships of which under 2 pixels are left are dropped."""

@@ -40,7 +40,6 @@ ATTEMPTS = 6
 """How often a picture that should have ships is drawn again when none came out; the last ones are plain open sea."""
 ORPHAN_WAKE_SHARE = 0.05
 JETTY_SHARE = 0.03
-EMPTY_HARBOUR_SHARE = 0.7
 
 
 def is_empty(index: int, empty_share: float) -> bool:
