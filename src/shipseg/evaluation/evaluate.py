@@ -15,10 +15,11 @@ from shipseg.config import Decision, validated
 from shipseg.errors import ConfigError, DataError, ImageError
 from shipseg.evaluation.calibration import PixelReliability, calibration_error, ship_reliability
 from shipseg.evaluation.curves import CurveTally
+from shipseg.evaluation.grouping import OverlapTally
 from shipseg.evaluation.results import Evaluation, FailedImage
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore, Scored, ShipScore, score_image, true_ships, union_mask
 from shipseg.evaluation.sources import Labelled, Source
-from shipseg.evaluation.summary import intervals, seed_dice, set_scores
+from shipseg.evaluation.summary import group_numbers, intervals, seed_dice, set_scores
 from shipseg.evaluation.tables import write_evaluation
 from shipseg.masks.ships import find_ships
 from shipseg.model.card import Card
@@ -120,13 +121,13 @@ def evaluate(
     if not len(source):
         raise DataError(f"there are no images to score in {source.name}")
     decision = decision_of(predictor.card, options)
-    pixels, curves = PixelReliability(), CurveTally(decision)
+    tally = _Tally(PixelReliability(), CurveTally(decision), OverlapTally(len(source)))
     scores: list[ImageScore] = []
     ships: list[ShipScore] = []
     failed: list[FailedImage] = []
     for labelled in track(source, "scoring images", total=len(source)):
         try:
-            scored = _score(predictor, labelled, decision, pixels, curves)
+            scored = _score(predictor, labelled, decision, tally)
         except DataError as error:
             failed.append(FailedImage(labelled.image_id, _reason(error), str(error)))
             _LOG.warning("%s is left out: %s", labelled.image_id, error)
@@ -137,7 +138,8 @@ def evaluate(
         raise DataError(
             f"none of the {len(failed)} images in {source.name} can be scored, the first: {failed[0].detail}"
         )
-    pixel_bins = pixels.bins()
+    scores = list(tally.overlaps.grouped(scores))
+    pixel_bins = tally.pixels.bins()
     metrics = {
         "model": predictor.card.name,
         "data": source.name,
@@ -147,27 +149,33 @@ def evaluate(
         **_scores(scores, predictor.card.input.metres_per_pixel, options),
         "calibration_error": calibration_error(pixel_bins),
         "calibration_error_where_likely": calibration_error(pixel_bins, from_probability=_LIKELY),
-        "best_in_hindsight": curves.in_hindsight(),
+        "best_in_hindsight": tally.curves.in_hindsight(),
     }
     return Evaluation(
         metrics=metrics,
         images=tuple(scores),
         ships=tuple(ships),
         failed=tuple(failed),
-        pixel_curve=curves.pixel_curve(scores),
-        ship_curve=curves.ship_curve(),
+        pixel_curve=tally.curves.pixel_curve(scores),
+        ship_curve=tally.curves.ship_curve(),
         pixel_reliability=pixel_bins,
         ship_reliability=ship_reliability(ships),
         card=predictor.card,
         source=source.name,
-        groups=source.groups,
     )
 
 
-def _score(
-    predictor: GivesProbability, labelled: Labelled, decision: Decision, pixels: PixelReliability, curves: CurveTally
-) -> Scored:
-    """Read, predict and score one image, and add it to the reliability and the curves.
+@dataclass(frozen=True)
+class _Tally:
+    """What is gathered from the pixels of image after image."""
+
+    pixels: PixelReliability
+    curves: CurveTally
+    overlaps: OverlapTally
+
+
+def _score(predictor: GivesProbability, labelled: Labelled, decision: Decision, tally: _Tally) -> Scored:
+    """Read, predict and score one image, and add its pixels to the tally.
 
     Raises:
         DataError: The image or its masks cannot be read.
@@ -186,8 +194,10 @@ def _score(
         labelled.image_id, group=labelled.group, probability_hw=probability_hw, truth=truth, predicted=predicted
     )
     true_hw = union_mask(truth, shape)
-    pixels.add(probability_hw, true_hw)
-    curves.add(scored.image, probability_hw, true_hw, truth)
+    tally.pixels.add(probability_hw, true_hw)
+    tally.curves.add(scored.image, probability_hw, true_hw, truth)
+    if labelled.group is None:
+        tally.overlaps.add(labelled.image_id, image_hwc)
     return scored
 
 
@@ -206,6 +216,7 @@ def _counts(scores: Sequence[ImageScore], failed: Sequence[FailedImage]) -> dict
         "num_ships_by_size": dict(zip(SIZE_BINS, sizes.tolist(), strict=True)),
         "num_predicted": sum(image.num_predicted for image in scores),
         "num_failed": len(failed),
+        "num_groups": int(group_numbers(scores).max()) + 1,
     }
 
 

@@ -51,5 +51,3 @@ class Evaluation:
     """The model's card."""
     source: str
     """What it was scored on, in words."""
-    groups: str
-    """What the groups of the intervals are, in words."""

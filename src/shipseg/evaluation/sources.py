@@ -31,8 +31,6 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_SPLIT = "val"
-_INDEX_FILE = "index.parquet"
-_NO_GROUPS = "single images (which of them overlap is not known; if many do, the true intervals are wider)"
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Labelled:
     shape: tuple[int, int] | None = None
     """Height and width, where they are known without reading the image."""
     group: str | None = None
-    """Images of one group show the same ground; None where that is not known."""
+    """Images of one group show overlapping ground; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,6 @@ class Source:
 
     name: str
     images: tuple[Labelled, ...]
-    groups: str = _NO_GROUPS
-    """What bootstrap intervals draw, in words."""
 
     def __iter__(self) -> Iterator[Labelled]:
         return iter(self.images)
@@ -79,10 +75,10 @@ def open_source(path: Path, *, split: str | None = None, csv: Path | None = None
         DataError: The path is neither, or holds no such image.
         ConfigError: An argument that does not go with what the path is.
     """
-    from shipseg.data.cache import open_dataset
-
     path = Path(path)
     if is_dataset(path):
+        from shipseg.data.cache import open_dataset
+
         if csv is not None or images is not None:
             raise ConfigError(
                 f"{path} is a prepared dataset: --csv and --images are for Airbus folders, leave them out"
@@ -90,12 +86,17 @@ def open_source(path: Path, *, split: str | None = None, csv: Path | None = None
         return labelled_from_dataset(open_dataset(path), DEFAULT_SPLIT if split is None else split)
     if split is not None:
         raise ConfigError(f"{path} is not a prepared dataset, so it has no split {split!r}: leave --split out")
-    return labelled_from_airbus_folder(path, csv=csv, images=images)
+    try:
+        return labelled_from_airbus_folder(path, csv=csv, images=images)
+    except DataError as error:
+        raise DataError(f"{path} is neither a dataset made by shipseg prepare nor an Airbus folder: {error}") from error
 
 
 def is_dataset(path: Path) -> bool:
-    """Return whether a folder was made by `shipseg prepare`."""
-    return (path / _INDEX_FILE).is_file()
+    """Return whether a folder was made by `shipseg prepare`, finished or not."""
+    from shipseg.data.cache import INDEX_FILE, REPORT_FILE
+
+    return any((path / name).is_file() for name in (INDEX_FILE, REPORT_FILE))
 
 
 def labelled_from_dataset(data: PreparedDataset, split: str) -> Source:
@@ -118,12 +119,14 @@ def labelled_from_dataset(data: PreparedDataset, split: str) -> Source:
             image_id=str(row.ImageId),
             read=functools.partial(data.read_image, row),
             rles=tuple(data.ship_rles(row)),
-            shape=(int(row.height), int(row.width)),
-            group=str(row.group),
+            shape=(int(height), int(width)),
+            group=f"{group}",
         )
-        for row in rows.itertuples(index=False)
+        for row, height, width, group in zip(
+            rows.itertuples(index=False), rows["height"], rows["width"], rows["group"], strict=True
+        )
     )
-    return Source(f"{data.root}, split {split}", images, "groups of overlapping images")
+    return Source(f"{data.root}, split {split}", images)
 
 
 def labelled_from_airbus_folder(root: Path, *, csv: Path | None = None, images: Path | None = None) -> Source:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
 
-__all__ = ["INTERVAL_SHARE", "Scores", "intervals", "seed_dice", "set_scores"]
+__all__ = ["INTERVAL_SHARE", "Scores", "group_numbers", "intervals", "seed_dice", "set_scores"]
 
 INTERVAL_SHARE = 0.9
 """Share of the redrawn sets that a bootstrap interval covers."""
@@ -69,7 +69,7 @@ def intervals(
         seed: Decides the draws.
     """
     columns = _columns(images, metres_per_pixel)
-    group_n = _group_numbers(images)
+    group_n = group_numbers(images)
     num_groups = int(group_n.max()) + 1
     table = np.stack([np.bincount(group_n, weights=values, minlength=num_groups) for values in columns.values()], 1)
     rng = np.random.default_rng(seed)
@@ -182,7 +182,8 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _group_numbers(images: Sequence[ImageScore]) -> NDArray[np.int64]:
+def group_numbers(images: Sequence[ImageScore]) -> NDArray[np.int64]:
+    """Return the number of each image's group, int64 (N,), from 0; an image without a group is one of its own."""
     numbers: dict[tuple[str, str], int] = {}
-    keys = [("group", image.group) if image.group else ("image", image.image_id) for image in images]
+    keys = [("image", image.image_id) if image.group is None else ("group", image.group) for image in images]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
