@@ -122,7 +122,9 @@ def _check_chunk(texts: Sequence[str], limits: Ints, *, offset: int) -> dict[int
         wrong = numbers.where(numbers.wrong)
         report(wrong.text, lambda index: _describe_wrong(wrong, index, strings))
     odd = np.flatnonzero(counts % 2)
-    report(odd, lambda index: f"{counts[odd[index]]} numbers do not make pairs of start and length, their count is odd")
+    report(
+        odd, lambda index: f"it holds {counts[odd[index]]} numbers, an odd count, expected pairs of start and length"
+    )
     if found:
         sound = np.ones(len(strings), bool)
         sound[np.array(list(found)) - offset] = False
