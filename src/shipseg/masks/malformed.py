@@ -57,7 +57,7 @@ def find_malformed(texts: Sequence[str], num_pixels: int | NDArray[np.integer] |
     ships joined into one are not in order.
 
     A sentence names the first fault found, by the place of the number in the text and of its character, both from 1.
-    All texts are checked together: 82,000 real masks (about 9 million numbers) take about 1.5 s.
+    All texts are checked together: 82,000 real masks (about 9 million numbers) take about 0.6 s.
 
     Args:
         texts: Run-length texts.
