@@ -23,6 +23,9 @@ MOORED_SHARE = 0.75
 """Of the ships of a harbour picture, how many lie at a berth when there is room."""
 LARGE_AT_BERTH_SHARE = 0.5
 """Moored ships that are drawn from those above 35 px: quays are built for them."""
+LARGE_FREE_SHARE = 0.25
+"""Ships on open water that are drawn from those above 45 px: crowding, berths and rafts favour small ones, and this
+brings the median area of the labels back from 250 px towards the real 430."""
 TRIES = 14
 
 
@@ -55,7 +58,7 @@ def place_fleet(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, 
     if middle_px is not None:
         _place_free(rng, canvas, quota, pattern, middle_px=middle_px)
     if canvas.berths:
-        if num_ships >= 4 and chance(rng, 0.4):
+        if num_ships >= 4 and chance(rng, 0.25):
             _place_marina(rng, canvas, quota)
         _place_moored(rng, canvas, quota)
     for _ in range(num_ships):
@@ -98,8 +101,9 @@ def _place_free(
     """Put one ship somewhere on free water, moving or at anchor, sometimes with companions."""
     height, width = canvas.shape
     heading = uniform(rng, 0, 2 * math.pi)
-    for attempt in range(TRIES):
-        size = draw_size(rng) if pattern is None else _like(rng, pattern)
+    shortest = 45.0 if chance(rng, LARGE_FREE_SHARE) else None
+    size = draw_size(rng, shortest_px=shortest) if pattern is None else _like(rng, pattern)
+    for attempt in range(TRIES):  # the same ship elsewhere: drawing another size would favour small ones
         if attempt > TRIES // 2 and size.length_px > 40:
             size = draw_size(rng, longest_px=40)
         if middle_px is None:
@@ -124,7 +128,7 @@ def _place_alongside(rng: Rng, canvas: Canvas, quota: _Quota, host: ShipSize, po
     side = 1.0 if chance(rng, 0.5) else -1.0
     offset = host.beam_px / 2
     for _ in range(int(rng.integers(1, 4))):
-        size = draw_size(rng, longest_px=host.length_px * log_uniform(rng, 0.25, 1.1))
+        size = draw_size(rng, longest_px=host.length_px * log_uniform(rng, 0.3, 1.3))
         offset += uniform(rng, 0.2, 2.0) + size.beam_px / 2
         along = uniform(rng, -0.5, 0.5) * max(host.length_px - size.length_px, 0.1 * host.length_px)
         x, y = pose.to_image(np.array([(along, side * offset)]))[0]

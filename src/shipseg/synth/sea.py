@@ -28,7 +28,7 @@ def paint_sea(rng: Rng, canvas: Canvas) -> None:
     amplitude = log_uniform(rng, mode.waves_low, mode.waves_high)
     windy = chance(rng, WHITECAP_SHARE)
     if windy:  # crests break only where waves are high
-        amplitude = max(amplitude, log_uniform(rng, 2.5, 9.0))
+        amplitude = max(amplitude, log_uniform(rng, 2.0, 7.0))
     waves = wave_field(rng, canvas.shape, canvas.wind_rad)
     gusts = np.clip(
         1.0 + uniform(rng, 0.0, 0.35) * fractal_noise(rng, canvas.shape, log_uniform(rng, 60, 400)), 0.2, 2.2

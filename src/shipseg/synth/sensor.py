@@ -56,7 +56,7 @@ def draw_sensor(rng: Rng) -> Sensor:
     return Sensor(
         optics_px=uniform(rng, 0.3, 0.8),
         color_px=uniform(rng, 1.2, 2.3),
-        noise=log_uniform(rng, 3.2, 7.5) if chance(rng, 0.9) else log_uniform(rng, 0.3, 3.0),
+        noise=log_uniform(rng, 2.7, 6.3) if chance(rng, 0.9) else log_uniform(rng, 0.3, 3.0),
         resample_px=uniform(rng, 0.95, 1.3),
         sharpen=uniform(rng, 1.6, 4.0),
         sharpen_px=uniform(rng, 1.1, 1.6),

@@ -125,7 +125,7 @@ def _render_once(
     plain: bool,
     middle_px: float | None,
 ) -> View:
-    """Paint the parts in order: sea, land, clutter, ships, weather; then the camera."""
+    """Paint the parts in order: sea, clutter, land, ships, weather; then the camera."""
     solid = chance(rngs["kind"], config.no_data_share)
     if empty and solid:
         return _no_data(rngs["kind"], shape)
@@ -139,10 +139,10 @@ def _render_once(
         (native[0], native[1]), sun=draw_sun(rngs["kind"]), wind_rad=uniform(rngs["kind"], 0, 2 * math.pi)
     )
     paint_sea(rngs["sea"], canvas)
-    _paint_ground(rngs["land"], canvas, kind)
     paint_clutter(rngs["clutter"], canvas)
-    if chance(rngs["clutter"], ORPHAN_WAKE_SHARE) and kind != "land":
+    if chance(rngs["clutter"], ORPHAN_WAKE_SHARE):
         paint_orphan_wake(rngs["clutter"], canvas)
+    _paint_ground(rngs["land"], canvas, kind)
     if not empty:
         area = canvas.shape[0] * canvas.shape[1] / TILE_PX**2
         num_ships = max(1, round(num_ships * max(1.0, area)))
