@@ -1,0 +1,274 @@
+"""Groups of images that show the same ground, found from their pixels.
+
+Candidates come from locality-sensitive hashing of 128-bit signatures (signs of random projections of a sub-tile's
+texture): no comparison of all with all, 1.7 million sub-tiles fit in a few hundred MB. Each candidate is verified by
+correlating the textures; what passes is joined by connected components.
+
+Source: M. Charikar, Similarity Estimation Techniques from Rounding Algorithms (2002), for the signatures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from shipseg import progress
+from shipseg.data.texture import CELLS, MIN_CELLS, SUBTILES, num_informative
+
+__all__ = ["JOIN_CORRELATION", "Overlaps", "best_match", "find_overlaps", "join_groups"]
+
+JOIN_CORRELATION = 0.6
+"""Sub-tiles are the same ground from this correlation on; real unrelated ones stay below 0.27, copies above 0.85."""
+
+_SUBTILES = SUBTILES * SUBTILES
+_CELLS = CELLS * CELLS
+_RICH_CELLS = 96  # a sub-tile with this many informative cells can vouch for a pair alone
+_POOLED_CORRELATION = 0.8  # for pairs that have only sparse sub-tiles: over all they share
+_BITS = 128
+_KEY_BITS = 32
+_TABLES = 24  # a copy at correlation 0.999 meets its twin in a table with probability 0.75, at 0.93 with 0.1
+_NEIGHBOURS = 4  # each sub-tile is compared with this many that follow it in the order of a table's keys
+_MAX_DIFFERENT_BITS = 36  # of 128; correlation 0.6 gives 38 on average, 0.85 gives 23, none gives 64
+_MAX_BITS_ACROSS = 44  # for the independent check, which looks for the nearest rather than for copies
+_BLOCK = 8192  # rows handled at a time
+_EXHAUSTIVE_ROWS = 50_000  # of 4 kB each
+_EXHAUSTIVE_PAIRS = 50_000_000  # up to here all sub-tiles of both sides are compared with one another (about 2 s)
+
+
+@dataclass(frozen=True, eq=False)
+class Overlaps:
+    """Pairs of images that share ground.
+
+    Args:
+        pairs: int64 (n, 2), image numbers, the smaller first, each pair once, sorted.
+        offsets_rc: int64 (n, 2), place of the second image relative to the first, in sub-tiles (rows, columns).
+        correlations: float64 (n,), of the textures that vouched for the pair.
+    """
+
+    pairs: NDArray[np.int64]
+    offsets_rc: NDArray[np.int64]
+    correlations: NDArray[np.float64]
+
+
+def find_overlaps(textures: NDArray[np.int8], *, seed: int = 0) -> Overlaps:
+    """Return the pairs of images that share at least one sub-tile.
+
+    Sub-tiles without texture are left out, or unrelated scenes would merge through black, white and no-data ones.
+
+    Args:
+        textures: int8 (N, 9, CELLS, CELLS), see `describe_texture`; may be a memory map.
+        seed: Decides the random projections.
+    """
+    informative = _count_informative(textures)
+    usable = np.flatnonzero(informative >= MIN_CELLS)
+    signatures = _sign(textures, usable, seed=seed)
+    found: list[NDArray[np.int64]] = []
+    for first, second in _neighbours(signatures, seed=seed):
+        close = _different_bits(signatures[first], signatures[second]) <= _MAX_DIFFERENT_BITS
+        found.append(_as_offsets(usable[first[close]], usable[second[close]]))
+    candidates = np.unique(np.concatenate(found), axis=0) if found else np.zeros((0, 4), np.int64)
+    return _verified(textures, candidates, informative)
+
+
+def join_groups(num_images: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the group of each image, int64 (N,): connected through `pairs`, numbered by their first image from 0."""
+    links = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(num_images, num_images))
+    labels = connected_components(links, directed=False)[1]
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return np.asarray(rank[inverse], np.int64)
+
+
+def best_match(textures: NDArray[np.int8], one: NDArray[np.int64], other: NDArray[np.int64]) -> tuple[float, int, int]:
+    """Return the highest correlation between a sub-tile of the images `one` and one of `other`, and the two images.
+
+    Only sub-tiles rich in texture count. All are compared with all up to some thousand images; beyond that, those that
+    other random projections than `find_overlaps` used bring together. (0.0, -1, -1) when nothing can be compared.
+
+    Args:
+        textures: int8 (N, 9, CELLS, CELLS).
+        one: Image numbers.
+        other: Image numbers, none of them in `one`.
+    """
+    side = np.zeros(len(textures), np.int8)
+    side[one], side[other] = 1, 2
+    informative = _count_informative(textures)
+    rich = np.flatnonzero((informative >= _RICH_CELLS) & (np.repeat(side, _SUBTILES) > 0))
+    side_of_rich = side[rich // _SUBTILES]
+    left, right = rich[side_of_rich == 1], rich[side_of_rich == 2]
+    if not len(left) or not len(right):
+        return 0.0, -1, -1
+    if len(left) * len(right) <= _EXHAUSTIVE_PAIRS and len(right) <= _EXHAUSTIVE_ROWS:
+        return _best_of_all(textures, left, right)
+    first, second = _met_across(rich, side_of_rich, _sign(textures, rich, seed=1))
+    if not len(first):
+        return 0.0, -1, -1
+    correlations = _correlations(*_dot_products(textures, first, second))
+    at = int(correlations.argmax())
+    return float(correlations[at]), int(first[at] // _SUBTILES), int(second[at] // _SUBTILES)
+
+
+def _met_across(
+    rich: NDArray[np.int64], side_of_rich: NDArray[np.int8], signatures: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs of sub-tiles of different sides whose signatures are close, in the order of the images."""
+    found = []
+    for first, second in _neighbours(signatures, seed=1):
+        across = side_of_rich[first] != side_of_rich[second]
+        first, second = first[across], second[across]
+        close = _different_bits(signatures[first], signatures[second]) <= _MAX_BITS_ACROSS
+        found.append(np.stack([rich[first[close]], rich[second[close]]], axis=1))
+    pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0) if found else np.zeros((0, 2), np.int64)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _best_of_all(
+    textures: NDArray[np.int8], left: NDArray[np.int64], right: NDArray[np.int64]
+) -> tuple[float, int, int]:
+    best = (0.0, -1, -1)
+    targets = _rows(textures, right)
+    target_norms = np.linalg.norm(targets.astype(np.float64), axis=1)
+    for block in _blocks(len(left), 1024):
+        rows = _rows(textures, left[block])
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+        correlations = (rows @ targets.T) / (norms[:, None] * target_norms)
+        row, column = divmod(int(correlations.argmax()), len(right))
+        if correlations[row, column] > best[0]:
+            one, other = left[block][row] // _SUBTILES, right[column] // _SUBTILES
+            best = (float(correlations[row, column]), int(one), int(other))
+    return best
+
+
+def _rows(textures: NDArray[np.int8], numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return textures of sub-tiles as float32 (n, 1024); sums of their integer products stay exact below 2**24."""
+    return textures.reshape(-1, _CELLS)[numbers].astype(np.float32)
+
+
+def _blocks(total: int, size: int = _BLOCK) -> Iterator[slice]:
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+def _count_informative(textures: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Return the number of informative cells of every sub-tile, int64 (9 N,)."""
+    subtiles = textures.reshape(-1, CELLS, CELLS)
+    counts = [num_informative(subtiles[block]) for block in _blocks(len(subtiles))]
+    return np.concatenate(counts) if counts else np.zeros(0, np.int64)
+
+
+def _sign(textures: NDArray[np.int8], numbers: NDArray[np.int64], *, seed: int) -> NDArray[np.uint8]:
+    """Return the signatures of sub-tiles: uint8 (n, 16), one bit for the sign of each random projection.
+
+    Directions are +1 and -1: float32 sums of these integers are exact in any order, so the bits are the same whatever
+    the machine's BLAS does.
+    """
+    directions = np.random.default_rng(seed).integers(0, 2, (_CELLS, _BITS)).astype(np.float32) * 2 - 1
+    signatures = np.zeros((len(numbers), _BITS // 8), np.uint8)
+    for block in _blocks(len(numbers)):
+        signatures[block] = np.packbits(_rows(textures, numbers[block]) @ directions > 0, axis=1)
+    return signatures
+
+
+def _neighbours(signatures: NDArray[np.uint8], *, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield pairs of rows that stand close to each other when sorted by random choices of their bits."""
+    rng = np.random.default_rng(seed)
+    bits = np.unpackbits(signatures, axis=1)
+    for _ in progress.track(range(_TABLES), "finding overlaps"):
+        chosen = rng.choice(_BITS, _KEY_BITS, replace=False)
+        keys = np.ascontiguousarray(np.packbits(bits[:, chosen], axis=1)).view(np.uint32).ravel()
+        order = np.argsort(keys, kind="stable")
+        for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
+            yield order[:-step], order[step:]
+
+
+def _different_bits(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int64]:
+    different: NDArray[np.int64] = np.bitwise_count(one.view(np.uint64) ^ other.view(np.uint64)).sum(
+        axis=1, dtype=np.int64
+    )
+    return different
+
+
+def _as_offsets(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (image, sub-tile, other image, sub-tile) of pairs of different images, the smaller image first: (n, 4)."""
+    swap = first > second
+    first, second = np.where(swap, second, first), np.where(swap, first, second)
+    rows = np.stack([first // _SUBTILES, first % _SUBTILES, second // _SUBTILES, second % _SUBTILES], axis=1)
+    return np.asarray(rows[rows[:, 0] != rows[:, 2]], np.int64)
+
+
+def _dot_products(
+    textures: NDArray[np.int8], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return first * second, first * first and second * second, summed over the cells of each pair of sub-tiles."""
+    sums = np.zeros((3, len(first)))
+    for block in _blocks(len(first)):
+        one, other = _rows(textures, first[block]), _rows(textures, second[block])
+        for number, (left, right) in enumerate(((one, other), (one, one), (other, other))):
+            sums[number, block] = np.einsum("nc,nc->n", left, right)
+    return sums[0], sums[1], sums[2]
+
+
+def _correlations(
+    products: NDArray[np.float64], one: NDArray[np.float64], other: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.asarray(products / np.maximum(np.sqrt(one * other), 1), np.float64)
+
+
+def _verified(textures: NDArray[np.int8], candidates: NDArray[np.int64], informative: NDArray[np.int64]) -> Overlaps:
+    """Return the candidates (n, 4; see `_as_offsets`) whose textures correlate."""
+    image, subtile, other, other_subtile = candidates.T
+    first, second = image * _SUBTILES + subtile, other * _SUBTILES + other_subtile
+    correlations = _correlations(*_dot_products(textures, first, second))
+    rich = np.minimum(informative[first], informative[second]) >= _RICH_CELLS
+    joined = rich & (correlations >= JOIN_CORRELATION)
+    offsets = np.stack(
+        [subtile // SUBTILES - other_subtile // SUBTILES, subtile % SUBTILES - other_subtile % SUBTILES], axis=1
+    )
+    pairs = np.stack([image, other], axis=1)
+    sparse = np.unique(np.hstack([pairs, offsets])[~rich], axis=0)
+    pooled = _pooled_correlations(textures, sparse, informative)
+    passed = pooled >= _POOLED_CORRELATION
+    return _strongest(
+        np.concatenate([np.hstack([pairs, offsets])[joined], sparse[passed]]),
+        np.concatenate([correlations[joined], pooled[passed]]),
+    )
+
+
+def _pooled_correlations(
+    textures: NDArray[np.int8], shifted: NDArray[np.int64], informative: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the correlation over all sub-tiles that two images share at an offset; 0 where they hold too little.
+
+    Args:
+        textures: int8 (N, 9, CELLS, CELLS).
+        shifted: (n, 4): image, other image, offset of the other in sub-tiles (rows, columns).
+        informative: Informative cells of every sub-tile (9 N,).
+    """
+    sums = np.zeros((3, len(shifted)))
+    cells = np.zeros(len(shifted), np.int64)
+    for number in range(_SUBTILES):
+        row, column = divmod(number, SUBTILES)
+        other_row, other_column = row - shifted[:, 2], column - shifted[:, 3]
+        shared = np.flatnonzero(
+            (other_row >= 0) & (other_row < SUBTILES) & (other_column >= 0) & (other_column < SUBTILES)
+        )
+        first = shifted[shared, 0] * _SUBTILES + number
+        second = shifted[shared, 1] * _SUBTILES + other_row[shared] * SUBTILES + other_column[shared]
+        sums[:, shared] += np.stack(_dot_products(textures, first, second))
+        cells[shared] += np.minimum(informative[first], informative[second])
+    return np.where(cells >= MIN_CELLS, _correlations(sums[0], sums[1], sums[2]), 0.0)
+
+
+def _strongest(shifted: NDArray[np.int64], correlations: NDArray[np.float64]) -> Overlaps:
+    """Return each pair of images once, at the offset that correlates best."""
+    order = np.lexsort((-correlations, shifted[:, 1], shifted[:, 0]))
+    shifted, correlations = shifted[order], correlations[order]
+    first = np.ones(len(shifted), bool)
+    first[1:] = (shifted[1:, :2] != shifted[:-1, :2]).any(axis=1)
+    return Overlaps(shifted[first, :2], shifted[first, 2:], correlations[first])

@@ -1,0 +1,255 @@
+"""Preparing a dataset: check, clean, group, split, cache. Killed anywhere and run again, it goes on.
+
+The result depends on the source and the options alone: not on the number of workers, nor on how often it was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.data.cache import COVERAGE_FILE, IMAGES_FILE
+from shipseg.data.cleaning import CleaningRules, decide, read_drop_list
+from shipseg.data.groups import Overlaps, find_overlaps, join_groups
+from shipseg.data.pixels import CacheLayout, cache_layout, write_pixels
+from shipseg.data.results import Outcome, write_results
+from shipseg.data.room import ensure_room
+from shipseg.data.scanning import scan_images
+from shipseg.data.source import SourceFiles, join_labels, list_source
+from shipseg.data.splits import SplitShares, split_groups
+from shipseg.data.table import Problem, find_airbus_folder, measure_ships, read_table
+from shipseg.data.workers import available_workers
+from shipseg.data.workspace import WORK_FOLDER, clear_leftovers, finished_report, move_up, working_in
+from shipseg.errors import ConfigError, DataError
+from shipseg.extras import needing
+from shipseg.masks.rle import find_malformed
+
+with needing("train"):
+    import pandas as pd
+
+__all__ = ["PrepareOptions", "PrepareReport", "prepare"]
+
+_LOG = logging.getLogger("shipseg")
+_SCAN_FOLDER = "scan-1"  # the number changes when what is read of an image does
+_SMALLEST_SIZE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """How a dataset is made.
+
+    Args:
+        size: Longest side of the cached images in pixels, or `native`: cache no pixels.
+        val_share: Share of the images for validation, 0 to below 1.
+        test_share: Share of the images for a test split.
+        seed: Decides the split and which empty images are kept.
+        drop_list: File with one ImageId a line to leave out.
+        min_kb: Leave out files of this many kB (1024 bytes) or fewer.
+        keep_empty: Share of the images without ships to keep, 0 to 1.
+        any_size: Keep images of another size than most.
+        csv: The CSV, where the folder holds several.
+        images: The folder of images, where there are several.
+        workers: Processes; as many as there are cores unless given. Has no influence on the result.
+
+    Raises:
+        ConfigError: A value is out of its range.
+    """
+
+    size: int | Literal["native"] = 256
+    val_share: float = 0.2
+    test_share: float = 0.0
+    seed: int = 42
+    drop_list: Path | None = None
+    min_kb: float | None = None
+    keep_empty: float | None = None
+    any_size: bool = False
+    csv: Path | None = None
+    images: Path | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.size != "native" and (not isinstance(self.size, int) or self.size < _SMALLEST_SIZE):
+            raise ConfigError(f"size must be a whole number of at least {_SMALLEST_SIZE} or `native`, got {self.size}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        if self.min_kb is not None and not self.min_kb >= 0:
+            raise ConfigError(f"min_kb must be at least 0, got {self.min_kb}")
+        if self.keep_empty is not None and not 0 <= self.keep_empty <= 1:
+            raise ConfigError(f"keep_empty must be between 0 and 1, got {self.keep_empty}")
+        available_workers(self.workers)
+        SplitShares(self.val_share, self.test_share)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options that decide the result, as a report keeps them; the drop list by its content."""
+        listed = None
+        if self.drop_list is not None:
+            listed = hashlib.sha256("\n".join(sorted(read_drop_list(self.drop_list))).encode()).hexdigest()
+        return {
+            "size": self.size,
+            "val_share": self.val_share,
+            "test_share": self.test_share,
+            "seed": self.seed,
+            "drop_list_sha256": listed,
+            "min_kb": self.min_kb,
+            "keep_empty": self.keep_empty,
+            "any_size": self.any_size,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PrepareReport:
+    """What `prepare` did.
+
+    Args:
+        root: The dataset.
+        summary: The content of its report.json.
+        was_finished: It was there already, nothing was done.
+    """
+
+    root: Path
+    summary: dict[str, Any]
+    was_finished: bool
+
+
+def prepare(airbus_dir: Path, out: Path, options: PrepareOptions | None = None) -> PrepareReport:
+    """Make the dataset `out` from an Airbus folder, or go on with one that was interrupted.
+
+    Args:
+        airbus_dir: Folder with the CSV, and the images beside it or in one subfolder.
+        out: Folder for the dataset.
+        options: How; the defaults unless given.
+
+    Raises:
+        DataError: Something about the source that makes a dataset impossible.
+        ConfigError: `out` is finished, with other options or from another source.
+        StorageError: The disk has no room, or `out` cannot be written.
+    """
+    options = options or PrepareOptions()
+    out = Path(out)
+    source = list_source(find_airbus_folder(Path(airbus_dir), csv=options.csv, images=options.images))
+    chosen, origin = options.as_dict(), source.as_dict()
+    report = finished_report(out, options=chosen, source=origin)
+    if report is not None:
+        _LOG.info("%s is finished already, nothing to do", out)
+        return PrepareReport(out, report, was_finished=True)
+    with working_in(out, source=source.folder.root) as work:
+        clear_leftovers(out)
+        summary = _prepare(source, work, options)
+        shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
+    return PrepareReport(out, summary, was_finished=False)
+
+
+def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[str, Any]:
+    workers = available_workers(options.workers)
+    rules = _rules(options)
+    table = read_table(source.folder.csv)
+    images = join_labels(source, table)
+    problems = list(table.problems)
+    wanted = images["has_row"] & images["has_file"]
+    ensure_room(images[wanted], rules, options.size, folder=source.folder.images, work=work)
+
+    facts, textures = scan_images(
+        images[wanted], folder=source.folder.images, store=work / _SCAN_FOLDER, workers=workers
+    )
+    images = _with_facts(images, facts, np.flatnonzero(wanted))
+    images, mask_problems = _with_masks(images, problems)
+    images["reason"] = decide(images, rules)
+    kept = (images["reason"] == "").to_numpy()
+    if not kept.any():
+        reasons = ", ".join(f"{reason} {count}" for reason, count in images["reason"].value_counts().items())
+        raise DataError(f"no image of {source.folder.root} can be used (left out: {reasons}): check the folder")
+
+    overlaps = find_overlaps(textures)
+    images = _with_groups(images, overlaps)
+    split = np.full(len(images), "", dtype=object)
+    split[kept] = split_groups(
+        images["group"].to_numpy()[kept],
+        images["Ships"].to_numpy()[kept],
+        shares=SplitShares(options.val_share, options.test_share),
+        seed=options.seed,
+    )
+    layout = _cache(images[kept], source, work, options, workers)
+    row = np.where(kept, np.cumsum(kept) - 1, -1) if layout is not None else np.full(len(images), -1)
+    outcome = Outcome(
+        images.assign(split=split, row=row), textures, overlaps, (*problems, *mask_problems), layout, table.num_rows
+    )
+    return write_results(work.parent, outcome, options=options.as_dict(), source=source.as_dict())
+
+
+def _rules(options: PrepareOptions) -> CleaningRules:
+    listed = frozenset() if options.drop_list is None else read_drop_list(options.drop_list)
+    return CleaningRules(
+        listed=listed,
+        min_kb=options.min_kb,
+        keep_empty=options.keep_empty,
+        any_size=options.any_size,
+        seed=options.seed,
+    )
+
+
+def _with_facts(images: pd.DataFrame, facts: pd.DataFrame, read: NDArray[np.int64]) -> pd.DataFrame:
+    """Return the images with the facts about those that were read (their rows: `read`), and their order, `place`."""
+    images = images.assign(fault="", detail="", height=0, width=0, spread=0, place=-1)
+    for name in ("fault", "detail", "height", "width", "spread"):
+        column = images[name].to_numpy(object)
+        column[read] = facts[name].to_numpy(object)
+        images[name] = pd.Series(column, index=images.index).astype(images[name].dtype)
+    place = np.full(len(images), -1)
+    place[read] = np.arange(len(read))
+    return images.assign(place=place)
+
+
+def _with_masks(images: pd.DataFrame, problems: Sequence[Problem]) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return the images with `malformed` and `ship_px`, and what their size tells about their masks."""
+    readable = (images["height"] > 0).to_numpy()
+    already = {problem.image_id for problem in problems if problem.reason == "malformed-mask"}
+    malformed = images["ImageId"].isin(already).to_numpy(copy=True)
+    found: list[Problem] = []
+    sound = images[readable & ~malformed]
+    texts = [text for rles in sound["rles"] for text in rles]
+    image = np.repeat(np.arange(len(sound)), sound["Ships"])
+    beyond = find_malformed(texts, (sound["height"] * sound["width"]).to_numpy()[image])
+    ids = sound["ImageId"].tolist()
+    found += [
+        Problem(ids[image[at]], 0, "malformed-mask", f"EncodedPixels: {sentence}") for at, sentence in beyond.items()
+    ]
+    malformed[sound.index.to_numpy()[image[list(beyond)]]] = True
+    sound = images[readable & ~malformed]
+    ship_px, overlapping = measure_ships(sound["rles"])
+    found += [
+        Problem(image_id, 0, "overlapping-ships", "masks of two ships share pixels, both are kept")
+        for image_id in sound["ImageId"][overlapping]
+    ]
+    all_px = np.zeros(len(images), np.int64)
+    all_px[sound.index.to_numpy()] = ship_px
+    return images.assign(malformed=malformed, ship_px=all_px), found
+
+
+def _with_groups(images: pd.DataFrame, overlaps: Overlaps) -> pd.DataFrame:
+    """Return the images with `group`: -1 for those that could not be read."""
+    place = images["place"].to_numpy()
+    group_of_place = join_groups(int(place.max()) + 1, overlaps.pairs)
+    readable = (images["height"] > 0).to_numpy()
+    group = np.full(len(images), -1)
+    group[readable] = np.unique(group_of_place[place[readable]], return_inverse=True)[1]
+    return images.assign(group=group)
+
+
+def _cache(
+    kept: pd.DataFrame, source: SourceFiles, work: Path, options: PrepareOptions, workers: int
+) -> CacheLayout | None:
+    if options.size == "native":
+        return None
+    layout = cache_layout(kept["height"].to_numpy(), kept["width"].to_numpy(), size=int(options.size))
+    _LOG.info("the cache of %d images takes %.2f GB", layout.num_images, layout.num_bytes / 1e9)
+    write_pixels(kept, layout=layout, source=source.folder.images, work=work, workers=workers)
+    move_up(work, (IMAGES_FILE, COVERAGE_FILE))
+    return layout

@@ -1,0 +1,301 @@
+"""The label table of an Airbus folder: found, read and checked, one row per image.
+
+Rows are counted as a spreadsheet shows them: the header is row 1. Columns other than `ImageId` and `EncodedPixels` are
+ignored. An `EncodedPixels` that is empty or `0` means: no ship.
+
+Source: the file format of the Kaggle Airbus Ship Detection Challenge.
+"""
+
+from __future__ import annotations
+
+import csv as csv_format
+import difflib
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.errors import DataError
+from shipseg.extras import needing
+from shipseg.masks.rle import find_malformed
+from shipseg.reading import IMAGE_SUFFIXES
+
+with needing("train"):
+    import pandas as pd
+
+__all__ = ["AirbusFolder", "LabelTable", "Problem", "find_airbus_folder", "measure_ships", "read_table"]
+
+COLUMNS = ("ImageId", "EncodedPixels")
+_NO_SHIP = ("", "0")
+_IMAGE_STRIDE = 1 << 40  # keeps the pixels of two images apart in one number line; no image has that many pixels
+
+
+@dataclass(frozen=True)
+class AirbusFolder:
+    """Where the labels and images of an Airbus folder lie."""
+
+    root: Path
+    csv: Path
+    images: Path
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in the label table that does not stop the reading.
+
+    Args:
+        image_id: The image concerned.
+        row: Row of the CSV, the header being row 1; 0 when it concerns the image as a whole.
+        reason: `duplicate-row` (left out), `empty-and-ships` (the empty row is left out), `malformed-mask` (the image
+            is left out) or `overlapping-ships` (kept).
+        detail: One sentence.
+    """
+
+    image_id: str
+    row: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """A checked label table.
+
+    Args:
+        frame: One row per image, sorted by `ImageId` (str): `rles` (tuple of run-length texts, one per ship) and
+            `Ships` (int64, their number). Images with malformed masks are in it, with all their texts.
+        problems: What was found on the way, sorted by row.
+        num_rows: Rows of the CSV without its header and blank lines.
+    """
+
+    frame: pd.DataFrame
+    problems: list[Problem]
+    num_rows: int
+
+
+def find_airbus_folder(root: Path, *, csv: Path | None = None, images: Path | None = None) -> AirbusFolder:
+    """Return where the labels and images of the Airbus folder `root` lie.
+
+    The CSV is the one directly inside `root` that has the two columns; the images lie beside it or in one subfolder.
+
+    Args:
+        root: The folder.
+        csv: The CSV, where there are several: a path, or a name inside `root`.
+        images: The folder of images, where there are several: a path, or a name inside `root`.
+
+    Raises:
+        DataError: Nothing fits, or several do; the message names them.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}: check the path")
+    csv_path = _given(root, csv, "CSV") if csv is not None else _only_csv(root)
+    image_folder = _given(root, images, "folder of images") if images is not None else _only_image_folder(root)
+    if not csv_path.is_file():
+        raise DataError(f"{csv_path} is not a file: give the CSV of ImageId, EncodedPixels")
+    if not image_folder.is_dir():
+        raise DataError(f"{image_folder} is not a folder: give the folder that holds the images")
+    return AirbusFolder(root, csv_path, image_folder)
+
+
+def _given(root: Path, path: Path, what: str) -> Path:
+    inside = root / path
+    if inside.exists():
+        return inside
+    if Path(path).exists():
+        return Path(path)
+    raise DataError(f"there is no {what} {path}, neither in {root} nor in the current folder: check the path")
+
+
+def _only_csv(root: Path) -> Path:
+    candidates = sorted(path for path in root.iterdir() if path.suffix.lower() == ".csv" and path.is_file())
+    if not candidates:
+        raise DataError(f"{root} holds no CSV file of {', '.join(COLUMNS)}: check the path or give --csv")
+    fitting = [path for path in candidates if set(COLUMNS) <= set(_header(path))] or candidates
+    if len(fitting) > 1:
+        names = ", ".join(path.name for path in fitting)
+        raise DataError(f"{root} holds several label tables ({names}): choose one with --csv")
+    return fitting[0]
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return [name.strip() for name in next(csv_format.reader(lines), [])]
+    except (UnicodeDecodeError, csv_format.Error, OSError):
+        return []
+
+
+def _only_image_folder(root: Path) -> Path:
+    subfolders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    candidates = [folder for folder in (root, *subfolders) if _has_image(folder)]
+    if not candidates:
+        raise DataError(f"{root} holds no images, neither directly nor in a subfolder: check the path or give --images")
+    if len(candidates) > 1:
+        names = ", ".join("." if folder == root else folder.name for folder in candidates)
+        raise DataError(f"{root} holds images in several places ({names}): choose one with --images")
+    return candidates[0]
+
+
+def _has_image(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            names = (entry.name for entry in entries)
+            return any(Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".") for name in names)
+    except OSError:
+        return False
+
+
+def read_table(csv: Path) -> LabelTable:
+    """Return the label table of a CSV, checked.
+
+    Exact duplicate rows, and empty rows of images that also have ships, are left out and listed. Masks are checked as
+    far as that goes without knowing the size of the images.
+
+    Raises:
+        DataError: The file is missing, not UTF-8, no CSV, has no rows or not the columns; a row has a mask but no
+            ImageId; an ImageId is a path.
+    """
+    csv = Path(csv)
+    rows = _read_rows(csv)
+    _check_ids(rows, csv)
+    num_rows = len(rows)
+    rows = rows.sort_values(["ImageId", "row"], kind="stable", ignore_index=True)
+    problems: list[Problem] = []
+
+    repeated = rows.duplicated(["ImageId", "EncodedPixels"]).to_numpy()
+    problems += _row_problems(rows[repeated], "duplicate-row", "the same row stands above, this one is left out")
+    rows = rows[~repeated].reset_index(drop=True)
+
+    has_ship = ~rows["EncodedPixels"].isin(_NO_SHIP).to_numpy()
+    image, first = _image_numbers(rows["ImageId"])
+    num_ships = np.bincount(image[has_ship], minlength=len(first))
+    contradicted = ~has_ship & (num_ships[image] > 0)
+    problems += _row_problems(
+        rows[contradicted], "empty-and-ships", "the image has ships in other rows, this empty one is left out"
+    )
+    ships = rows[has_ship]
+    texts = ships["EncodedPixels"].tolist()
+    malformed = find_malformed(texts)
+    ids, numbers = ships["ImageId"].tolist(), ships["row"].tolist()
+    problems += [
+        Problem(ids[at], numbers[at], "malformed-mask", f"EncodedPixels: {sentence}")
+        for at, sentence in malformed.items()
+    ]
+    ends = np.cumsum(num_ships)
+    rles = [tuple(texts[end - count : end]) for end, count in zip(ends.tolist(), num_ships.tolist(), strict=True)]
+    frame = pd.DataFrame(
+        {
+            "ImageId": rows["ImageId"].iloc[first].reset_index(drop=True),
+            "rles": pd.Series(rles, dtype=object),
+            "Ships": num_ships.astype(np.int64),
+        }
+    )
+    return LabelTable(frame, sorted(problems, key=lambda problem: problem.row), num_rows)
+
+
+def _read_rows(csv: Path) -> pd.DataFrame:
+    """Return ImageId, EncodedPixels (both str) and row (int64) of every row that is not blank."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            frame = pd.read_csv(
+                csv, dtype=str, na_filter=False, encoding="utf-8-sig", skip_blank_lines=False, index_col=False
+            )
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {csv}: check the path") from error
+    except OSError as error:
+        raise DataError(f"{csv} cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{csv} is not UTF-8 text (byte {error.start}: {error.reason}): save it as UTF-8") from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{csv} is empty, expected the columns {', '.join(COLUMNS)}") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
+        raise DataError(f"{csv} is not a well-formed CSV ({reason}): repair that row") from error
+    frame.columns = [str(name).strip() for name in frame.columns]
+    _check_columns(frame.columns, csv)
+    rows = pd.DataFrame(
+        {
+            "ImageId": frame["ImageId"].fillna("").str.strip(),
+            "EncodedPixels": frame["EncodedPixels"].fillna("").str.strip(),
+            "row": np.arange(2, len(frame) + 2),
+        }
+    )
+    rows = rows[(rows["ImageId"] != "") | (rows["EncodedPixels"] != "")]
+    if rows.empty:
+        raise DataError(f"{csv} has a header and no rows: check that the file is complete")
+    return rows
+
+
+def _check_columns(columns: Iterable[str], csv: Path) -> None:
+    found = list(columns)
+    for name in COLUMNS:
+        if name in found:
+            continue
+        joined = [column for column in found if name in column]
+        near = difflib.get_close_matches(name.lower(), [column.lower() for column in found], n=1)
+        if joined:
+            hint = ": separate columns with a comma"
+        elif near:
+            hint = f": rename the column that is closest, {near[0]!r}"
+        else:
+            hint = f": the header must be {','.join(COLUMNS)}"
+        raise DataError(f"{csv} has no column {name} (its columns: {', '.join(map(repr, found))}){hint}")
+
+
+def _check_ids(rows: pd.DataFrame, csv: Path) -> None:
+    nameless = rows["row"][rows["ImageId"] == ""]
+    if len(nameless):
+        raise DataError(f"row {nameless.iloc[0]} of {csv} has a mask and no ImageId: add the image's file name")
+    wrong = rows[rows["ImageId"].str.contains(r"[/\\\x00]", regex=True) | rows["ImageId"].isin([".", ".."])]
+    if len(wrong):
+        first = wrong.iloc[0]
+        raise DataError(
+            f"ImageId {first['ImageId']!r} in row {first['row']} of {csv} is a path, not a plain file name: "
+            "remove the folders"
+        )
+
+
+def _image_numbers(ids: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for sorted ids which image each row belongs to, and the first row of each image."""
+    is_first = np.ones(len(ids), bool)
+    is_first[1:] = (ids.iloc[1:].to_numpy() != ids.iloc[:-1].to_numpy()).astype(bool)
+    return np.cumsum(is_first) - 1, np.flatnonzero(is_first)
+
+
+def _row_problems(rows: pd.DataFrame, reason: str, detail: str) -> list[Problem]:
+    return [
+        Problem(image_id, row, reason, detail)
+        for image_id, row in zip(rows["ImageId"].tolist(), rows["row"].tolist(), strict=True)
+    ]
+
+
+def measure_ships(rles: Iterable[tuple[str, ...]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return for each image its number of ship pixels (of the union of its ships), and whether two ships overlap.
+
+    Args:
+        rles: The well-formed run-length texts of each image's ships, inside the image.
+    """
+    per_image = list(rles)
+    texts = [text for image in per_image for text in image]
+    image_of_text = np.repeat(np.arange(len(per_image)), [len(image) for image in per_image])
+    ship_px = np.zeros(len(per_image), np.int64)
+    overlapping = np.zeros(len(per_image), bool)
+    if not texts:
+        return ship_px, overlapping
+    numbers = np.fromstring(" ".join(texts), dtype=np.int64, sep=" ")
+    image = np.repeat(image_of_text, [len(text.split()) // 2 for text in texts])
+    start = numbers[0::2] + image * _IMAGE_STRIDE
+    end = start + numbers[1::2]
+    order = np.argsort(start, kind="stable")
+    start, end, image = start[order], end[order], image[order]
+    covered = np.zeros_like(end)
+    covered[1:] = np.maximum.accumulate(end)[:-1]
+    np.add.at(ship_px, image, np.maximum(end - np.maximum(start, covered), 0))
+    overlapping[image[start < covered]] = True
+    return ship_px, overlapping

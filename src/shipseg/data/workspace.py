@@ -1,0 +1,113 @@
+"""The folder that a dataset is made in: who may work in it, what is in the way, what is left over."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from shipseg import files
+from shipseg.data.cache import COVERAGE_FILE, IMAGES_FILE, INDEX_FILE, PROBLEMS_FILE, REPORT_FILE, SPLIT_FILE
+from shipseg.errors import ConfigError, DataError, StorageError
+
+__all__ = ["WORK_FOLDER", "clear_leftovers", "finished_report", "move_up", "working_in"]
+
+WORK_FOLDER = ".prepare"
+"""Subfolder for what is not finished; removed at the end."""
+
+_DATASET_FILES = frozenset({INDEX_FILE, SPLIT_FILE, IMAGES_FILE, COVERAGE_FILE, PROBLEMS_FILE, REPORT_FILE})
+_LOCK_FILE = "lock"
+_LOCK_WAIT_S = 2.0
+
+
+@contextlib.contextmanager
+def working_in(out: Path, *, source: Path) -> Iterator[Path]:
+    """Give the work folder of the dataset `out`, for this process alone.
+
+    Raises:
+        ConfigError: `out` lies where the source lies.
+        DataError: `out` holds other things than a dataset.
+        StorageError: It cannot be written, or another process works in it.
+    """
+    if out.resolve() == source.resolve():
+        raise ConfigError(f"{out} is the Airbus folder itself: choose another folder for the dataset")
+    if out.is_dir() and not (out / WORK_FOLDER).is_dir() and not (out / REPORT_FILE).is_file():
+        others = sorted(path.name for path in out.iterdir())
+        if others:
+            raise DataError(
+                f"{out} is not empty and holds neither a dataset nor the beginnings of one (found: {others[0]}): "
+                "choose another folder"
+            )
+    work = files.ensure_folder(out / WORK_FOLDER)
+    with files.storage_errors(work / _LOCK_FILE), (work / _LOCK_FILE).open("w") as lock:
+        _lock(lock.fileno(), out)
+        yield work
+
+
+def _lock(descriptor: int, out: Path) -> None:
+    deadline = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the process's own: workers do not inherit it
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    f"another process is preparing {out}: wait for it to end or choose another folder"
+                ) from error
+            time.sleep(0.1)
+        else:
+            return
+
+
+def clear_leftovers(out: Path) -> None:
+    """Remove the temporary files that a killed process left in the folder `out`."""
+    for path in out.glob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
+def move_up(work: Path, names: tuple[str, ...]) -> None:
+    """Rename files of the work folder into the dataset's; those moved before a kill are there already."""
+    for name in names:
+        with files.storage_errors(work.parent / name):
+            if (work / name).exists():
+                (work / name).replace(work.parent / name)
+
+
+def finished_report(out: Path, *, options: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the report of the dataset in `out` when it is finished, else None.
+
+    Raises:
+        ConfigError: It was made with other options or from another source; the message names the difference.
+    """
+    path = out / REPORT_FILE
+    if not path.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        known_options, known_source = dict(report["options"]), dict(report["source"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no report of shipseg prepare ({error!r}): choose another folder") from error
+    for name, value in options.items():
+        if known_options.get(name) != value:
+            raise ConfigError(
+                f"{out} was prepared with {name} {_shown(known_options.get(name))}, not {_shown(value)}: "
+                "choose another folder, or remove this one first"
+            )
+    for name, value in source.items():
+        if known_source.get(name) != value:
+            raise ConfigError(
+                f"{out} was prepared from another source ({name} was {_shown(known_source.get(name))}, is "
+                f"{_shown(value)}): choose another folder, or remove this one first"
+            )
+    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # killed between the report and the tidying
+    return dict(report)
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
