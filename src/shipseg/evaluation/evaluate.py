@@ -223,7 +223,12 @@ def _counts(scores: Sequence[ImageScore], failed: Sequence[FailedImage]) -> dict
 def _scores(scores: Sequence[ImageScore], metres_per_pixel: float, options: EvaluateOptions) -> dict[str, Any]:
     point = set_scores(scores, metres_per_pixel=metres_per_pixel)
     drawn = intervals(scores, metres_per_pixel=metres_per_pixel, rounds=options.bootstrap_rounds, seed=options.seed)
-    return {**_nested(point), "seed_dice": seed_dice(scores), "intervals": _nested(drawn)}
+    return {
+        **_nested(point),
+        "seed_dice": seed_dice(scores),
+        "intervals": _nested(drawn),
+        "interval_rounds": options.bootstrap_rounds,
+    }
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -204,7 +204,7 @@ def three_by_three(rows: Sequence[PanelRow]) -> Figure:
     """Return the reference solution's panel: input, truth and prediction, of images with no, one and several ships.
 
     Args:
-        rows: Up to three; images of any size.
+        rows: One to three; images of any size.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(9, 3.15 * len(rows)), layout="constrained")
@@ -272,7 +272,7 @@ def _name_line(axes: Axes, chosen: float) -> None:
 def _draw_bar(axes: Axes, x: float, estimate: Estimate, color: str, label: str | None) -> None:
     value = estimate.value if estimate.value is not None else math.nan
     axes.bar(x, value, width=0.36, color=color, alpha=0.85, label=label)
-    if estimate.value is not None and estimate.low is not None and estimate.high is not None:
+    if estimate.low is not None and estimate.high is not None and estimate.low < estimate.high:
         reach = [[max(value - estimate.low, 0)], [max(estimate.high - value, 0)]]
         axes.errorbar(x, value, yerr=reach, color=INK, linewidth=1.2, capsize=3)
     # At the foot of the bar: above it the interval needs the room.

@@ -1,0 +1,161 @@
+"""Which pictures a report shows, by rule and not by taste, and how they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.evaluation.scores import ImageScore
+
+__all__ = ["Picture", "PictureGroup", "choose_groups", "choose_panel", "close_up", "overview", "to_jpeg"]
+
+TRUE_COLOR = (255, 205, 0)
+"""Outline of the truth, RGB; with the next, told apart by people of any colour vision."""
+PREDICTED_COLOR = (255, 64, 180)
+"""Outline of the prediction, RGB."""
+_HALO_COLOR = (10, 12, 20)
+_FRAME_COLOR = (255, 255, 255)
+_LINE_PX = 2
+_EACH = 4
+"""Pictures in a group."""
+_SMALLEST_WINDOW_PX = 128
+"""A close-up shows at least this much of the image: a ship without its surroundings cannot be judged."""
+
+
+class PictureGroup(NamedTuple):
+    """Images to show under one heading."""
+
+    title: str
+    rule: str
+    """How they were chosen, in a sentence."""
+    image_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image with what is true and what was predicted."""
+
+    score: ImageScore
+    image_hwc: NDArray[np.uint8]
+    true_hw: NDArray[np.bool_]
+    predicted_hw: NDArray[np.bool_]
+
+
+def choose_groups(images: Sequence[ImageScore]) -> tuple[PictureGroup, ...]:
+    """Return the best, typical and worst images with ships, and the worst false alarms; no image twice.
+
+    Args:
+        images: The scores of all images.
+    """
+    with_ships = sorted((image for image in images if image.num_true), key=lambda i: (-i.dice, i.true_px, i.image_id))
+    alarmed = [image for image in images if not image.num_true and image.num_predicted]
+    alarmed.sort(key=lambda image: (-image.predicted_px, image.image_id))
+    each = min(_EACH, max(1, len(with_ships) // 3))
+    middle = (len(with_ships) - each) // 2
+    groups = [("Best", f"highest Dice of the {len(with_ships)} images with ships", with_ships[:each])]
+    if len(with_ships) > 2 * each:
+        typical = with_ships[middle : middle + each]
+        groups.append(("Typical", f"around the median Dice of the {len(with_ships)} images with ships", typical))
+    if len(with_ships) > each:
+        worst = with_ships[: each - 1 : -1][:each]
+        groups.append(("Worst", f"lowest Dice of the {len(with_ships)} images with ships, larger misses first", worst))
+    num_empty = sum(not image.num_true for image in images)
+    rule = f"most pixels predicted among the {num_empty} images without ships; {len(alarmed)} of them have any"
+    groups.append(("Worst false alarms", rule, alarmed[:_EACH]))
+    return tuple(
+        PictureGroup(title, rule, tuple(image.image_id for image in chosen)) for title, rule, chosen in groups if chosen
+    )
+
+
+def choose_panel(images: Sequence[ImageScore]) -> tuple[PictureGroup, ...]:
+    """Return one image each with no, one and several ships, where there are such: that of median Dice of its kind."""
+    panel = []
+    for stratum, title in (("none", "no ship"), ("single", "one ship"), ("multiple", "several ships")):
+        kind = sorted((image for image in images if image.stratum == stratum), key=lambda i: (i.dice, i.image_id))
+        if kind:
+            rule = f"median Dice of {len(kind)}"
+            panel.append(PictureGroup(title, rule, (kind[len(kind) // 2].image_id,)))
+    return tuple(panel)
+
+
+def overview(picture: Picture, *, side: int) -> NDArray[np.uint8]:
+    """Return the whole image with outlines and a frame around the close-up, uint8 RGB, its longer side `side` px."""
+    height, width = picture.true_hw.shape
+    drawn_hwc = _outlined(picture, (0, 0, height, width), side)
+    row0, col0, row1, col1 = _window(picture)
+    if (row1 - row0, col1 - col0) != (height, width):
+        scale = side / max(height, width)
+        corners = [(round(col * scale), round(row * scale)) for row, col in ((row0, col0), (row1, col1))]
+        for color, thickness in ((_HALO_COLOR, 3), (_FRAME_COLOR, 1)):
+            cv2.rectangle(drawn_hwc, corners[0], corners[1], color, thickness)
+    return drawn_hwc
+
+
+def close_up(picture: Picture, *, side: int) -> NDArray[np.uint8]:
+    """Return, with outlines, the place where truth and prediction differ most, uint8 RGB, its longer side `side` px."""
+    return _outlined(picture, _window(picture), side)
+
+
+def to_jpeg(image_hwc: NDArray[np.uint8], *, side: int | None = None, quality: int = 82) -> bytes:
+    """Return an image, uint8 (H, W, 3) RGB or (H, W) grey, as JPEG; shrunk to a longer side of `side` px if larger."""
+    if side is not None and max(image_hwc.shape[:2]) > side:
+        image_hwc = _resized(image_hwc, side)
+    shown = image_hwc[..., ::-1] if image_hwc.ndim == 3 else image_hwc
+    # Full colour resolution: at the usual half, thin coloured outlines turn grey.
+    how = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    done, encoded = cv2.imencode(".jpg", np.ascontiguousarray(shown), how)
+    assert done
+    return encoded.tobytes()
+
+
+def _window(picture: Picture) -> tuple[int, int, int, int]:
+    """Return the square around the largest connected difference, or around the largest ship where there is none."""
+    height, width = picture.true_hw.shape
+    differs = picture.true_hw != picture.predicted_hw
+    shown = differs if differs.any() else picture.true_hw
+    if not shown.any():
+        return 0, 0, height, width
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(shown.view(np.uint8), connectivity=8)
+    col, row, across, down, _ = (int(value) for value in statistics[1 + int(np.argmax(statistics[1:, 4]))])
+    side = max(_SMALLEST_WINDOW_PX, 2 * max(across, down))
+    tall, wide = min(side, height), min(side, width)
+    row0 = min(max(row + down // 2 - tall // 2, 0), height - tall)
+    col0 = min(max(col + across // 2 - wide // 2, 0), width - wide)
+    return row0, col0, row0 + tall, col0 + wide
+
+
+def _resized(image_hwc: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    height, width = image_hwc.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(
+        cv2.resize(image_hwc, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
+    )
+
+
+def _outlined(picture: Picture, window: tuple[int, int, int, int], side: int) -> NDArray[np.uint8]:
+    """Return a window of the image with the truth's line just outside its pixels, the prediction's just inside."""
+    row0, col0, row1, col1 = window
+    drawn_hwc = _resized(picture.image_hwc[row0:row1, col0:col1], side)
+    size = (drawn_hwc.shape[1], drawn_hwc.shape[0])
+    true_hw, predicted_hw = (
+        cv2.resize(mask[row0:row1, col0:col1].view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+        for mask in (picture.true_hw, picture.predicted_hw)
+    )
+    true_line = _grown(true_hw, _LINE_PX) & ~true_hw
+    predicted_line = predicted_hw & _grown(~predicted_hw, _LINE_PX)
+    halo = _grown(true_line | predicted_line, 1)
+    drawn_hwc[halo] = drawn_hwc[halo] // 2
+    drawn_hwc[true_line] = TRUE_COLOR
+    drawn_hwc[predicted_line] = PREDICTED_COLOR
+    return drawn_hwc
+
+
+def _grown(mask_hw: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return np.asarray(cv2.dilate(mask_hw.view(np.uint8), cross, iterations=radius) > 0)

@@ -1,0 +1,220 @@
+"""The words and rows of an evaluation's page: each score with its meaning, interval, count and baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from shipseg.evaluation.results import Evaluation
+from shipseg.evaluation.scores import SIZE_BINS, ImageScore
+from shipseg.reports.figures import Estimate
+from shipseg.reports.pictures import Picture
+
+__all__ = [
+    "ScoreRow",
+    "caption",
+    "estimates_by_size",
+    "group_rows",
+    "headline",
+    "model_rows",
+    "number",
+    "score_rows",
+    "share",
+]
+
+_NONE = "–"
+_LARGE = ("false_alarms_per_1000km2",)
+_SCORES = (
+    # Key, name, meaning, and which baseline a model has that predicts nothing.
+    (
+        "airbus_score",
+        "Airbus score",
+        (
+            "the challenge's own: F2 over ships, averaged over IoU 0.50 … 0.95 and {num_images} images; an image "
+            "without ships counts 1 if left empty, else 0"
+        ),
+        "airbus",
+    ),
+    (
+        "airbus_score_above_nothing",
+        "… above predicting nothing",
+        "the difference, image by image: what the model is worth in this score",
+        "zero",
+    ),
+    ("ship_recall", "Ship recall", "share of {num_ships} true ships found with IoU above 0.5", "ships"),
+    ("ship_precision", "Ship precision", "share of {num_predicted} detections that are such a ship", "undefined"),
+    ("ship_f1", "Ship F1", "harmonic mean of these two", "ships"),
+    (
+        "image_dice",
+        "Image Dice",
+        "mean over {num_images_with_ships} images with ships: small ships count as much as large ones",
+        "ships",
+    ),
+    ("pooled_dice", "Pooled Dice", "overlap of the pixels of all images put together: large ships dominate", "overlap"),
+    ("pooled_iou", "Pooled IoU", "the same as intersection over union", "overlap"),
+    (
+        "pooled_dice_ship_images",
+        "Pooled Dice, ship images",
+        "over {num_images_with_ships} images with ships only, as most public figures are: flattering",
+        "ships",
+    ),
+    (
+        "seed_dice",
+        "Reference's Dice",
+        "soft Dice without a threshold, pooled over batches of 16 ship images: for comparison only",
+        "undefined",
+    ),
+    (
+        "false_alarm_images",
+        "Images with a false alarm",
+        "share of {num_empty} images without ships in which one is predicted; lower is better",
+        "alarms",
+    ),
+    (
+        "false_alarms_per_1000km2",
+        "False alarms per 1000 km²",
+        "detections that touch no true ship, in all images; lower is better",
+        "zero",
+    ),
+)
+
+
+class ScoreRow(NamedTuple):
+    """A line of a table of scores, as text."""
+
+    name: str
+    meaning: str
+    value: str
+    interval: str
+    """90 % bootstrap interval."""
+    nothing: str
+    """What a model that never predicts a ship gets."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a score as text, or a dash where it is not defined."""
+    return _NONE if value is None else f"{value:.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """Return a share as text in percent, or a dash where it is not defined."""
+    return _NONE if value is None else f"{100 * value:.0f} %" if 0.1 <= value <= 0.9 else f"{100 * value:.1f} %"
+
+
+def headline(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the result in three sentences of counts."""
+    matched = round((metrics["ship_recall"] or 0) * metrics["num_ships"])
+    sentences = [f"It found {matched} of {metrics['num_ships']} ships ({share(metrics['ship_recall'])})."]
+    if metrics["num_predicted"]:
+        wrong = metrics["num_predicted"] - matched
+        sentences.append(
+            f"Of its {metrics['num_predicted']} detections {wrong} ({share(wrong / metrics['num_predicted'])}) are not "
+            "a ship, or not well enough outlined to count."
+        )
+    else:
+        sentences.append("It detected nothing at all.")
+    num_empty = metrics["num_images_by_group"]["none"]
+    if num_empty:
+        alarmed = round(metrics["false_alarm_images"] * num_empty)
+        sentences.append(
+            f"In {alarmed} of {num_empty} images without ships ({share(metrics['false_alarm_images'])}) it raised a "
+            "false alarm."
+        )
+    else:
+        sentences.append("No image without ships was looked at, so nothing is known of false alarms there.")
+    return tuple(sentences)
+
+
+def score_rows(metrics: Mapping[str, Any]) -> tuple[ScoreRow, ...]:
+    """Return the headline table."""
+    has_ships, num_empty = metrics["num_ships"] > 0, metrics["num_images_by_group"]["none"]
+    nothing = {
+        "airbus": metrics["airbus_score_of_predicting_nothing"],
+        "overlap": 0.0 if has_ships else 1.0,
+        "ships": 0.0 if has_ships else None,
+        "alarms": 0.0 if num_empty else None,
+        "zero": 0.0,
+        "undefined": None,
+    }
+    return tuple(
+        _row(metrics, key, name, meaning.format(num_empty=num_empty, **metrics), nothing[baseline])
+        for key, name, meaning, baseline in _SCORES
+    )
+
+
+def _row(metrics: Mapping[str, Any], key: str, name: str, meaning: str, nothing: float | None) -> ScoreRow:
+    digits = 1 if key in _LARGE else 3
+    interval = metrics["intervals"].get(key)
+    shown = f"{interval[0]:.{digits}f} … {interval[1]:.{digits}f}" if interval else ""
+    return ScoreRow(name, meaning, number(metrics[key], digits), shown, number(nothing, digits))
+
+
+def group_rows(metrics: Mapping[str, Any]) -> tuple[ScoreRow, ...]:
+    """Return mean Dice of images with no, one and several ships."""
+    meanings = {
+        "none": ("No ship", "share left empty (the Dice of empty and empty is 1)", "1.000"),
+        "single": ("One ship", "mean Dice of", "0.000"),
+        "multiple": ("Several ships", "mean Dice of", "0.000"),
+    }
+    rows = []
+    for key, (name, meaning, nothing) in meanings.items():
+        count = metrics["num_images_by_group"][key]
+        interval = metrics["intervals"]["dice_by_group"][key]
+        shown = f"{interval[0]:.3f} … {interval[1]:.3f}" if interval else ""
+        said = f"{meaning} {count} images" if key != "none" else f"{meaning}, of {count} images"
+        rows.append(ScoreRow(name, said, number(metrics["dice_by_group"][key]), shown, nothing if count else _NONE))
+    return tuple(rows)
+
+
+def estimates_by_size(metrics: Mapping[str, Any], images: Sequence[ImageScore], kind: str) -> dict[str, Estimate]:
+    """Return recall (of true ships) or precision (of predicted ones) by size, with intervals and counts.
+
+    Args:
+        metrics: Of the evaluation.
+        images: The scores of all images.
+        kind: recall or precision.
+    """
+    found = {}
+    for place, name in enumerate(SIZE_BINS):
+        low, high = metrics["intervals"][f"{kind}_by_size"][name] or (None, None)
+        counts = (image.true_by_size if kind == "recall" else image.predicted_by_size for image in images)
+        found[name] = Estimate(metrics[f"{kind}_by_size"][name], low, high, sum(count[place] for count in counts))
+    return found
+
+
+def caption(picture: Picture) -> str:
+    """Return what is to be said of a picture: what was found in it."""
+    score = picture.score
+    if not score.num_true:
+        detections = "1 detection" if score.num_predicted == 1 else f"{score.num_predicted} detections"
+        return f"no ship in it, {detections}" if score.num_predicted else "no ship in it, left empty"
+    ships = "1 ship" if score.num_true == 1 else f"{score.num_true} ships"
+    wrong = score.num_predicted - score.matched
+    extra = "" if not wrong else ", 1 wrong detection" if wrong == 1 else f", {wrong} wrong detections"
+    return f"Dice {score.dice:.3f}, found {score.matched} of {ships}{extra}"
+
+
+def model_rows(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
+    """Return what is known of the model, from its card."""
+    card = evaluation.card
+    given = card.input
+    shown = "images at their own resolution" if given.scale == 1 else f"images scaled by {given.scale:.4g}"
+    counts = [f"{key.replace('_', ' ')}: {value}" for key, value in card.data.items() if not isinstance(value, dict)]
+    training = [
+        f"{key.replace('_', ' ')}: {value}" for key, value in card.training.items() if not isinstance(value, dict)
+    ]
+    rows = (
+        ("name", card.name),
+        ("network", " ".join(filter(None, (card.network.architecture, _encoder(evaluation))))),
+        ("shown to it", f"{shown}, {given.metres_per_pixel:g} m per pixel"),
+        ("trained on", ", ".join(counts)),
+        ("training", ", ".join(training)),
+        ("scores on its own validation", ", ".join(f"{key} {value:.3f}" for key, value in card.scores.items())),
+        ("made", ", ".join(filter(None, (card.created, *(f"{k} {v}" for k, v in card.versions.items()))))),
+    )
+    return tuple((name, text) for name, text in rows if text)
+
+
+def _encoder(evaluation: Evaluation) -> str:
+    network = evaluation.card.network
+    return "" if network.architecture == "compact" else f"/ {network.encoder}"
