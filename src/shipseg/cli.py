@@ -49,10 +49,10 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; no user's mistake ends in a traceback."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(handlers=[_ToStandardError()], level=logging.WARNING)
     logging.getLogger("shipseg").setLevel(logging.INFO)
     try:
-        status = app(_spelled_out(arguments), exit_on_error=False, print_error=False)
+        status = app(_spelled_out(arguments), exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _say(f"{error}", status=2)
     except ShipsegError as error:
@@ -69,6 +69,13 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return 0
     return status if isinstance(status, int) else 0
+
+
+class _ToStandardError(logging.Handler):
+    """Writes messages to whatever standard error is at the moment: above the bars, while there are any."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stderr)
 
 
 def _spelled_out(arguments: Sequence[str]) -> list[str]:

@@ -1,20 +1,38 @@
-"""Progress on long work: silent in the library, a bar when a command asks for it."""
+"""Progress on long work: silent in the library; when a command asks for it, bars on a terminal and lines elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 __all__ = ["shown", "track"]
 
 Item = TypeVar("Item")
 
-_DISPLAY: contextvars.ContextVar[Progress | None] = contextvars.ContextVar("shipseg_progress", default=None)
+_LINE_EVERY_S = 15.0
+"""Without a terminal a line is written this often: a log stays short, and a reader sees that work goes on."""
+
+
+class _Task(Protocol):
+    """One piece of work on display."""
+
+    def advance(self, note: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class _Display(Protocol):
+    def begin(self, description: str, total: int | None, done: int) -> _Task: ...
+
+
+_DISPLAY: contextvars.ContextVar[_Display | None] = contextvars.ContextVar("shipseg_progress", default=None)
 
 
 def track(
@@ -25,7 +43,7 @@ def track(
     done: int = 0,
     note: Callable[[], str] | None = None,
 ) -> Iterator[Item]:
-    """Yield the items; advance a bar when a command shows progress (see `shown`).
+    """Yield the items; advance the display when a command shows progress (see `shown`).
 
     Args:
         items: What to work through.
@@ -40,42 +58,94 @@ def track(
         return
     if total is None and isinstance(items, Sized):
         total = len(items) + done
-    task = display.add_task(description, total=total, completed=done, note="")
+    task = display.begin(description, total, done)
     try:
         for item in items:
             yield item
-            display.update(task, advance=1, note="" if note is None else note())
+            task.advance("" if note is None else note())
     finally:
-        display.stop_task(task)
+        task.end()
 
 
 @contextlib.contextmanager
 def shown(*, enabled: bool = True) -> Iterator[None]:
-    """Show every `track` inside the block as a bar on standard error; without a terminal, a line per bar at its end."""
+    """Show every `track` inside the block on standard error: a bar on a terminal, now and then a line elsewhere."""
     if not enabled:
         yield
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as display:
+    with _bars() if sys.stderr.isatty() else contextlib.nullcontext(_Lines()) as display:
         token = _DISPLAY.set(display)
         try:
             yield
         finally:
             _DISPLAY.reset(token)
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[_Display]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as TimeLeftColumn
+
+    progress = Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeLeftColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+    )
+    try:
+        yield _Bars(progress)
+    finally:
+        progress.stop()
+
+
+class _Bars:
+    """Bars that live on the terminal from the first piece of work on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def begin(self, description: str, total: int | None, done: int) -> _Task:
+        self._progress.start()
+        return _Bar(self._progress, self._progress.add_task(description, total=total, completed=done, note=""))
+
+
+class _Bar:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, note: str) -> None:
+        self._progress.update(self._task, advance=1, note=note)
+
+    def end(self) -> None:
+        self._progress.stop_task(self._task)
+
+
+class _Lines:
+    """Lines for logs and pipes."""
+
+    def begin(self, description: str, total: int | None, done: int) -> _Task:
+        return _Line(description, total, done)
+
+
+class _Line:
+    def __init__(self, description: str, total: int | None, done: int) -> None:
+        self._description, self._total, self._done, self._note = description, total, done, ""
+        self._started_s = self._said_s = time.monotonic()
+
+    def advance(self, note: str) -> None:
+        self._done, self._note = self._done + 1, note
+        if time.monotonic() - self._said_s >= _LINE_EVERY_S:
+            self._say()
+
+    def end(self) -> None:
+        self._say()
+
+    def _say(self) -> None:
+        self._said_s = time.monotonic()
+        count = f"{self._done:,}" if self._total is None else f"{self._done:,} of {self._total:,}"
+        words = f"{self._description}: {count} in {self._said_s - self._started_s:.0f} s"
+        print(f"{words}, {self._note}" if self._note else words, file=sys.stderr, flush=True)  # noqa: T201

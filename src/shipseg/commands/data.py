@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
@@ -37,13 +38,15 @@ def synth(
         workers: Processes; as many as there are cores unless given.
         json: Print the summary as JSON.
     """
+    from dataclasses import asdict
+
     from shipseg import progress
     from shipseg.synth import WorldConfig, write_airbus_folder
 
     config = WorldConfig(size=_sides(size), empty_share=empty_share, label=label)
     with progress.shown():
         summary = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
-    show(f"Synthetic Airbus folder {out}", summary.as_dict(), as_json=json)
+    show(f"Synthetic Airbus folder {out}", asdict(summary), as_json=json)
     return 0
 
 
@@ -102,7 +105,7 @@ def prepare(
     )
     with progress.shown():
         report = run_prepare(airbus_dir, dataset, options)
-    show(f"Dataset {dataset}", report.summary, as_json=json)
+    show(f"Dataset {dataset}", report.summary if json else _in_short(report.summary), as_json=json)
     return 0
 
 
@@ -129,6 +132,17 @@ def demo(
         report = run_demo(out, quick=quick, seed=seed)
     show("shipseg demo", report, as_json=json)
     return 0
+
+
+def _in_short(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what people want to know of a prepared dataset; the rest stands in report.json."""
+    shown = {name: summary[name] for name in ("images", "ships", "kept", "left_out", "image_sizes_px", "groups")}
+    splits = {
+        name: f"{part['images']:,} images, {part['ships']:,} ships, {part['groups']:,} groups"
+        for name, part in summary["splits"].items()
+    }
+    proof = {"groups that stand on two sides": summary["leak"]["groups_on_two_sides"]}
+    return shown | splits | proof | {"more in": "report.json, problems.csv, split.json"}
 
 
 def _sides(text: str) -> tuple[int, int]:

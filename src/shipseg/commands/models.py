@@ -19,7 +19,7 @@ def evaluate(
     /,
     *,
     model: str,
-    split: str = "val",
+    split: str | None = None,
     csv: Path | None = None,
     images: Path | None = None,
     threshold: float | None = None,
@@ -32,7 +32,7 @@ def evaluate(
         data: A prepared dataset, or an Airbus folder (CSV and images).
         out: Folder to write: metrics.json, images.csv, threshold_curve.csv, calibration.csv, report.html.
         model: A run, a model folder, or an ONNX file made by shipseg.
-        split: Which split of a dataset: train, val or test.
+        split: Which split of a dataset: train, val or test; val unless given.
         csv: The CSV, where an Airbus folder holds several.
         images: The folder of images, where an Airbus folder holds several.
         threshold: Use this threshold instead of the model's own.
@@ -40,9 +40,10 @@ def evaluate(
         json: Print metrics.json.
     """
     from shipseg import progress
-    from shipseg.evaluation.evaluate import EvaluateOptions, write_evaluation
+    from shipseg.evaluation.evaluate import EvaluateOptions
     from shipseg.evaluation.evaluate import evaluate as run_evaluate
     from shipseg.evaluation.sources import open_source
+    from shipseg.evaluation.tables import write_evaluation
     from shipseg.inference.predictor import load_model
     from shipseg.reports.html import write_evaluation_report
 

@@ -1,0 +1,287 @@
+"""Everything a user can get wrong, through the real command line: one sentence each, no traceback, the right status.
+
+`python tests/test_bad_inputs.py` writes docs/bad-inputs.md from this table; a test checks that the page is current.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from shipseg.cli import run
+
+PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Good things to spoil: copies of a synthetic Airbus folder, a dataset, a model, and a scratch folder."""
+
+    airbus: Path
+    dataset: Path
+    model: Path
+    scratch: Path
+
+
+def no_csv(bench: Bench) -> None:
+    for csv in bench.airbus.glob("*.csv"):
+        csv.unlink()
+
+
+def two_csvs(bench: Bench) -> None:
+    (bench.airbus / "other.csv").write_text("ImageId,EncodedPixels\n")
+
+
+def write_csv(text: str | bytes) -> Callable[[Bench], None]:
+    def spoil(bench: Bench) -> None:
+        for csv in bench.airbus.glob("*.csv"):
+            csv.unlink()
+        data = text.encode() if isinstance(text, str) else text
+        (bench.airbus / "labels.csv").write_bytes(data)
+
+    return spoil
+
+
+def no_images(bench: Bench) -> None:
+    shutil.rmtree(bench.airbus / "train_v2")
+
+
+def only_broken_images(bench: Bench) -> None:
+    for image in (bench.airbus / "train_v2").glob("*.jpg"):
+        image.write_bytes(b"not a picture")
+
+
+def no_ship_anywhere(bench: Bench) -> None:
+    names = sorted(image.name for image in (bench.airbus / "train_v2").glob("*.jpg"))
+    write_csv("ImageId,EncodedPixels\n" + "".join(f"{name},\n" for name in names))(bench)
+    assert run(["prepare", str(bench.airbus), str(bench.scratch / "empty-dataset"), "--size", "64"]) == 0
+
+
+def native_dataset(bench: Bench) -> None:
+    assert run(["prepare", str(bench.airbus), str(bench.scratch / "native"), "--size", "native"]) == 0
+
+
+def a_file_in_the_way(bench: Bench) -> None:
+    (bench.scratch / "out").write_text("I was here first")
+
+
+def a_foreign_folder(bench: Bench) -> None:
+    (bench.scratch / "out").mkdir()
+    (bench.scratch / "out" / "thesis.doc").write_text("years of work")
+
+
+def picture(name: str, data: bytes) -> Callable[[Bench], None]:
+    return lambda bench: void((bench.scratch / name).write_bytes(data))
+
+
+def void(_: object) -> None:
+    return None
+
+
+def encoded(suffix: str, image: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(suffix, image)[1])
+
+
+def noise(dtype: type, *, size: int = 64) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (size, size, 3)).astype(dtype)
+
+
+def no_card(bench: Bench) -> None:
+    (bench.model / "shipseg.json").unlink()
+
+
+def broken_card(bench: Bench) -> None:
+    (bench.model / "shipseg.json").write_text('{"name": ')
+
+
+def card_from_the_future(bench: Bench) -> None:
+    card = bench.model / "shipseg.json"
+    card.write_text(card.read_text().replace('"format": 1', '"format": 2'))
+
+
+def no_weights(bench: Bench) -> None:
+    (bench.model / "model.safetensors").unlink()
+
+
+def truncated_weights(bench: Bench) -> None:
+    weights = bench.model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+def changed_weights(bench: Bench) -> None:
+    weights = bench.model / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+
+
+def onnx_without_card(bench: Bench) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1])
+    other = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["image"], ["probability"])], "g", [value], [other])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, bench.scratch / "bare.onnx")
+
+
+def pickle_with_code(bench: Bench) -> None:
+    import os
+
+    import torch
+
+    class Evil:
+        def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+            return os.system, (f"touch {bench.scratch / 'executed'}",)
+
+    torch.save({"conv1.weight": Evil()}, bench.scratch / "encoder.pth")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One mistake: what it is, the command, what it must say, and how the bench is spoiled before."""
+
+    mistake: str
+    command: str
+    sentence: str
+    spoil: Callable[[Bench], None] = void
+    status: int = 1
+
+
+TRAIN = "train {dataset} {scratch}/run --recipe resized-256"
+PREDICT = "predict {scratch}/a.jpg --model {model} --out {scratch}/ships"
+JPEG = encoded(".jpg", noise(np.uint8))
+
+CASES = [
+    # Airbus folders and CSVs
+    Case("the folder does not exist", "prepare {scratch}/nowhere {scratch}/ds", "nowhere"),
+    Case("no CSV in the folder", "prepare {airbus} {scratch}/ds", "CSV", no_csv),
+    Case("several CSVs in the folder", "prepare {airbus} {scratch}/ds", "--csv", two_csvs),
+    Case("an empty CSV", "prepare {airbus} {scratch}/ds", "empty", write_csv("")),
+    Case("a wrong column", "prepare {airbus} {scratch}/ds", "ImageId", write_csv("image,rle\na.jpg,\n")),
+    Case("a CSV that is not text", "prepare {airbus} {scratch}/ds", "UTF-8", write_csv(b"ImageId,EncodedPixels\n\xff\xfe,\n")),
+    Case("an id with a path in it", "prepare {airbus} {scratch}/ds", "path", write_csv("ImageId,EncodedPixels\n../../etc/passwd,\n")),
+    Case("a row without an id", "prepare {airbus} {scratch}/ds", "row", write_csv("ImageId,EncodedPixels\n,1 2\n")),
+    Case("no images", "prepare {airbus} {scratch}/ds", "image", no_images),
+    Case("only unreadable images", "prepare {airbus} {scratch}/ds", "image", only_broken_images),
+    Case("a size of nothing", "prepare {airbus} {scratch}/ds --size 0", "--size"),
+    Case("a size in words", "prepare {airbus} {scratch}/ds --size big", "--size .*'big'"),
+    Case("a share above one", "prepare {airbus} {scratch}/ds --keep-empty 2", "keep.empty"),
+    Case("more validation than images", "prepare {airbus} {scratch}/ds --val-share 1.5", "val.share"),
+    Case("a drop list that is not there", "prepare {airbus} {scratch}/ds --drop-list {scratch}/no.txt", "no.txt"),
+    Case("a dataset made with other options", "prepare {airbus} {dataset} --size 32", "size"),
+    Case("a file where the dataset should go", "prepare {airbus} {scratch}/out", "out", a_file_in_the_way),
+    # Synthetic data
+    Case("no images wanted", "synth {scratch}/world --images 0", "images"),
+    Case("an impossible share of empties", "synth {scratch}/world --empty-share 1.5", "empty.share"),
+    Case("a size that is none", "synth {scratch}/world --size 0x10", "--size"),
+    Case("a folder with other things in it", "synth {scratch}/out --images 2", "out", a_foreign_folder),
+    # Training
+    Case("a dataset that is not there", "train {scratch}/nowhere {scratch}/run", "nowhere"),
+    Case("an Airbus folder instead of a dataset", "train {airbus} {scratch}/run", "prepare"),
+    Case("an unknown recipe", "train {dataset} {scratch}/run --recipe bas", "did you mean 'base'"),
+    Case("a negative learning rate", TRAIN + " --train.lr -0.1", "train.lr must be greater than 0, got -0.1"),
+    Case("an unknown key", TRAIN + " --train.lrr 1", "did you mean train.lr"),
+    Case("a key without a value", TRAIN + " --train.lr", "--train.lr needs a value"),
+    Case("an unknown augmentation", TRAIN + " --augment.names [flip]", "unknown augmentation 'flip'"),
+    Case("an unknown encoder", TRAIN + " --network.encoder resnet19", "resnet1"),
+    Case("an unknown architecture", TRAIN + " --network.architecture unett", "did you mean 'unet'"),
+    Case("encoder weights that are not there", TRAIN + " --network.encoder_weights {scratch}/no.pth", "no.pth"),
+    Case("encoder weights with code inside", TRAIN + " --network.encoder_weights {scratch}/encoder.pth", "encoder.pth", pickle_with_code),
+    Case("whole images from a dataset without a cache", "train {scratch}/native {scratch}/run --recipe resized-256", "native", native_dataset),
+    Case("a training set without ships", "train {scratch}/empty-dataset {scratch}/run --recipe resized-256", "ship", no_ship_anywhere),
+    # Models
+    Case("a model that is not there", "evaluate {airbus} {scratch}/scores --model {scratch}/no", "no"),
+    Case("a model folder without its card", PREDICT, "shipseg.json", no_card),
+    Case("a card cut short", PREDICT, "card", broken_card),
+    Case("a card of a later version", PREDICT, "format", card_from_the_future),
+    Case("a model folder without weights", PREDICT, "model.safetensors", no_weights),
+    Case("weights cut short", PREDICT, "model.safetensors", truncated_weights),
+    Case("weights changed since they were saved", PREDICT, "model.safetensors", changed_weights),
+    Case("an ONNX file that is none", "predict {scratch}/a.jpg --model {scratch}/a.onnx --out {scratch}/o", "a.onnx", picture("a.onnx", b"no")),
+    Case("an ONNX file of somebody else", "predict {scratch}/a.jpg --model {scratch}/bare.onnx --out {scratch}/o", "bare.onnx", onnx_without_card),
+    Case("exporting what is no model", "export {scratch} {scratch}/a.onnx", "shipseg.json"),
+    # Evaluating
+    Case("data that are neither", "evaluate {scratch} {scratch}/scores --model {model}", "scratch|CSV|dataset"),
+    Case("a split that does not exist", "evaluate {dataset} {scratch}/scores --model {model} --split tset", "'?test'?"),
+    Case("a split without images", "evaluate {dataset} {scratch}/scores --model {model} --split test", "test"),
+    Case("an impossible threshold", "evaluate {dataset} {scratch}/scores --model {model} --threshold 2", "threshold"),
+    # Pictures
+    Case("nothing to predict", "predict --model {model} --out {scratch}/ships", "nothing to predict"),
+    Case("a picture that is not there", PREDICT, "a.jpg"),
+    Case("an empty file", PREDICT, "a.jpg", picture("a.jpg", b"")),
+    Case("a file that is no picture", PREDICT, "a.jpg", picture("a.jpg", b"hello, I am a text")),
+    Case("a truncated JPEG", PREDICT, "a.jpg.*truncated", picture("a.jpg", JPEG[: len(JPEG) // 2])),
+    Case("a TIFF of floats", "predict {scratch}/a.tif --model {model} --out {scratch}/o", "a.tif", picture("a.tif", encoded(".tif", noise(np.float32)))),
+    Case("a folder without pictures", "predict {scratch} --model {model} --out {scratch}/ships", "picture|image"),
+    Case("a file where the output should go", "predict {scratch}/a.jpg --model {model} --out {scratch}/out", "out", lambda b: (a_file_in_the_way(b), picture("a.jpg", JPEG)(b))[0]),
+    Case("an unknown format", PREDICT + " --format shapefile", "shapefile", status=2),
+    Case("an unknown flag", PREDICT + " --fast", "--fast", status=2),
+    Case("an unknown command", "predikt", "predikt", status=2),
+    Case("a folder of models that is none", "models {scratch}/nowhere", "nowhere"),
+]  # fmt: skip
+
+
+@contextlib.contextmanager
+def spoiled(case: Case, airbus: Path, dataset: Path, model: Path) -> Iterator[list[str]]:
+    """Give the command of a case on a freshly copied and spoiled bench."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        bench = Bench(*(root / name for name in ("airbus", "dataset", "model", "scratch")))
+        for good, copy in ((airbus, bench.airbus), (dataset, bench.dataset), (model, bench.model)):
+            shutil.copytree(good, copy)
+        bench.scratch.mkdir()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            case.spoil(bench)
+        places = {name: str(getattr(bench, name)) for name in ("airbus", "dataset", "model", "scratch")}
+        yield [word.format(**places) for word in case.command.split()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)
+def test_a_mistake_gets_one_sentence_and_the_right_status(
+    case: Case, airbus_folder: Path, dataset_folder: Path, model_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with spoiled(case, airbus_folder, dataset_folder, model_folder) as command:
+        status = run(command)
+        scratch = Path(command[-1]).parent if "encoder" in case.mistake else None
+        assert scratch is None or not (scratch / "executed").exists()
+    said = capfd.readouterr()
+    assert status == case.status
+    assert re.search(case.sentence, said.err + said.out)
+    assert "Traceback" not in said.err
+    errors = [line for line in said.err.splitlines() if line.startswith("shipseg: ")]
+    assert len(errors) <= 1
+
+
+def write_page(airbus: Path, dataset: Path, model: Path) -> str:
+    """Return the page of all cases with the sentences they really get."""
+    rows = []
+    for case in CASES:
+        with spoiled(case, airbus, dataset, model) as command:
+            errors = io.StringIO()
+            output = io.StringIO()
+            with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(output):
+                run(command)
+            root = str(Path(command[1]).parents[1]) if len(command) > 1 else ""
+        lines = [line for line in errors.getvalue().splitlines() if line.startswith("shipseg: ")] or [output.getvalue()]
+        said = re.sub(r"/\S*?/(airbus|dataset|model|scratch)\b", r"\1", lines[0]).replace(root, "").strip()
+        shown = re.sub(r"\{(\w+)\}", r"\1", case.command)
+        rows.append(f"| {case.mistake} | `shipseg {shown}` | {said.removeprefix('shipseg: ')} | {case.status} |")
+    head = "| mistake | command | what shipseg says | exit status |\n|---|---|---|---|\n"
+    return head + "\n".join(row.replace("\n", " ") for row in rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__, "-q"]))
