@@ -161,6 +161,16 @@ def test_the_sums_do_not_depend_on_the_order_of_the_images(red_model: Model, fou
     assert forwards["pooled_dice"] == backwards["pooled_dice"]
 
 
+def test_the_summary_shows_scores_with_intervals_and_leaves_out_what_is_undefined(
+    red_model: Model, four_images: list[Labelled]
+) -> None:
+    evaluation = evaluate(red_model(), four_images)
+    low, high = evaluation.metrics["intervals"]["airbus_score"]
+    assert evaluation.summary["airbus_score"] == f"0.525 ({low:.3f} to {high:.3f})"
+    assert evaluation.summary["num_ships"] == 3
+    assert "ship_recall" not in evaluate(red_model(), four_images[:2]).summary
+
+
 def test_every_ship_has_a_row_with_its_fate(red_model: Model, four_images: list[Labelled]) -> None:
     ships = evaluate(red_model(), four_images).ships
     fates = [(ship.image_id[0], ship.kind, ship.area_px, ship.matched, round(ship.best_iou, 3)) for ship in ships]

@@ -19,6 +19,20 @@ Curve = Mapping[str, NDArray[np.float64]]
 """Columns of equal length, `threshold` among them."""
 
 
+_SUMMARY_COUNTS = ("num_images", "num_images_with_ships", "num_ships", "num_failed", "threshold", "min_peak")
+_SUMMARY_SCORES = (
+    "airbus_score",
+    "airbus_score_of_predicting_nothing",
+    "pooled_dice",
+    "image_dice",
+    "ship_precision",
+    "ship_recall",
+    "ship_f1",
+    "false_alarm_images",
+    "false_alarms_per_1000km2",
+)
+
+
 @dataclass(frozen=True)
 class FailedImage:
     """An image that could not be scored."""
@@ -51,3 +65,13 @@ class Evaluation:
     """The model's card."""
     source: str
     """What it was scored on, in words."""
+
+    @property
+    def summary(self) -> dict[str, str | int | float]:
+        """Return the main scores for people, each with its 90 % interval; what is not defined is left out."""
+        shown: dict[str, str | int | float] = {name: self.metrics[name] for name in _SUMMARY_COUNTS}
+        for name in _SUMMARY_SCORES:
+            value, interval = self.metrics[name], self.metrics["intervals"][name]
+            if value is not None:
+                shown[name] = f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+        return shown
