@@ -33,13 +33,12 @@ from shipseg.training.checkpoint import (
     save_checkpoint,
 )
 from shipseg.training.history import HISTORY_FILE, write_history
+from shipseg.training.stages import note_stage
 from shipseg.training.state import Best, RunState
 
 __all__ = ["MODEL_FOLDER", "RECIPE_FILE", "begin", "best_network", "locked", "publish", "save", "save_best_model"]
 
 LOG = logging.getLogger(__name__)
-STAGES = logging.getLogger("shipseg.training.stages")
-"""Tells on level DEBUG what a run is about to write; a resume trial aims its kills by it."""
 
 RECIPE_FILE = "recipe.yaml"
 MODEL_FOLDER = "model"
@@ -89,9 +88,9 @@ def save(run: Path, assembly: Assembly, state: RunState) -> None:
         StorageError: It cannot be written; the one before is whole.
     """
     if assembly.processes.is_first:
-        STAGES.debug("checkpoint at step %d", state.step)
+        note_stage("checkpoint", step=state.step)
         save_checkpoint(run, {"state": state.to_json(), **assembly.tensors()})
-        STAGES.debug("training at step %d", state.step)
+        note_stage("on", step=state.step)
 
 
 def publish(run: Path, assembly: Assembly, state: RunState, data: PreparedDataset) -> None:
@@ -144,11 +143,11 @@ def save_best_model(
     Raises:
         StorageError: The disk is full or the folder cannot be written.
     """
-    STAGES.debug("model at step %d", state.step)
+    note_stage("model", step=state.step)
     network = best_network(assembly)
     card = card_of(state, data, multiple=network.multiple, decision=decision, curve=curve, finished=curve is not None)
     save_model(run / MODEL_FOLDER, network, card)
-    STAGES.debug("training at step %d", state.step)
+    note_stage("on", step=state.step)
 
 
 def best_network(assembly: Assembly) -> ShipNetwork:

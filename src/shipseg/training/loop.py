@@ -16,6 +16,7 @@ from shipseg.training.assembly import Assembly, seed_step
 from shipseg.training.loading import Batch
 from shipseg.training.optimizers import set_learning_rate
 from shipseg.training.signals import StopRequest
+from shipseg.training.stages import note_stage
 from shipseg.training.state import RunState
 from shipseg.training.validation import validate
 
@@ -67,6 +68,7 @@ def train_epoch(assembly: Assembly, state: RunState, *, desk: Desk, stop: StopRe
         note=lambda: f"loss {state.loss_sum / max(state.step_of_epoch, 1):.4f}",
     )
     for batch in steps:
+        note_stage("training", step=state.step)
         lr = state.learning_rate()
         outcome = train_step(assembly, batch, state=state, lr=lr, wants_stop=stop.requested)
         _check_finite(outcome, batch, assembly=assembly, state=state)
@@ -129,6 +131,7 @@ def _check_finite(outcome: _Outcome, batch: Batch, *, assembly: Assembly, state:
 def validate_epoch(assembly: Assembly, state: RunState, *, desk: Desk, stop: StopRequest) -> None:
     """Validate, close the epoch, and keep the weights if they are the best so far."""
     started_s = time.perf_counter()
+    note_stage("validating", step=state.step)
     scores = validate(
         assembly.judged, assembly.validation, forward=assembly.forward, processes=assembly.processes, stop=stop
     )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from shipseg import files
 from shipseg.config import Decision, PhaseConfig, Recipe, ScheduleConfig
 from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.errors import ConfigError, TrainingError
@@ -30,7 +27,9 @@ from shipseg.training.distributed import LostProcessError, joined
 from shipseg.training.history import COLUMNS, HISTORY_FILE, Scalars, read_history
 from shipseg.training.identity import check_same_run, environment
 from shipseg.training.loop import Desk, train_to_the_end
+from shipseg.training.report import TrainingReport
 from shipseg.training.signals import StopRequest, listening
+from shipseg.training.stages import note_stage
 from shipseg.training.state import RunState
 
 __all__ = ["TrainAndTestModel", "TrainingReport"]
@@ -40,41 +39,6 @@ LOG = logging.getLogger(__name__)
 CURVES_FILE = "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
 _SCALARS_EVERY_STEPS = 10
-
-
-@dataclass(frozen=True)
-class TrainingReport:
-    """How a run ended.
-
-    Args:
-        run: Its folder.
-        model: The folder of its best weights with their card.
-        epochs: Epochs trained, over all sittings.
-        steps: Steps likewise.
-        best_epoch: The epoch whose weights were kept, counted from 1.
-        scores: Their scores on validation, at the resolution of training.
-        decision: From probabilities to ships, chosen on validation at full resolution.
-        hours: Hours of training and validation, over all sittings.
-        stopped_early: Whether early stopping ended it.
-        resumed_at_step: Where this sitting began; None for a new run.
-        was_finished: Whether there was nothing left to do.
-    """
-
-    run: Path
-    model: Path
-    epochs: int
-    steps: int
-    best_epoch: int
-    scores: dict[str, float]
-    decision: Decision
-    hours: float
-    stopped_early: bool
-    resumed_at_step: int | None
-    was_finished: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as texts and numbers, for a command's summary."""
-        return {**asdict(self), "run": str(self.run), "model": str(self.model), "decision": self.decision.model_dump()}
 
 
 class TrainAndTestModel:
@@ -162,10 +126,8 @@ class TrainAndTestModel:
         rows = read_history(self.run / HISTORY_FILE)
         if not rows:
             raise TrainingError(f"run {self.run} has not finished an epoch: there is nothing to draw yet")
-        picture = io.BytesIO()
         columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
-        figures.save_png(figures.training_curves(columns), picture)
-        files.write_bytes(self.run / CURVES_FILE, picture.getvalue())
+        figures.save_png(figures.training_curves(columns), self.run / CURVES_FILE)
         return self.run / CURVES_FILE
 
     def _sit(self, *, resume: bool, added: _Addition | None) -> TrainingReport:
@@ -252,6 +214,7 @@ class TrainAndTestModel:
         network = folder.best_network(assembly)
         card = card_of(state, data, multiple=network.multiple, decision=Decision(), curve=None, finished=False)
         backend = TorchBackend(network, device=str(assembly.processes.device))
+        note_stage("choosing", step=state.step)
         decision, curve = choose_decision(
             Predictor(card, backend),
             labelled_from_dataset(data, "val"),
