@@ -82,9 +82,10 @@ def file_size_kb(path: Path) -> float:
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Return an image file as uint8 (H, W, 3) in RGB order, 0-255.
 
-    JPEG, PNG, TIFF (first page), BMP and WebP. Grey becomes three equal channels, transparency is dropped, EXIF
-    rotation is applied. 16-bit values are divided by the smallest of 255, 1023, 4095, 16383 and 65535 that holds the file's
-    largest value (8 to 16 bits of a sensor) and spread over 0-255.
+    JPEG, PNG, TIFF (first page), BMP and WebP. Grey becomes three equal channels, transparency is dropped (libtiff
+    blends with black instead: what is transparent in a TIFF is black), EXIF rotation is applied. 16-bit values are
+    divided by the smallest of 255, 1023, 4095, 16383 and 65535 that holds the file's largest value (8 to 16 bits of a
+    sensor) and spread over 0-255.
 
     Raises:
         ImageError: The file is missing, truncated, otherwise unreadable, or of a kind that is not supported; see

@@ -98,6 +98,11 @@ def examine(path: Path) -> tuple[ImageFacts, NDArray[np.uint8] | None]:
     return ImageFacts(height=height, width=width, spread=spread), image_hwc
 
 
+def is_solid(facts: ImageFacts) -> bool:
+    """Return whether a readable image shows one colour."""
+    return not facts.fault and facts.spread <= SOLID_SPREAD
+
+
 def read_drop_list(path: Path) -> frozenset[str]:
     """Return the ImageIds in a file that has one on each line, alone or as the first column of a CSV.
 

@@ -33,6 +33,7 @@ _BITS = 128
 _KEY_BITS = 32
 _TABLES = 24  # a copy at correlation 0.999 meets its twin in a table with probability 0.75, at 0.93 with 0.1
 _NEIGHBOURS = 4  # each sub-tile is compared with this many that follow it in the order of a table's keys
+_ROW_BITS = 32  # of a pair of rows packed into one int64
 _MAX_DIFFERENT_BITS = 36  # of 128; correlation 0.6 gives 38 on average, 0.85 gives 23, none gives 64
 _MAX_BITS_ACROSS = 44  # for the independent check, which looks for the nearest rather than for copies
 _BLOCK = 8192  # rows handled at a time
@@ -67,12 +68,8 @@ def find_overlaps(textures: NDArray[np.int8], *, seed: int = 0) -> Overlaps:
     informative = _count_informative(textures)
     usable = np.flatnonzero(informative >= MIN_CELLS)
     signatures = _sign(textures, usable, seed=seed)
-    found: list[NDArray[np.int64]] = []
-    for first, second in _neighbours(signatures, seed=seed):
-        close = _different_bits(signatures[first], signatures[second]) <= _MAX_DIFFERENT_BITS
-        found.append(_as_offsets(usable[first[close]], usable[second[close]]))
-    candidates = np.unique(np.concatenate(found), axis=0) if found else np.zeros((0, 4), np.int64)
-    return _verified(textures, candidates, informative)
+    first, second = _close_pairs(signatures, usable // _SUBTILES, seed=seed, max_bits=_MAX_DIFFERENT_BITS)
+    return _verified(textures, usable[first], usable[second], informative)
 
 
 def join_groups(num_images: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -106,26 +103,12 @@ def best_match(textures: NDArray[np.int8], one: NDArray[np.int64], other: NDArra
         return 0.0, -1, -1
     if len(left) * len(right) <= _EXHAUSTIVE_PAIRS and len(right) <= _EXHAUSTIVE_ROWS:
         return _best_of_all(textures, left, right)
-    first, second = _met_across(rich, side_of_rich, _sign(textures, rich, seed=1))
+    first, second = _close_pairs(_sign(textures, rich, seed=1), side_of_rich, seed=1, max_bits=_MAX_BITS_ACROSS)
     if not len(first):
         return 0.0, -1, -1
-    correlations = _correlations(*_dot_products(textures, first, second))
+    correlations = _correlations(*_dot_products(textures, rich[first], rich[second]))
     at = int(correlations.argmax())
-    return float(correlations[at]), int(first[at] // _SUBTILES), int(second[at] // _SUBTILES)
-
-
-def _met_across(
-    rich: NDArray[np.int64], side_of_rich: NDArray[np.int8], signatures: NDArray[np.uint8]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pairs of sub-tiles of different sides whose signatures are close, in the order of the images."""
-    found = []
-    for first, second in _neighbours(signatures, seed=1):
-        across = side_of_rich[first] != side_of_rich[second]
-        first, second = first[across], second[across]
-        close = _different_bits(signatures[first], signatures[second]) <= _MAX_BITS_ACROSS
-        found.append(np.stack([rich[first[close]], rich[second[close]]], axis=1))
-    pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0) if found else np.zeros((0, 2), np.int64)
-    return pairs[:, 0], pairs[:, 1]
+    return float(correlations[at]), int(rich[first[at]] // _SUBTILES), int(rich[second[at]] // _SUBTILES)
 
 
 def _best_of_all(
@@ -175,16 +158,29 @@ def _sign(textures: NDArray[np.int8], numbers: NDArray[np.int64], *, seed: int) 
     return signatures
 
 
-def _neighbours(signatures: NDArray[np.uint8], *, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield pairs of rows that stand close to each other when sorted by random choices of their bits."""
+def _close_pairs(
+    signatures: NDArray[np.uint8], owner: NDArray[np.integer], *, seed: int, max_bits: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs of rows (the smaller first, each once) of different owners whose signatures differ in few bits.
+
+    Of those, the ones that stand close to each other when the signatures are sorted by random choices of their bits.
+    """
     rng = np.random.default_rng(seed)
     bits = np.unpackbits(signatures, axis=1)
+    found = np.zeros(0, np.int64)
     for _ in progress.track(range(_TABLES), "finding overlaps"):
         chosen = rng.choice(_BITS, _KEY_BITS, replace=False)
         keys = np.ascontiguousarray(np.packbits(bits[:, chosen], axis=1)).view(np.uint32).ravel()
         order = np.argsort(keys, kind="stable")
+        met = [found]
         for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
-            yield order[:-step], order[step:]
+            first, second = np.minimum(order[:-step], order[step:]), np.maximum(order[:-step], order[step:])
+            close = (owner[first] != owner[second]) & (
+                _different_bits(signatures[first], signatures[second]) <= max_bits
+            )
+            met.append(first[close] << _ROW_BITS | second[close])
+        found = np.unique(np.concatenate(met))
+    return found >> _ROW_BITS, found & (1 << _ROW_BITS) - 1
 
 
 def _different_bits(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -192,14 +188,6 @@ def _different_bits(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray
         axis=1, dtype=np.int64
     )
     return different
-
-
-def _as_offsets(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (image, sub-tile, other image, sub-tile) of pairs of different images, the smaller image first: (n, 4)."""
-    swap = first > second
-    first, second = np.where(swap, second, first), np.where(swap, first, second)
-    rows = np.stack([first // _SUBTILES, first % _SUBTILES, second // _SUBTILES, second % _SUBTILES], axis=1)
-    return np.asarray(rows[rows[:, 0] != rows[:, 2]], np.int64)
 
 
 def _dot_products(
@@ -220,10 +208,14 @@ def _correlations(
     return np.asarray(products / np.maximum(np.sqrt(one * other), 1), np.float64)
 
 
-def _verified(textures: NDArray[np.int8], candidates: NDArray[np.int64], informative: NDArray[np.int64]) -> Overlaps:
-    """Return the candidates (n, 4; see `_as_offsets`) whose textures correlate."""
-    image, subtile, other, other_subtile = candidates.T
-    first, second = image * _SUBTILES + subtile, other * _SUBTILES + other_subtile
+def _verified(
+    textures: NDArray[np.int8],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    informative: NDArray[np.int64],
+) -> Overlaps:
+    """Return the pairs of sub-tiles, by number, whose textures correlate, as pairs of images."""
+    (image, subtile), (other, other_subtile) = np.divmod(first, _SUBTILES), np.divmod(second, _SUBTILES)
     correlations = _correlations(*_dot_products(textures, first, second))
     rich = np.minimum(informative[first], informative[second]) >= _RICH_CELLS
     joined = rich & (correlations >= JOIN_CORRELATION)

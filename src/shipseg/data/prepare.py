@@ -136,15 +136,18 @@ def prepare(airbus_dir: Path, out: Path, options: PrepareOptions | None = None) 
     out = Path(out)
     source = list_source(find_airbus_folder(Path(airbus_dir), csv=options.csv, images=options.images))
     chosen, origin = options.as_dict(), source.as_dict()
-    report = finished_report(out, options=chosen, source=origin)
-    if report is not None:
-        _LOG.info("%s is finished already, nothing to do", out)
-        return PrepareReport(out, report, was_finished=True)
-    with working_in(out, source=source.folder.root) as work:
-        clear_leftovers(out)
-        summary = _prepare(source, work, options)
-        shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
-    return PrepareReport(out, summary, was_finished=False)
+    finished = finished_report(out, options=chosen, source=origin)
+    if finished is None:
+        with working_in(out, source=source.folder.root) as work:
+            finished = finished_report(out, options=chosen, source=origin)  # another process may just have made it
+            if finished is None:
+                clear_leftovers(out)
+                summary = _prepare(source, work, options)
+                shutil.rmtree(work, ignore_errors=True)
+                return PrepareReport(out, summary, was_finished=False)
+    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # left by a kill between the report and the tidying
+    _LOG.info("%s is finished already, nothing to do", out)
+    return PrepareReport(out, finished, was_finished=True)
 
 
 def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[str, Any]:
@@ -152,7 +155,7 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
     rules = _rules(options)
     table = read_table(source.folder.csv)
     images = join_labels(source, table)
-    problems = list(table.problems)
+    _check_drop_list(images, rules, options)
     wanted = images["has_row"] & images["has_file"]
     ensure_room(images[wanted], rules, options.size, folder=source.folder.images, work=work)
 
@@ -160,7 +163,7 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
         images[wanted], folder=source.folder.images, store=work / _SCAN_FOLDER, workers=workers
     )
     images = _with_facts(images, facts, np.flatnonzero(wanted))
-    images, mask_problems = _with_masks(images, problems)
+    images, mask_problems = _with_masks(images, table.problems)
     images["reason"] = decide(images, rules)
     kept = (images["reason"] == "").to_numpy()
     if not kept.any():
@@ -179,7 +182,12 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
     layout = _cache(images[kept], source, work, options, workers)
     row = np.where(kept, np.cumsum(kept) - 1, -1) if layout is not None else np.full(len(images), -1)
     outcome = Outcome(
-        images.assign(split=split, row=row), textures, overlaps, (*problems, *mask_problems), layout, table.num_rows
+        images.assign(split=split, row=row),
+        textures,
+        overlaps,
+        (*table.problems, *mask_problems),
+        layout,
+        table.num_rows,
     )
     return write_results(work.parent, outcome, options=options.as_dict(), source=source.as_dict())
 
@@ -193,6 +201,14 @@ def _rules(options: PrepareOptions) -> CleaningRules:
         any_size=options.any_size,
         seed=options.seed,
     )
+
+
+def _check_drop_list(images: pd.DataFrame, rules: CleaningRules, options: PrepareOptions) -> None:
+    if rules.listed and not images["ImageId"].isin(rules.listed).any():
+        raise DataError(
+            f"none of the {len(rules.listed)} ids in the drop list {options.drop_list} (first: {min(rules.listed)}) is "
+            "an image of this folder: check the list"
+        )
 
 
 def _with_facts(images: pd.DataFrame, facts: pd.DataFrame, read: NDArray[np.int64]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import csv as csv_format
 import difflib
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,7 +172,8 @@ def read_table(csv: Path) -> LabelTable:
     rows = rows[~repeated].reset_index(drop=True)
 
     has_ship = ~rows["EncodedPixels"].isin(_NO_SHIP).to_numpy()
-    image, first = _image_numbers(rows["ImageId"])
+    image = pd.factorize(rows["ImageId"])[0]  # numbers the sorted ids from 0
+    first = np.flatnonzero(np.diff(image, prepend=-1))
     num_ships = np.bincount(image[has_ship], minlength=len(first))
     contradicted = ~has_ship & (num_ships[image] > 0)
     problems += _row_problems(
@@ -218,7 +219,7 @@ def _read_rows(csv: Path) -> pd.DataFrame:
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise DataError(f"{csv} is not a well-formed CSV ({reason}): repair that row") from error
     frame.columns = [str(name).strip() for name in frame.columns]
-    _check_columns(frame.columns, csv)
+    _check_columns(frame.columns.tolist(), csv)
     rows = pd.DataFrame(
         {
             "ImageId": frame["ImageId"].fillna("").str.strip(),
@@ -232,8 +233,7 @@ def _read_rows(csv: Path) -> pd.DataFrame:
     return rows
 
 
-def _check_columns(columns: Iterable[str], csv: Path) -> None:
-    found = list(columns)
+def _check_columns(found: Sequence[str], csv: Path) -> None:
     for name in COLUMNS:
         if name in found:
             continue
@@ -245,7 +245,7 @@ def _check_columns(columns: Iterable[str], csv: Path) -> None:
             hint = f": rename the column that is closest, {near[0]!r}"
         else:
             hint = f": the header must be {','.join(COLUMNS)}"
-        raise DataError(f"{csv} has no column {name} (its columns: {', '.join(map(repr, found))}){hint}")
+        raise DataError(f"the CSV {csv} has no column {name} (its columns: {', '.join(map(repr, found))}){hint}")
 
 
 def _check_ids(rows: pd.DataFrame, csv: Path) -> None:
@@ -259,13 +259,6 @@ def _check_ids(rows: pd.DataFrame, csv: Path) -> None:
             f"ImageId {first['ImageId']!r} in row {first['row']} of {csv} is a path, not a plain file name: "
             "remove the folders"
         )
-
-
-def _image_numbers(ids: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return for sorted ids which image each row belongs to, and the first row of each image."""
-    is_first = np.ones(len(ids), bool)
-    is_first[1:] = (ids.iloc[1:].to_numpy() != ids.iloc[:-1].to_numpy()).astype(bool)
-    return np.cumsum(is_first) - 1, np.flatnonzero(is_first)
 
 
 def _row_problems(rows: pd.DataFrame, reason: str, detail: str) -> list[Problem]:

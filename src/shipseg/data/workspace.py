@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -104,7 +103,6 @@ def finished_report(out: Path, *, options: Mapping[str, Any], source: Mapping[st
                 f"{out} was prepared from another source ({name} was {_shown(known_source.get(name))}, is "
                 f"{_shown(value)}): choose another folder, or remove this one first"
             )
-    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # killed between the report and the tidying
     return dict(report)
 
 
