@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +62,13 @@ def test_best_typical_and_worst_are_the_ends_and_the_middle_by_dice() -> None:
 def test_of_equally_bad_images_the_larger_miss_comes_first() -> None:
     images = [score("small", true_px=10), score("large", true_px=500), *(with_dice(f"{k}", 50) for k in range(10))]
     assert choose_groups(images)[2].image_ids[:2] == ("large", "small")
+
+
+def test_under_one_heading_no_two_images_overlap() -> None:
+    images = [dataclasses.replace(with_dice(f"{dice:03}", dice), group=str(dice // 5)) for dice in range(10, 100)]
+    groups = {group.title: group.image_ids for group in choose_groups(images)}
+    assert groups["Best"] == ("099", "094", "089", "084")
+    assert groups["Worst"] == ("010", "015", "020", "025")
 
 
 def test_the_worst_false_alarms_have_the_most_predicted_pixels() -> None:

@@ -17,7 +17,7 @@ from shipseg.evaluation.calibration import PixelReliability, calibration_error, 
 from shipseg.evaluation.curves import CurveTally
 from shipseg.evaluation.grouping import OverlapTally
 from shipseg.evaluation.results import Evaluation, FailedImage
-from shipseg.evaluation.scores import SIZE_BINS, ImageScore, Scored, ShipScore, score_image, true_ships, union_mask
+from shipseg.evaluation.scores import SIZE_BINS, ImageScore, Scored, score_image, true_ships, union_mask
 from shipseg.evaluation.sources import Labelled, Source
 from shipseg.evaluation.summary import group_numbers, intervals, seed_dice, set_scores
 from shipseg.evaluation.tables import write_evaluation
@@ -122,23 +122,9 @@ def evaluate(
         raise DataError(f"there are no images to score in {source.name}")
     decision = decision_of(predictor.card, options)
     tally = _Tally(PixelReliability(), CurveTally(decision), OverlapTally(len(source)))
-    scores: list[ImageScore] = []
-    ships: list[ShipScore] = []
-    failed: list[FailedImage] = []
-    for labelled in track(source, "scoring images", total=len(source)):
-        try:
-            scored = _score(predictor, labelled, decision, tally)
-        except DataError as error:
-            failed.append(FailedImage(labelled.image_id, _reason(error), str(error)))
-            _LOG.warning("%s is left out: %s", labelled.image_id, error)
-            continue
-        scores.append(scored.image)
-        ships.extend(scored.ships)
-    if not scores:
-        raise DataError(
-            f"none of the {len(failed)} images in {source.name} can be scored, the first: {failed[0].detail}"
-        )
-    scores = list(tally.overlaps.grouped(scores))
+    scored, failed = _score_all(predictor, source, decision, tally)
+    scores = tally.overlaps.grouped([each.image for each in scored])
+    ships = tuple(ship for each in scored for ship in each.ships)
     pixel_bins = tally.pixels.bins()
     metrics = {
         "model": predictor.card.name,
@@ -153,8 +139,8 @@ def evaluate(
     }
     return Evaluation(
         metrics=metrics,
-        images=tuple(scores),
-        ships=tuple(ships),
+        images=scores,
+        ships=ships,
         failed=tuple(failed),
         pixel_curve=tally.curves.pixel_curve(scores),
         ship_curve=tally.curves.ship_curve(),
@@ -172,6 +158,29 @@ class _Tally:
     pixels: PixelReliability
     curves: CurveTally
     overlaps: OverlapTally
+
+
+def _score_all(
+    predictor: GivesProbability, source: Source, decision: Decision, tally: _Tally
+) -> tuple[list[Scored], list[FailedImage]]:
+    """Return the scores of the images that can be read, and the others with what is wrong with them.
+
+    Raises:
+        DataError: None can be read.
+    """
+    scored: list[Scored] = []
+    failed: list[FailedImage] = []
+    for labelled in track(source, "scoring images", total=len(source)):
+        try:
+            scored.append(_score(predictor, labelled, decision, tally))
+        except DataError as error:
+            failed.append(FailedImage(labelled.image_id, _reason(error), str(error)))
+            _LOG.warning("%s is left out: %s", labelled.image_id, error)
+    if not scored:
+        raise DataError(
+            f"none of the {len(failed)} images in {source.name} can be scored, the first: {failed[0].detail}"
+        )
+    return scored, failed
 
 
 def _score(predictor: GivesProbability, labelled: Labelled, decision: Decision, tally: _Tally) -> Scored:

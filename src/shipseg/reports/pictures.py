@@ -47,29 +47,51 @@ class Picture:
 
 
 def choose_groups(images: Sequence[ImageScore]) -> tuple[PictureGroup, ...]:
-    """Return the best, typical and worst images with ships, and the worst false alarms; no image twice.
+    """Return the best, typical and worst images with ships, and the worst false alarms.
+
+    No image comes twice, and under one heading no two that show overlapping ground: the same ship seen four times would
+    teach nothing.
 
     Args:
         images: The scores of all images.
     """
-    with_ships = sorted((image for image in images if image.num_true), key=lambda i: (-i.dice, i.true_px, i.image_id))
+    ranked = sorted((image for image in images if image.num_true), key=lambda i: (-i.dice, i.true_px, i.image_id))
+    middle = (len(ranked) - 1) / 2
+    central = sorted(range(len(ranked)), key=lambda rank: abs(rank - middle))
     alarmed = [image for image in images if not image.num_true and image.num_predicted]
     alarmed.sort(key=lambda image: (-image.predicted_px, image.image_id))
-    each = min(_EACH, max(1, len(with_ships) // 3))
-    middle = (len(with_ships) - each) // 2
-    groups = [("Best", f"highest Dice of the {len(with_ships)} images with ships", with_ships[:each])]
-    if len(with_ships) > 2 * each:
-        typical = with_ships[middle : middle + each]
-        groups.append(("Typical", f"around the median Dice of the {len(with_ships)} images with ships", typical))
-    if len(with_ships) > each:
-        worst = with_ships[: each - 1 : -1][:each]
-        groups.append(("Worst", f"lowest Dice of the {len(with_ships)} images with ships, larger misses first", worst))
     num_empty = sum(not image.num_true for image in images)
-    rule = f"most pixels predicted among the {num_empty} images without ships; {len(alarmed)} of them have any"
-    groups.append(("Worst false alarms", rule, alarmed[:_EACH]))
-    return tuple(
-        PictureGroup(title, rule, tuple(image.image_id for image in chosen)) for title, rule, chosen in groups if chosen
+    each = min(_EACH, max(1, len(ranked) // 3))
+
+    of_all = f"of the {len(ranked)} images with ships, one of each overlapping group"
+    best = _distinct(ranked, each, used=[])
+    worst = _distinct(ranked[::-1], each, used=best)
+    typical = sorted(_distinct([ranked[rank] for rank in central], each, used=[*best, *worst]), key=ranked.index)
+    groups = (
+        PictureGroup("Best", f"highest Dice {of_all}", _ids(best)),
+        PictureGroup("Typical", f"around the median Dice {of_all}", _ids(typical)),
+        PictureGroup("Worst", f"lowest Dice {of_all}, larger misses first", _ids(worst)),
+        PictureGroup(
+            "Worst false alarms",
+            f"most pixels predicted among the {num_empty} images without ships; {len(alarmed)} of them have any",
+            _ids(_distinct(alarmed, _EACH, used=[])),
+        ),
     )
+    return tuple(group for group in groups if group.image_ids)
+
+
+def _distinct(candidates: Sequence[ImageScore], count: int, *, used: Sequence[ImageScore]) -> list[ImageScore]:
+    """Return the first so many that are not used and of which no two overlap."""
+    chosen: list[ImageScore] = []
+    for image in candidates:
+        overlaps = image.group is not None and any(other.group == image.group for other in chosen)
+        if image not in used and not overlaps and len(chosen) < count:
+            chosen.append(image)
+    return chosen
+
+
+def _ids(images: Sequence[ImageScore]) -> tuple[str, ...]:
+    return tuple(image.image_id for image in images)
 
 
 def choose_panel(images: Sequence[ImageScore]) -> tuple[PictureGroup, ...]:
