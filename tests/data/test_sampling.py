@@ -41,7 +41,9 @@ def test_each_stratum_stays_within_one_image_of_its_share(
     zero: float, multiple: float, batch_size: int, batches: int
 ) -> None:
     multiple = multiple * (0.999 - zero)
-    sampler = ShipStratifiedSampler(SHIPS, batch_size=batch_size, zero_ships_ratio=zero, multiple_ships_ratio=multiple)
+    sampler = ShipStratifiedSampler(
+        SHIPS, batch_size=batch_size, zero_ships_ratio=zero, multiple_ships_ratio=multiple, batches_per_epoch=1
+    )
     drawn = [sampler.batch(number) for number in range(batches)]
     assert all(len(batch) == batch_size for batch in drawn)
     counts = drawn_by_stratum(drawn)
@@ -78,6 +80,14 @@ def test_an_epoch_is_as_long_as_showing_every_ship_image_once_takes() -> None:
     for sampler in (natural, rare):
         seen = {draw.index for batch in sampler for draw in batch}
         assert seen >= set(range(40, 90))
+
+
+def test_shares_that_fill_the_batch_leave_nothing_to_the_third_stratum() -> None:
+    # 1 - 0.7 - 0.3 is not 0 in floating point.
+    sampler = ShipStratifiedSampler(SHIPS, batch_size=10, zero_ships_ratio=0.7, multiple_ships_ratio=0.3)
+    assert sampler.shares["single"] == 0
+    assert len(sampler) == 7
+    assert drawn_by_stratum(list(sampler)) == [49, 0, 21]
 
 
 def test_an_epoch_of_empty_images_alone_shows_each_once() -> None:
@@ -169,6 +179,7 @@ def test_shares_are_named_like_the_strata() -> None:
         ([0, 1], {"multiple_ships_ratio": 0.5}, "there is no image with several ships: set it to 0"),
         ([0, 2], {"zero_ships_ratio": 0.5, "multiple_ships_ratio": 0.25}, "leave 0.250 of a batch"),
         ([0, 0, 0, 1, 2], {"multiple_ships_ratio": 0.5}, "0.600 add up to more than 1"),
+        ([0, 1, 2], {"multiple_ships_ratio": 1e-12}, "more than 10,000,000 batches, for a share of only 1.0e-12"),
         ([0, 1], {"batch_size": 9, "world_size": 2}, "train.batch_size 9 cannot be divided among 2 processes"),
     ],
 )

@@ -23,7 +23,7 @@ from shipseg.reading import read_image
 with needing("train"):
     import torch
     from torch import Tensor
-    from torch.utils.data import Dataset
+    from torch.utils.data import Dataset, get_worker_info
 
 __all__ = ["AirbusShipDetectionDataset", "Draw", "Item"]
 
@@ -123,6 +123,8 @@ class AirbusShipDetectionDataset(Dataset[Item]):
             ImageError: The original image is missing or damaged.
             DataError: It has another size than when the dataset was prepared.
         """
+        if get_worker_info() is not None:
+            _one_thread()
         index = range(len(self))[key.index if isinstance(key, Draw) else int(key)]
         image, coverage = self._plain(index)
         if isinstance(key, Draw):
@@ -190,6 +192,12 @@ class AirbusShipDetectionDataset(Dataset[Item]):
         col0 = _first(width, side, pixel[1], generator)
         place = np.s_[row0 : row0 + side, col0 : col0 + side]
         return _fitted(image[place], side, size), _fitted(coverage[place], side, size)
+
+
+@functools.cache
+def _one_thread() -> None:
+    """Keep OpenCV in a loading process to one thread: there are as many such processes as cores are free."""
+    cv2.setNumThreads(1)
 
 
 def _pixel_of_a_ship(rles: list[str], height: int, generator: np.random.Generator) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,6 +17,10 @@ __all__ = ["STRATA", "Draw", "ShipStratifiedSampler"]
 
 STRATA = ("zero", "single", "multiple")
 """The strata: images without a ship, with one, with several."""
+
+
+_LONGEST_EPOCH = 10**7
+"""In batches; fifty times the challenge's images, one by one."""
 
 
 class Draw(NamedTuple):
@@ -117,8 +122,8 @@ class ShipStratifiedSampler:
     @property
     def shares(self) -> dict[str, float]:
         """The share of each stratum in a batch, by its name in `STRATA`."""
-        zero, multiple = float(self._zero_share), float((1 - self._zero_share) * self._multiple_share)
-        return dict(zip(STRATA, (zero, 1 - zero - multiple, multiple), strict=True))
+        zero, multiple = self._zero_share, (1 - self._zero_share) * self._multiple_share
+        return dict(zip(STRATA, map(float, (zero, 1 - zero - multiple, multiple)), strict=True))
 
     def _quota(self, number: int) -> tuple[int, int, int]:
         """Return how many images of each stratum the first `number` batches hold.
@@ -150,16 +155,23 @@ class ShipStratifiedSampler:
         return self._rounds[stratum][1]
 
     def _epoch_length(self, sizes: tuple[int, ...]) -> int:
+        """Return the smallest number of batches that hold every image that an epoch is to show."""
         wanted = [0, sizes[1] if self.shares["single"] else 0, sizes[2] if self.shares["multiple"] else 0]
         if not any(wanted):
             wanted[0] = sizes[0]
-        batches = max(
-            math.floor(size / (self._batch_size * share)) if share else 0
-            for size, share in zip(wanted, self.shares.values(), strict=True)
-        )
-        while any(drawn < size for drawn, size in zip(self._quota(batches), wanted, strict=True)):
-            batches += 1  # rounding may leave a stratum one image short
-        return max(batches, 1)
+
+        def show_all(batches: int) -> bool:
+            return all(drawn >= size for drawn, size in zip(self._quota(batches), wanted, strict=True))
+
+        lengths = range(1, _LONGEST_EPOCH + 1)
+        place = bisect.bisect_left(lengths, True, key=show_all)  # noqa: FBT003  (False, False ... True, True)
+        if place == len(lengths):
+            smallest = min(share for share, size in zip(self.shares.values(), wanted, strict=True) if size)
+            raise ConfigError(
+                f"an epoch that shows every ship image once would have more than {_LONGEST_EPOCH:,} batches, for a "
+                f"share of only {smallest:.1e}: raise it, set it to 0, or set sampling.batches_per_epoch"
+            )
+        return lengths[place]
 
 
 def _shares(
