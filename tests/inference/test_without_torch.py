@@ -81,6 +81,14 @@ def test_predict_writes_everything_without_the_extra(tmp_path: Path, pictures: P
     assert json.loads((out / "ships.coco.json").read_text())["annotations"], "the low threshold finds something"
 
 
+def test_predict_ends_well_when_every_picture_could_be_used(
+    tmp_path: Path, pictures: Path, exported: ExportReport
+) -> None:
+    done = shipseg("predict", pictures / "a.jpg", pictures / "b.png", "--model", exported.path, "--out", tmp_path / "o")
+    assert done.returncode == 0, done.stderr
+    assert "Ships in 2 pictures" in done.stdout
+
+
 def test_a_model_that_needs_torch_names_the_extra(tmp_path: Path, pictures: Path, model_folder: Path) -> None:
     done = shipseg("predict", pictures / "a.jpg", "--model", model_folder, "--out", tmp_path / "out")
     assert done.returncode == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from shipseg.errors import ConfigError
-from shipseg.files import write_json, write_text
+from shipseg.files import write_text
 from shipseg.masks.rle import Runs
 from shipseg.masks.runs import runs_of_mask
 from shipseg.masks.ships import Ship
@@ -107,7 +108,8 @@ def write_coco(path: Path, pictures: Sequence[PictureShips]) -> None:
             )
     info = {"description": "ships found by shipseg"}
     value = {"info": info, "licenses": [], "images": images, "annotations": annotations, "categories": [_CATEGORY]}
-    write_json(path, value)
+    # On one line: with a line for each run the file would be several times as long.
+    write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
 
 
 def write_submission(path: Path, pictures: Sequence[PictureShips]) -> None:
