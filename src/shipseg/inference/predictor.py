@@ -167,8 +167,8 @@ def load_model(
             the folder holds its weights, else onnx.
         device: torch only: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1` ...
         threads: Cores to use; None takes all that this process may run on.
-        precision: torch only. `fp32` gives the same ships as an exported file does. `bf16` takes half the time where the
-            processor multiplies bfloat16 natively (85 against 174 ms for 768 x 768 px; ONNX Runtime 105) and moved
+        precision: torch only. `fp32` gives the same ships as an exported file does. `bf16` takes half the time where
+            a processor multiplies bfloat16 natively (85 against 174 ms for 768 x 768 px; ONNX Runtime 105) and moved
             probabilities by up to 0.04: 0.6 % of the ship pixels changed, no ship (benchmarks/inference.py).
 
     Raises:
