@@ -77,7 +77,8 @@ def write_ships_csv(path: Path, pictures: Sequence[PictureShips]) -> None:
 
 def _ship_row(image: str, number: int, ship: Ship) -> list[Any]:
     row, column = ship.center_rc
-    measures = [column, row, ship.length_px, ship.width_px, ship.heading_deg, *ship.corners_xy.ravel().tolist()]
+    heading = round(ship.heading_deg, 2) % 180  # 179.999 is not to be written as 180
+    measures = [column, row, ship.length_px, ship.width_px, heading, *ship.corners_xy.ravel().tolist()]
     shown = [f"{value:.2f}" for value in measures]
     return [image, number, ship.area_px, f"{ship.confidence:.4f}", *ship.bbox_xywh, *shown]
 
