@@ -24,7 +24,7 @@ def gradient() -> NDArray[np.uint8]:
 
 
 def saved(
-    path: Path, image_hwc: NDArray[np.generic] | None = None, *, mode: str | None = None, **options: object
+    path: Path, image_hwc: NDArray[np.generic] | None = None, *, mode: str | None = None, **options: Any
 ) -> Path:
     picture = Image.fromarray(gradient() if image_hwc is None else image_hwc)
     (picture.convert(mode) if mode else picture).save(path, **options)

@@ -148,7 +148,7 @@ def _check_jpeg_is_whole(data: bytes, path: Path) -> None:
                 raise _truncated(path, "the JPEG has no end marker")
             return
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    if position >= len(data):
+    if position + 4 > len(data):
         raise _truncated(path, "the JPEG ends in its header")
 
 

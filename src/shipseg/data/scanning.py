@@ -97,7 +97,7 @@ def _stored_facts(store: Path) -> pd.DataFrame:
     parts = []
     for path in sorted(store.glob("*.npz")):
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 part = pd.DataFrame({name: stored[name] for name in (*_KEY, *_FACTS)})
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             path.unlink()  # not ours, or damaged: read those images again

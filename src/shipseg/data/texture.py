@@ -53,7 +53,11 @@ def _describe(grey_hw: NDArray[np.float32]) -> NDArray[np.int8]:
     size = (CELLS, CELLS)
     mean = cv2.resize(grey_hw, size, interpolation=cv2.INTER_AREA)
     flat = cv2.resize(grey_hw * grey_hw, size, interpolation=cv2.INTER_AREA) - mean * mean < _FLAT_VARIANCE
-    detail = mean - cv2.blur(mean, (_SURROUNDINGS, _SURROUNDINGS))
+    # Continued beyond its edges as it runs towards them: a plain reflection would turn every slope into a bright rim.
+    margin = _SURROUNDINGS // 2
+    continued = np.pad(mean, margin, mode="reflect", reflect_type="odd")
+    around = cv2.blur(continued, (_SURROUNDINGS, _SURROUNDINGS))[margin:-margin, margin:-margin]
+    detail = mean - around
     near_flat = cv2.dilate(flat.astype(np.uint8), np.ones((_EDGE_REACH, _EDGE_REACH), np.uint8)) > 0
     detail[near_flat & (np.abs(detail) > _EDGE_STEP)] = 0
     power = np.maximum(cv2.blur(detail * detail, (_CONTRAST, _CONTRAST)), 0)  # blurring can leave -1e-12

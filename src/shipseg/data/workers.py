@@ -83,8 +83,8 @@ def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], *, work
 def _single_threaded_opencv() -> Iterator[None]:
     """End OpenCV's threads for the length of the block.
 
-    A process forked while they live waits for them for ever at its first larger call; one forked now inherits the
-    setting and stays single-threaded.
+    Processes forked inside it inherit the setting, so that workers do not compete for the cores with threads of their
+    own. They cannot set it themselves: cv2.setNumThreads(1) waits for ever for threads that were not forked along.
     """
     num_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
