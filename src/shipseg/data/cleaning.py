@@ -23,6 +23,7 @@ __all__ = [
     "common_size",
     "decide",
     "examine",
+    "is_solid",
     "read_drop_list",
 ]
 
