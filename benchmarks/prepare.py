@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 import resource
-import signal
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -150,17 +150,20 @@ def kills(airbus: Path, times: int = 20) -> None:
         subprocess.run([sys.executable, "-c", code, str(airbus), str(calm)], check=True)
         full_s = time.perf_counter() - start
         rng, done = random.Random(0), 0
-        while done < times:
-            process = subprocess.Popen([sys.executable, "-c", code, str(airbus), str(killed)], start_new_session=True)
-            time.sleep(rng.uniform(0, full_s))
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+        while True:
+            process = subprocess.Popen([sys.executable, "-c", code, str(airbus), str(killed)])
+            try:
+                process.wait(timeout=rng.uniform(0.3, 1.0) * full_s if done < times else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
                 done += 1
-            process.wait()
-            if (killed / "report.json").exists():
-                _compare(calm, killed)
-                print(f"  whole after {done} kills in all")
-                subprocess.run(["rm", "-r", str(killed)], check=True)
+                continue
+            print(f"ended after {done} kills in all, ", end="")
+            _compare(calm, killed)
+            if done == times:
+                return
+            shutil.rmtree(killed)
 
 
 def _compare(calm: Path, killed: Path) -> None:
