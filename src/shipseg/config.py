@@ -110,7 +110,7 @@ class LossConfig(Frozen):
     weights: dict[LossName, Positive] = Field(default={"bce": 1.0, "dice": 1.0}, min_length=1)
     """Which losses, and how much of each."""
     smooth: Positive = 1.0
-    """Dice and Tversky: added to numerator and denominator, in pixels; defines the loss of an empty batch."""
+    """Dice, Tversky and Lovasz: added to numerator and denominator, in pixels; defines the loss of an empty batch."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Focal: exponent that turns down easy pixels."""
     focal_alpha: Share | None = None
@@ -196,7 +196,7 @@ class ThresholdConfig(Frozen):
     metric: ThresholdMetric = "pooled_dice"
     """Score that the threshold maximises."""
     max_images: Count = 2000
-    """Ship-level metrics look at no more than this many validation images (drawn by the seed)."""
+    """No more than this many validation images are looked at (drawn by the seed, stratified)."""
 
 
 class Decision(Frozen):

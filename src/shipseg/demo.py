@@ -63,7 +63,7 @@ def run_demo(out: Path, *, quick: bool = False, seed: int = 0) -> dict[str, Any]
     plan = _QUICK if quick else _FULL
     airbus, dataset, run, unseen = out / "airbus", out / "dataset", out / "run", out / "unseen"
     write_airbus_folder(airbus, images=plan.images, seed=seed, config=WorldConfig(empty_share=0.35))
-    prepare(airbus, dataset, PrepareOptions(size="native", val_share=0.15))
+    prepare(airbus, dataset, PrepareOptions(size=768, val_share=0.15))
     recipe = load_recipe("demo", {"train.seed": seed, **plan.overrides})
     training = TrainAndTestModel(recipe, dataset, run).train(resume=True)
     # A world of another seed: no image of it was seen in training, nor by the choice of the threshold.
@@ -85,12 +85,8 @@ def _score(predictor: Predictor, unseen: Path, out: Path) -> Evaluation:
 
 
 def _summary(evaluation: Evaluation, out: Path) -> dict[str, Any]:
-    shown = (
-        "num_images num_ships pooled_dice image_dice ship_f1 airbus_score airbus_score_of_predicting_nothing "
-        "false_alarm_images"
-    )
     return {
-        "scores on unseen images": {key: evaluation.metrics[key] for key in shown.split()},
+        "scores on unseen images": evaluation.summary,
         "report": out / "report.html",
         "model": out / "run" / "model",
         "onnx": out / "ships.onnx",

@@ -135,6 +135,7 @@ class _Line:
     def __init__(self, description: str, total: int | None, done: int) -> None:
         self._description, self._total, self._done, self._note = description, total, done, ""
         self._started_s = self._said_s = time.monotonic()
+        self._said_done: int | None = None
 
     def advance(self, note: str) -> None:
         self._done, self._note = self._done + 1, note
@@ -142,10 +143,11 @@ class _Line:
             self._say()
 
     def end(self) -> None:
-        self._say()
+        if self._done != self._said_done:
+            self._say()
 
     def _say(self) -> None:
-        self._said_s = time.monotonic()
+        self._said_s, self._said_done = time.monotonic(), self._done
         count = f"{self._done:,}" if self._total is None else f"{self._done:,} of {self._total:,}"
         words = f"{self._description}: {count} in {self._said_s - self._started_s:.0f} s"
         print(f"{words}, {self._note}" if self._note else words, file=sys.stderr, flush=True)  # noqa: T201

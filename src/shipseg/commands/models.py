@@ -30,7 +30,8 @@ def evaluate(
 
     Args:
         data: A prepared dataset, or an Airbus folder (CSV and images).
-        out: Folder to write: metrics.json, images.csv, threshold_curve.csv, calibration.csv, report.html.
+        out: Folder to write: metrics.json, images.csv, ships.csv, failed.csv, threshold_curve.csv, calibration.csv,
+            report.html, panel.png.
         model: A run, a model folder, or an ONNX file made by shipseg.
         split: Which split of a dataset: train, val or test; val unless given.
         csv: The CSV, where an Airbus folder holds several.
@@ -53,9 +54,8 @@ def evaluate(
         evaluation = run_evaluate(predictor, source, options=EvaluateOptions(threshold=threshold))
         write_evaluation(evaluation, out)
         report = write_evaluation_report(evaluation, out / "report.html", predictor=predictor, source=source)
-    show(f"Scores of {model} on {data}", evaluation.metrics, as_json=json)
-    if not json:
-        show("", {"report": report}, as_json=False)
+    short = evaluation.summary | {"report": report}
+    show(f"Scores of {model} on {data}", evaluation.metrics if json else short, as_json=json)
     return 1 if evaluation.failed else 0
 
 

@@ -50,6 +50,8 @@ def _rows(summary: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, int):
