@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def run_demo(out: Path, *, quick: bool = False, seed: int = 0) -> dict[str, Any]
     evaluation = _score(predictor, unseen, out)
     pictures = list_images(unseen / "train_v2")[: plan.pictures]
     predict_pictures(pictures, out / "predictions", predictor, PredictOptions(formats=("csv", "coco")))
-    return _summary(evaluation, out) | {"training": training.as_dict()}
+    return {"training": f"{training.steps:,} steps in {60 * training.hours:.1f} minutes"} | _summary(evaluation, out)
 
 
 def _score(predictor: Predictor, unseen: Path, out: Path) -> Evaluation:
@@ -96,5 +97,5 @@ def _summary(evaluation: Evaluation, out: Path) -> dict[str, Any]:
         "model": out / "run" / "model",
         "onnx": out / "ships.onnx",
         "pictures": out / "predictions" / "overlays",
-        "try it": f"shipseg predict YOUR_PICTURE.jpg --model {out / 'ships.onnx'} --out ships",
+        "try it": f"{Path(sys.executable).parent / 'shipseg'} predict YOUR_PICTURE.jpg --model {out / 'ships.onnx'} --out ships",
     }
