@@ -91,11 +91,12 @@ def _score(predictor: Predictor, unseen: Path, out: Path) -> Evaluation:
 
 
 def _summary(evaluation: Evaluation, out: Path) -> dict[str, Any]:
+    command = Path(sys.executable).parent / "shipseg"
     return {
         "scores on unseen images": evaluation.summary,
         "report": out / "report.html",
         "model": out / "run" / "model",
         "onnx": out / "ships.onnx",
         "pictures": out / "predictions" / "overlays",
-        "try it": f"{Path(sys.executable).parent / 'shipseg'} predict YOUR_PICTURE.jpg --model {out / 'ships.onnx'} --out ships",
+        "try it": f"{command} predict YOUR_PICTURE.jpg --model {out / 'ships.onnx'} --out ships",
     }

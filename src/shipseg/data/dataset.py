@@ -196,8 +196,12 @@ class AirbusShipDetectionDataset(Dataset[Item]):
 
 @functools.cache
 def _one_thread() -> None:
-    """Keep OpenCV in a loading process to one thread: there are as many such processes as cores are free."""
-    cv2.setNumThreads(1)
+    """Keep OpenCV in a loading process to one thread: there are as many such processes as cores are free.
+
+    With 0, not 1: OpenCV then leaves its pool of threads alone, which a forked process has inherited without its
+    threads and would wait for without end.
+    """
+    cv2.setNumThreads(0)
 
 
 def _pixel_of_a_ship(rles: list[str], height: int, generator: np.random.Generator) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from shipseg.synth.canvas import Canvas
 from shipseg.synth.distributions import SEA_MODES, Rng, SeaMode, chance, log_uniform, uniform
 from shipseg.synth.fields import FloatArray, blurred, fractal_noise, soft_step, wave_field
 
-__all__ = ["paint_sea"]
+__all__ = ["paint_sea", "paint_whitecaps"]
 
 STREAK_SHARE = 0.16
 SHALLOWS_SHARE = 0.09
