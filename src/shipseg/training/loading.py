@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,6 +21,9 @@ from shipseg.training.distributed import Processes
 from shipseg.training.signals import ignore_in_loader
 
 __all__ = ["Batch", "TrainingBatches", "ValidationBatches"]
+
+_PATIENCE_S = 900
+"""A loading process that gives nothing for so long is stuck (a disk that went away); no batch takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -134,17 +138,50 @@ def _loader(
         pin_memory=pin_memory,
         persistent_workers=persistent,
         worker_init_fn=ignore_in_loader if workers else None,
+        timeout=_PATIENCE_S if workers else 0,
     )
 
 
 def _batches(loader: DataLoader[Any], image_ids: Sequence[str]) -> Iterator[Batch]:
     with _explained():
-        for item in loader:
-            yield Batch(
-                images_n3hw=item["image"],
-                targets_n1hw=item["mask"],
-                image_ids=tuple(image_ids[index] for index in item["index"].tolist()),
-            )
+        with _forkable_opencv() if loader.num_workers else contextlib.nullcontext():
+            items = iter(loader)  # starts the loading processes
+        try:
+            for item in items:
+                yield Batch(
+                    images_n3hw=item["image"],
+                    targets_n1hw=item["mask"],
+                    image_ids=tuple(image_ids[index] for index in item["index"].tolist()),
+                )
+        except BaseException:
+            _end_processes(items)
+            raise
+
+
+def _end_processes(items: Iterator[Any]) -> None:
+    """End the loading processes now.
+
+    torch leaves that to the iterator's finaliser. An error keeps the iterator alive until the garbage collector finds
+    it, which finalises its queues first: the processes then never hear that they shall end, and waiting for them in
+    vain takes 20 seconds.
+    """
+    shut_down = getattr(items, "_shutdown_workers", None)
+    if shut_down is not None:
+        shut_down()
+
+
+@contextlib.contextmanager
+def _forkable_opencv() -> Iterator[None]:
+    """End OpenCV's threads for the length of the block.
+
+    A process forked while they live waits for ever for threads that were not forked along, at its first large image.
+    """
+    num_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(num_threads)
 
 
 class _LoadError(ShipsegError):
@@ -167,7 +204,7 @@ class _Reporting(Dataset[Any]):
         return len(self._dataset)  # type: ignore[arg-type]  # a map-style dataset has a length
 
 
-_DEAD_LOADER = re.compile(r"DataLoader worker.*(exited unexpectedly|killed by signal)", re.DOTALL)
+_DEAD_LOADER = re.compile(r"DataLoader worker.*(exited unexpectedly|killed by signal)|DataLoader timed out", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -183,6 +220,6 @@ def _explained() -> Iterator[None]:
             raise
         reason = str(error).strip().splitlines()[0]
         raise TrainingError(
-            f"a loading process died ({reason}): often for lack of memory, lower train.workers; "
+            f"a loading process died or hangs ({reason}): often for lack of memory, lower train.workers; "
             "--resume goes on from the last checkpoint"
         ) from error

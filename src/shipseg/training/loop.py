@@ -124,7 +124,7 @@ def _check_finite(outcome: _Outcome, batch: Batch, *, assembly: Assembly, state:
     images = ", ".join(image_id for ids in guilty for image_id in ids)
     raise NonFiniteLossError(
         f"the {what} at step {state.step + 1} (epoch {state.epoch + 1}) on {images}: look at these images, "
-        "lower train.lr or set train.clip_norm; the last checkpoint is whole"
+        "or start another run with a lower train.lr or with train.clip_norm; the last checkpoint is whole"
     )
 
 

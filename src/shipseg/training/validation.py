@@ -47,7 +47,7 @@ def validate(
             if not math.isfinite(loss.item()):
                 raise NonFiniteLossError(
                     f"the validation loss became {loss.item()} on {', '.join(batch.image_ids)}: look at these images, "
-                    "or lower train.lr; the last checkpoint is whole"
+                    "or start another run with a lower train.lr; the last checkpoint is whole"
                 )
             probability_n1hw = logits_n1hw.sigmoid()
             histogram.add(probability_n1hw.cpu().numpy(), targets_n1hw.cpu().numpy())
