@@ -9,7 +9,6 @@ import contextlib
 import io
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+import made
 from shipseg.cli import run
 
 PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
@@ -149,6 +149,11 @@ def pickle_with_code(bench: Bench) -> None:
     torch.save({"conv1.weight": Evil()}, bench.scratch / "encoder.pth")
 
 
+def a_good_picture_and_a_file_in_the_way(bench: Bench) -> None:
+    a_file_in_the_way(bench)
+    (bench.scratch / "a.jpg").write_bytes(JPEG)
+
+
 @dataclass(frozen=True)
 class Case:
     """One mistake: what it is, the command, what it must say, and how the bench is spoiled before."""
@@ -226,7 +231,7 @@ CASES = [
     Case("a truncated JPEG", PREDICT, "a.jpg.*truncated", picture("a.jpg", JPEG[: len(JPEG) // 2])),
     Case("a TIFF of floats", "predict {scratch}/a.tif --model {model} --out {scratch}/o", "a.tif", picture("a.tif", encoded(".tif", noise(np.float32)))),
     Case("a folder without pictures", "predict {scratch} --model {model} --out {scratch}/ships", "picture|image"),
-    Case("a file where the output should go", "predict {scratch}/a.jpg --model {model} --out {scratch}/out", "out", lambda b: (a_file_in_the_way(b), picture("a.jpg", JPEG)(b))[0]),
+    Case("a file where the output should go", "predict {scratch}/a.jpg --model {model} --out {scratch}/out", "out", a_good_picture_and_a_file_in_the_way),
     Case("an unknown format", PREDICT + " --format shapefile", "shapefile", status=2),
     Case("an unknown flag", PREDICT + " --fast", "--fast", status=2),
     Case("an unknown command", "predikt", "predikt", status=2),
@@ -265,23 +270,59 @@ def test_a_mistake_gets_one_sentence_and_the_right_status(
     assert len(errors) <= 1
 
 
-def write_page(airbus: Path, dataset: Path, model: Path) -> str:
+def page_of(airbus: Path, dataset: Path, model: Path) -> str:
     """Return the page of all cases with the sentences they really get."""
     rows = []
     for case in CASES:
+        said, output = io.StringIO(), io.StringIO()
         with spoiled(case, airbus, dataset, model) as command:
-            errors = io.StringIO()
-            output = io.StringIO()
-            with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(output):
+            folder = str(bench_folder(command))
+            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(output):
                 run(command)
-            root = str(Path(command[1]).parents[1]) if len(command) > 1 else ""
-        lines = [line for line in errors.getvalue().splitlines() if line.startswith("shipseg: ")] or [output.getvalue()]
-        said = re.sub(r"/\S*?/(airbus|dataset|model|scratch)\b", r"\1", lines[0]).replace(root, "").strip()
-        shown = re.sub(r"\{(\w+)\}", r"\1", case.command)
-        rows.append(f"| {case.mistake} | `shipseg {shown}` | {said.removeprefix('shipseg: ')} | {case.status} |")
-    head = "| mistake | command | what shipseg says | exit status |\n|---|---|---|---|\n"
-    return head + "\n".join(row.replace("\n", " ") for row in rows) + "\n"
+        sentences = [line for line in said.getvalue().splitlines() if line.startswith("shipseg: ")]
+        sentence = (sentences or [last_sentence(output.getvalue())])[0].removeprefix("shipseg: ")
+        shown = re.sub(r"[{](\w+)[}]", r"\1", case.command)
+        rows.append(f"| {case.mistake} | `shipseg {shown}` | {sentence.replace(f'{folder}/', '')} | {case.status} |")
+    return PAGE_HEAD + "\n".join(row.replace("\n", " ") for row in rows) + "\n"
+
+
+def bench_folder(command: list[str]) -> Path:
+    """Return the temporary folder that the command's paths lie in."""
+    paths = (
+        parent for word in command for parent in Path(word).parents if parent.parent == Path(tempfile.gettempdir())
+    )
+    return next(paths, Path("none"))
+
+
+def last_sentence(table: str) -> str:
+    """Return the reason that a summary gives for its first failed picture, put together from its lines."""
+    lines = " ".join(line.strip() for line in table.splitlines())
+    return re.sub(r"\s+", " ", lines.partition("failures: ")[2]).strip()
+
+
+PAGE_HEAD = """# Mistakes, and what shipseg says
+
+Made by `python tests/test_bad_inputs.py`, which runs every command for real; the same table is a test.
+`airbus`, `dataset` and `model` are good ones, spoiled as the first column says; `scratch` is an empty folder.
+
+| mistake | command | what shipseg says | exit status |
+|---|---|---|---|
+"""
+
+
+def test_the_page_lists_every_case() -> None:
+    assert [line.split(" | ")[0].removeprefix("| ") for line in PAGE.read_text().splitlines()[7:]] == [
+        case.mistake for case in CASES
+    ]
+
+
+def main() -> None:
+    """Write the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        airbus = made.make_airbus_folder(Path(folder) / "airbus")
+        dataset = made.make_dataset(airbus, Path(folder) / "dataset")
+        PAGE.write_text(page_of(airbus, dataset, made.make_model(Path(folder) / "model")))
 
 
 if __name__ == "__main__":
-    sys.exit(pytest.main([__file__, "-q"]))
+    main()

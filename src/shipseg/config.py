@@ -56,9 +56,10 @@ class NetworkConfig(Frozen):
     """A local file with the encoder's state dict, `imagenet` (needs a model hub), or nothing: random weights."""
     widths: tuple[Count, ...] = (24, 48, 96, 160, 192)
     """`compact` only: channels at strides 2, 4, 8 ..."""
-    normalization: Literal["imagenet", "airbus", "sqrt"] = "imagenet"
-    """What the network does first to RGB in 0-255: standardise by ImageNet's or the challenge's mean and deviation, or
-    standardise the square root, which keeps contrast in dark seas."""
+    normalization: Literal["imagenet", "airbus", "sqrt", "contrast"] = "imagenet"
+    """What the network does first to RGB in 0-255: standardise by ImageNet's or the challenge's mean and deviation;
+    `sqrt` standardises the square root, which keeps contrast in dark seas; `contrast` also takes away each image's own
+    mean, so that bright and dark seas look alike: learns fastest."""
 
 
 class InputConfig(Frozen):

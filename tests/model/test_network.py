@@ -131,6 +131,17 @@ def test_the_root_of_a_pixel_below_zero_is_that_of_zero() -> None:
     assert torch.equal(*normalize(pixels).split(1))
 
 
+def test_contrast_makes_the_same_picture_of_bright_and_dark_seas() -> None:
+    normalize = Normalization("contrast")
+    dark = torch.tensor([4.0, 4.0, 4.0, 16.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)  # roots 2, 2, 2, 4: mean 2.5
+    bright = torch.tensor([64.0, 64.0, 64.0, 100.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)  # roots 8, 8, 8, 10
+    expected = torch.tensor([-0.5, -0.5, -0.5, 1.5]).view(1, 1, 2, 2).expand(1, 3, 2, 2) / 1.5
+    torch.testing.assert_close(normalize(dark), expected)
+    torch.testing.assert_close(normalize(bright), expected)
+    # Each image has its own mean: what stands beside it in a batch does not matter.
+    torch.testing.assert_close(normalize(torch.cat([dark, bright]))[:1], expected)
+
+
 def test_the_normalisation_is_no_part_of_the_weights(unet: ShipNetwork) -> None:
     smp_keys = {f"body.{key}" for key in import_smp().Unet("resnet18", encoder_weights=None).state_dict()}
     assert set(unet.state_dict()) == smp_keys

@@ -40,12 +40,17 @@ def _root_statistics() -> tuple[tuple[float, ...], tuple[float, ...]]:
     return means, tuple(math.sqrt(mean - root**2) for mean, root in zip(_AIRBUS_MEAN, means, strict=True))
 
 
+_CONTRAST_STD = 1.5
+"""Of the square root within a tile with something in it: sea spreads over 0.3, a ship stands out by 2 to 8."""
+
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (_IMAGENET_MEAN, _IMAGENET_STD),
     "airbus": (_AIRBUS_MEAN, _AIRBUS_STD),
     "sqrt": _root_statistics(),
+    "contrast": ((0.0, 0.0, 0.0), (_CONTRAST_STD, _CONTRAST_STD, _CONTRAST_STD)),
 }
-"""Mean and standard deviation per channel (R, G, B) by name: of 0-255, and for `sqrt` of its square root (0-16)."""
+"""Mean and standard deviation per channel (R, G, B) by name: of 0-255; for `sqrt` of its square root (0-16); for
+`contrast` of that root's difference from the image's own mean."""
 
 
 class Normalization(nn.Module):
@@ -61,7 +66,8 @@ class Normalization(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         mean, std = NORMALIZATIONS[name]
-        self.takes_root = name == "sqrt"
+        self.takes_root = name in ("sqrt", "contrast")
+        self.centres_image = name == "contrast"
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
@@ -70,6 +76,8 @@ class Normalization(nn.Module):
         x = images_n3hw.float()
         if self.takes_root:
             x = x.clamp(min=0).sqrt()
+        if self.centres_image:
+            x = x - x.mean(dim=(2, 3), keepdim=True)
         return (x - self.mean) / self.std
 
 

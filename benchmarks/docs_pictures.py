@@ -1,0 +1,64 @@
+"""Makes the pictures in docs/images from a finished demo; nothing is picked by eye.
+
+    python benchmarks/docs_pictures.py demo docs/images
+
+demo.jpg: the first eight unseen images that truly have a ship of 300 px or more, with what the network found.
+world.jpg: the first twelve training images of the procedural world.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.data.table import find_airbus_folder, read_table
+from shipseg.inference.overlay import draw_ships
+from shipseg.inference.predictor import load_model
+from shipseg.masks.rle import area_px
+from shipseg.reading import list_images, read_image
+
+SIDE = 384
+GAP = 6
+SMALLEST_SHIP_PX = 300
+
+
+def sheet(images: list[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    """Return the images side by side on white, uint8 (H, W, 3)."""
+    step = SIDE + GAP
+    rows = -(-len(images) // columns)
+    page = np.full((rows * step - GAP, columns * step - GAP, 3), 255, np.uint8)
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        page[row * step : row * step + SIDE, column * step : column * step + SIDE] = image[:SIDE, :SIDE]
+    return page
+
+
+def save(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an RGB picture as JPEG."""
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
+
+
+def main() -> None:
+    """Make both pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("demo", type=Path)
+    parser.add_argument("out", type=Path)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    model = load_model(given.demo / "run")
+    folder = find_airbus_folder(given.demo / "unseen")
+    labels = read_table(folder.csv).frame
+    large = [any(area_px(rle) >= SMALLEST_SHIP_PX for rle in rles) for rles in labels["rles"]]
+    shown = labels["ImageId"][large].tolist()[:8]
+    images = [read_image(folder.images / name) for name in shown]
+    save(given.out / "demo.jpg", sheet([draw_ships(image, model.predict(image).ships) for image in images], 4))
+    world = list_images(given.demo / "airbus" / "train_v2")[:12]
+    save(given.out / "world.jpg", sheet([read_image(path) for path in world], 6))
+
+
+if __name__ == "__main__":
+    main()
