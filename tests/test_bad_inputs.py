@@ -196,6 +196,8 @@ CASES = [
     # Training
     Case("a dataset that is not there", "train {scratch}/nowhere {scratch}/run", "nowhere"),
     Case("an Airbus folder instead of a dataset", "train {airbus} {scratch}/run", "prepare"),
+    Case("a recipe nested too deeply", "train {dataset} {scratch}/run --recipe {scratch}/deep.yaml", "nested", picture("deep.yaml", b"a: " + b"[" * 2000)),
+    Case("a run in its dataset's folder", "train {dataset} {dataset}", "into the dataset"),
     Case("an unknown recipe", "train {dataset} {scratch}/run --recipe bas", "did you mean 'base'"),
     Case("a negative learning rate", TRAIN + " --train.lr -0.1", "train.lr must be greater than 0, got -0.1"),
     Case("an unknown key", TRAIN + " --train.lrr 1", "did you mean train.lr"),
@@ -223,8 +225,9 @@ CASES = [
     Case("a split that does not exist", "evaluate {dataset} {scratch}/scores --model {model} --split tset", "'?test'?"),
     Case("a split without images", "evaluate {dataset} {scratch}/scores --model {model} --split test", "test"),
     Case("an impossible threshold", "evaluate {dataset} {scratch}/scores --model {model} --threshold 2", "threshold"),
+    Case("scores among the data", "evaluate {airbus} {airbus} --model {model}", "another folder"),
     # Pictures
-    Case("nothing to predict", "predict --model {model} --out {scratch}/ships", "nothing to predict"),
+    Case("nothing to predict", "predict --model {model} --out {scratch}/ships", "FIRST", status=2),
     Case("a picture that is not there", PREDICT, "a.jpg"),
     Case("an empty file", PREDICT, "a.jpg", picture("a.jpg", b"")),
     Case("a file that is no picture", PREDICT, "a.jpg", picture("a.jpg", b"hello, I am a text")),
@@ -232,6 +235,7 @@ CASES = [
     Case("a TIFF of floats", "predict {scratch}/a.tif --model {model} --out {scratch}/o", "a.tif", picture("a.tif", encoded(".tif", noise(np.float32)))),
     Case("a folder without pictures", "predict {scratch} --model {model} --out {scratch}/ships", "picture|image"),
     Case("a file where the output should go", "predict {scratch}/a.jpg --model {model} --out {scratch}/out", "out", a_good_picture_and_a_file_in_the_way),
+    Case("a submission in place of a picture", PREDICT + " --submission {scratch}/a.jpg", "replace", picture("a.jpg", JPEG)),
     Case("an unknown format", PREDICT + " --format shapefile", "shapefile", status=2),
     Case("an unknown flag", PREDICT + " --fast", "--fast", status=2),
     Case("an unknown command", "predikt", "predikt", status=2),

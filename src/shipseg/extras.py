@@ -43,7 +43,9 @@ def explain_missing(error: ModuleNotFoundError) -> MissingExtraError | None:
     extra = _EXTRA_OF_PACKAGE.get(package)
     if extra is None:
         return None
-    return MissingExtraError(f"{package} is needed for this and is not installed: run  pip install 'shipseg[{extra}]'")
+    return MissingExtraError(
+        f"{package} is needed for this and is not installed: run  pip install -e '.[{extra}]'  in shipseg's folder"
+    )
 
 
 @contextlib.contextmanager
@@ -57,6 +59,10 @@ def needing(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise explain_missing(error) or MissingExtraError(
-            f"{error.name} is needed for this and is not installed: run  pip install 'shipseg[{extra}]'"
-        ) from error
+        raise explain_missing(error) or _missing(str(error.name), extra) from error
+
+
+def _missing(package: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"{package} is needed for this and is not installed: run  pip install -e '.[{extra}]'  in shipseg's folder"
+    )

@@ -46,7 +46,15 @@ def synth(
     config = WorldConfig(size=_sides(size), empty_share=empty_share, label=label)
     with progress.shown():
         summary = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
-    show(f"Synthetic Airbus folder {out}", asdict(summary), as_json=json)
+    short = {
+        "images": summary.num_images,
+        "without ships": summary.num_empty,
+        "ships": summary.num_ships,
+        "made now": summary.num_made,
+        "already there": summary.num_kept,
+        "next": f"shipseg prepare {out} DATASET",
+    }
+    show(f"Synthetic Airbus folder {out}", asdict(summary) if json else short, as_json=json)
     return 0
 
 

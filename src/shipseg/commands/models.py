@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,6 +49,8 @@ def evaluate(
     from shipseg.inference.predictor import load_model
     from shipseg.reports.html import write_evaluation_report
 
+    if out.resolve() == data.resolve():
+        raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
     predictor = load_model(model, backend=backend)
     with progress.shown():
         source = open_source(data, split=split, csv=csv, images=images)
@@ -60,7 +63,9 @@ def evaluate(
 
 
 def predict(
-    *inputs: Path,
+    first: Path,
+    /,
+    *others: Path,
     out: Path,
     model: str,
     format: tuple[Literal["csv", "coco"], ...] = ("csv",),  # noqa: A002  (the flag is called --format)
@@ -73,10 +78,11 @@ def predict(
     """Find ships in pictures and folders of pictures.
 
     Args:
-        inputs: Pictures (JPEG, PNG, TIFF ...) and folders of them.
-        out: Folder to write: masks/, overlays/, ships.csv.
+        first: A picture (JPEG, PNG, TIFF ...), or a folder of pictures; folders inside it are not looked into.
+        others: More pictures and folders.
+        out: Folder to write: masks/, overlays/, ships.csv (one row per ship).
         model: A run, a model folder, or an ONNX file made by shipseg.
-        format: Tables of ships: csv (one row per ship), coco (COCO JSON).
+        format: Tables of ships beside ships.csv: coco (COCO JSON). Repeat the flag for several.
         submission: Also write the challenge's submission CSV to this file.
         threshold: Use this threshold instead of the model's own.
         overlays: Write pictures with the ships drawn on them.
@@ -87,12 +93,10 @@ def predict(
     from shipseg.inference.images import PredictOptions, predict_pictures
     from shipseg.inference.predictor import load_model
 
-    if not inputs:
-        raise ConfigError("nothing to predict: give pictures or folders of pictures")
     options = PredictOptions(formats=format, submission=submission, threshold=threshold, overlays=overlays)
     predictor = load_model(model, backend=backend)
     with progress.shown():
-        report = predict_pictures(inputs, out, predictor, options)
+        report = predict_pictures((first, *others), out, predictor, options)
     show(f"Ships in {report.num_images} pictures", report.as_dict(), as_json=json)
     return 0 if report.ok else 1
 
@@ -120,20 +124,37 @@ def models(folder: Path = Path(), /, *, json: bool = False) -> int:
         folder: Where to look.
         json: Print the list as JSON.
     """
-    from shipseg.model.card import CARD_FILE, read_card
+    from shipseg.model.card import read_card
 
     if not folder.is_dir():
         raise ModelError(f"{folder} is not a folder: give the folder that holds your runs")
-    found = {}
-    for path in sorted([*(file.parent for file in folder.rglob(CARD_FILE)), *folder.rglob("*.onnx")]):
+    found: dict[str, str] = {}
+    foreign = 0
+    for path in _candidates(folder):
         try:
             card = read_card(path)
         except ModelError as error:
-            found[str(path)] = f"not usable: {error}"
+            if path.suffix == ".onnx":
+                foreign += 1  # somebody else's, most likely
+            else:
+                found[str(path)] = f"not usable: {error}"
             continue
-        scores = ", ".join(f"{name} {score:.3f}" for name, score in card.scores.items())
-        found[str(path)] = (
-            f"{card.name}, {card.network.architecture}, threshold {card.decision.threshold:.3f}, {scores}"
-        )
+        threshold = f"threshold {card.decision.threshold:.3f} for {card.decision.metric}"
+        found[str(path)] = f"{card.network.architecture}, {threshold}, made {card.created or 'at an unknown date'}"
+    if foreign:
+        found["ONNX files without our card"] = str(foreign)
     show(f"Models below {folder.resolve()}", found or {"none": "train one with  shipseg train"}, as_json=json)
     return 0
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """Return model folders and ONNX files below a folder, hidden folders and installed packages aside."""
+    found = []
+    from shipseg.model.card import CARD_FILE
+
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != "." and name != "site-packages")
+        if CARD_FILE in names:
+            found.append(Path(root))
+        found += [Path(root) / name for name in sorted(names) if name.endswith(".onnx")]
+    return found

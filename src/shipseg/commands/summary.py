@@ -20,12 +20,14 @@ def show(title: str, summary: Mapping[str, Any], *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    console = Console(soft_wrap=False)
+    console.print(title, style="bold underline", highlight=False, soft_wrap=True)
+    table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for key, value in _rows(summary):
         table.add_row(key, value)
-    Console(soft_wrap=False).print(table)
+    console.print(table)
 
 
 def _plain(value: Any) -> Any:
@@ -39,7 +41,8 @@ def _plain(value: Any) -> Any:
 def _rows(summary: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows = []
     for key, value in summary.items():
-        name = prefix + str(key).replace("_", " ")
+        # A path or file name stays as it is; our own keys read better with spaces.
+        name = prefix + (str(key) if "/" in str(key) or "." in str(key) else str(key).replace("_", " "))
         if isinstance(value, Mapping):
             rows += _rows(value, f"{name}: ")
         else:

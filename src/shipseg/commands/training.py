@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shipseg.training.report import TrainingReport
 
 __all__ = ["continue_", "recipes", "train"]
 
@@ -30,7 +33,8 @@ def train(
         dataset: Folder made by `shipseg prepare`.
         run: Folder to write: recipe.yaml, history.csv, curves.png, tensorboard/, last.ckpt, model/.
         recipe: Name of a recipe (see `shipseg recipes`) or a YAML file.
-        overrides: SECTION.KEY=VALUE of the recipe; also written --SECTION.KEY VALUE, as in --train.lr 3e-4.
+        overrides: SECTION.KEY=VALUE of the recipe; also written --SECTION.KEY VALUE, as in --train.lr 3e-4;
+            `shipseg recipes base` prints all keys.
         resume: Go on from the last checkpoint, or start where there is none; safe in a restart loop.
         json: Print the summary as JSON.
     """
@@ -38,11 +42,13 @@ def train(
     from shipseg.recipes import load_recipe
     from shipseg.training.run import TrainAndTestModel
 
+    if run.resolve() == dataset.resolve():
+        raise ConfigError(f"the run would be written into the dataset {dataset}: choose another folder for it")
     loaded = load_recipe(recipe, _pairs(overrides or []))
     with progress.shown(enabled=_is_first_process()):
         report = TrainAndTestModel(loaded, dataset, run).train(resume=resume)
     if _is_first_process():
-        show(f"Run {run}", report.as_dict(), as_json=json)
+        show(f"Trained in {run}", report.as_dict() if json else _in_short(report), as_json=json)
     return 0
 
 
@@ -72,7 +78,7 @@ def continue_(
     with progress.shown(enabled=_is_first_process()):
         report = TrainAndTestModel.open(dataset, run).continue_training(epochs=epochs, lr=lr, resume=resume)
     if _is_first_process():
-        show(f"Run {run}", report.as_dict(), as_json=json)
+        show(f"Trained in {run}", report.as_dict() if json else _in_short(report), as_json=json)
     return 0
 
 
@@ -81,15 +87,34 @@ def recipes(name: str | None = None, /, *, json: bool = False) -> int:
 
     Args:
         name: A recipe's name or file; prints every value of it as YAML.
-        json: Print the list as JSON.
+        json: Print the list, or the recipe, as JSON.
     """
     from shipseg.recipes import dump_recipe, load_recipe, recipe_names
 
     if name is not None:
-        sys.stdout.write(dump_recipe(load_recipe(name)))
+        loaded = load_recipe(name)
+        if json:
+            show(f"Recipe {name}", loaded.model_dump(mode="json"), as_json=True)
+        else:
+            sys.stdout.write(dump_recipe(loaded))
         return 0
     show("Recipes", {known: load_recipe(known).description for known in recipe_names()}, as_json=json)
     return 0
+
+
+def _in_short(report: TrainingReport) -> dict[str, Any]:
+    """Return what people want to know of a finished run."""
+    state = "was finished before, nothing to do" if report.was_finished else "finished"
+    chosen = report.decision
+    return {
+        "run": state + (" by early stopping" if report.stopped_early else ""),
+        "trained": f"{report.epochs} epochs, {report.steps:,} steps, {60 * report.hours:.1f} minutes",
+        "weights kept": f"of epoch {report.best_epoch}",
+        "validation": f"pooled Dice {report.scores['pooled_dice']:.3f}, image Dice {report.scores['image_dice']:.3f}",
+        "threshold": f"{chosen.threshold:.3f}, smallest peak {chosen.min_peak:.2f}, chosen for {chosen.metric}",
+        "model": report.model,
+        "next": f"shipseg evaluate DATASET SCORES --model {report.run}",
+    }
 
 
 def _pairs(overrides: list[str]) -> dict[str, Any]:
