@@ -23,9 +23,7 @@ def gradient() -> NDArray[np.uint8]:
     return np.stack([rows * 5, columns * 4, 200 - rows * 3], axis=2).astype(np.uint8)
 
 
-def saved(
-    path: Path, image_hwc: NDArray[np.generic] | None = None, *, mode: str | None = None, **options: Any
-) -> Path:
+def saved(path: Path, image_hwc: NDArray[np.generic] | None = None, *, mode: str | None = None, **options: Any) -> Path:
     picture = Image.fromarray(gradient() if image_hwc is None else image_hwc)
     (picture.convert(mode) if mode else picture).save(path, **options)
     return path
@@ -251,3 +249,9 @@ def test_a_kb_is_1024_bytes(tmp_path: Path) -> None:
     assert file_size_kb(tmp_path / "a.jpg") == 1.5
     with pytest.raises(ImageError, match=r"b\.jpg"):
         file_size_kb(tmp_path / "b.jpg")
+
+
+def test_a_link_to_itself_does_not_spoil_its_folder(tmp_path: Path) -> None:
+    saved(tmp_path / "a.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert list_images(tmp_path) == [tmp_path / "a.png"]

@@ -59,7 +59,7 @@ def list_images(folder: Path) -> list[Path]:
     folder = Path(folder)
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and Path(entry.path).is_file()]
     except OSError as error:
         raise DataError(
             f"{folder} cannot be listed as a folder of images ({error.strerror}): check the path"

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -230,3 +231,25 @@ def test_parameters_are_kept_readable(tmp_path: Path) -> None:
     write_airbus_folder(tmp_path, images=1, seed=1, config=SMALL, workers=1)
     kept = json.loads((tmp_path / "synth.json").read_text())
     assert (kept["images"], kept["seed"], kept["size"], kept["empty_share"]) == (1, 1, [96, 96], 0.4)
+
+
+def test_workers_end_with_their_killed_parent(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "shipseg", "synth", str(tmp_path / "world"), "--images", "500", "--workers", "2"]
+    parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    _wait_until(lambda: len(_group(parent.pid)) > 2, seconds=30)
+    parent.kill()
+    parent.wait()
+    _wait_until(lambda: not _group(parent.pid), seconds=20)
+
+
+def _group(leader: int) -> list[str]:
+    found = subprocess.run(["ps", "-e", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    rows = (line.split() for line in found.splitlines())
+    return [state for group, state in rows if int(group) == leader and not state.startswith("Z")]
+
+
+def _wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -62,7 +62,9 @@ def list_source(folder: AirbusFolder) -> SourceFiles:
             found = [
                 (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
                 for entry in entries
-                if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." and entry.is_file()
+                if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES
+                and entry.name[0] != "."
+                and Path(entry.path).is_file()
             ]
         with folder.csv.open("rb") as stream:
             csv_sha256 = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.errors import ImageError, unknown_name
+from shipseg.errors import ConfigError, ImageError, unknown_name
 from shipseg.files import ensure_folder, storage_errors, write_bytes, write_text
 from shipseg.inference.overlay import draw_ships
 from shipseg.inference.pictures import Picture, find_pictures, remove_leftovers
@@ -122,6 +122,10 @@ def predict_pictures(
     pictures = find_pictures(inputs, out)
     if options.submission is not None:
         check_unique_ids([picture.path.name for picture in pictures])
+        if options.submission.resolve() in {picture.path.resolve() for picture in pictures}:
+            raise ConfigError(
+                f"the submission {options.submission} would replace one of the pictures: choose another name"
+            )
     folders = [ensure_folder(out / "masks")] + ([ensure_folder(out / "overlays")] if options.overlays else [])
     for folder in (out, *folders):
         remove_leftovers(folder)

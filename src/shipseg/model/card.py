@@ -68,7 +68,7 @@ def parse_card(text: str, origin: str) -> Card:
     """
     try:
         return validated(Card, json.loads(text), origin)
-    except (json.JSONDecodeError, ConfigError) as error:
+    except (json.JSONDecodeError, RecursionError, ConfigError) as error:
         raise ModelError(f"{origin} holds no usable model card: {error}") from error
 
 

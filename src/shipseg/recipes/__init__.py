@@ -45,6 +45,8 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     except yaml.YAMLError as error:
         detail = " ".join(str(error).split())
         raise ConfigError(f"{origin} is not YAML: {detail}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{origin} is nested too deeply for a recipe: see `shipseg recipes base` for one") from error
     if values is None:
         values = {}
     if not isinstance(values, dict):

@@ -8,7 +8,10 @@ import io
 import json
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from shipseg import files
-from shipseg.errors import ConfigError, StorageError
+from shipseg.errors import ConfigError, ShipsegError, StorageError
 from shipseg.progress import track
 from shipseg.synth.plan import SCENE_STREAM, Job, plan_jobs
 from shipseg.synth.sensor import encode_jpeg
@@ -37,6 +40,8 @@ BYTES_PER_PIXEL = 0.3
 """Upper side of a JPEG's size, for the check of the disk: 178 kB of 768 x 768 px is 0.30."""
 TILE_STREAM = 3
 """Random numbers of the noise that a tile gets, apart from those of its ground (0-2, see `world.render`)."""
+PARENT_CHECK_S = 1.0
+"""How long a worker may outlive its killed parent."""
 TILE_NOISE = (0.4, 1.6)
 """Grey levels by which two tiles of one ground differ, besides their JPEG."""
 TILE_QUALITY = (91, 97)
@@ -200,12 +205,30 @@ def _run(work: list[_Work], workers: int | None) -> Iterator[dict[str, list[str]
         return
     # spawn: a fork of a process with threads (torch, OpenCV) may hang.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(count, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        count, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+    ) as pool:
         try:
             yield from pool.map(_do, work, chunksize=max(1, min(8, len(work) // (4 * count))))
+        except BrokenProcessPool as error:
+            raise ShipsegError(
+                "a worker process was killed, probably because memory ran out: run again with fewer --workers, "
+                "finished images are kept"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _start_worker(parent: int) -> None:
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process when its parent has been killed: it would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)
+    os._exit(1)
 
 
 def _num_processors() -> int:
