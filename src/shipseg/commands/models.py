@@ -51,8 +51,6 @@ def evaluate(
 
     if out.resolve() == data.resolve():
         raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
-    if out.resolve() == data.resolve():
-        raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
     predictor = load_model(model, backend=backend)
     with progress.shown():
         source = open_source(data, split=split, csv=csv, images=images)
