@@ -44,8 +44,6 @@ def train(
 
     if run.resolve() == dataset.resolve():
         raise ConfigError(f"the run would be written into the dataset {dataset}: choose another folder for it")
-    if run.resolve() == dataset.resolve():
-        raise ConfigError(f"the run would be written into the dataset {dataset}: choose another folder for it")
     loaded = load_recipe(recipe, _pairs(overrides or []))
     with progress.shown(enabled=_is_first_process()):
         report = TrainAndTestModel(loaded, dataset, run).train(resume=resume)
