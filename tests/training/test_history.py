@@ -53,7 +53,7 @@ def test_scalars_of_steps_beyond_an_interruption_are_purged(tmp_path: Path) -> N
     for step in range(1, 6):
         killed.add({"train/loss": float(step)}, step=step)
     killed.close()
-    resumed = Scalars(tmp_path, step=4)  # the checkpoint was written after step 3
+    resumed = Scalars(tmp_path, step=3)
     resumed.add({"train/loss": 40.0}, step=4)
     resumed.close()
     events = EventAccumulator(str(tmp_path)).Reload()

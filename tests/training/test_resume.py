@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch.nn.functional as F
 
-from shipseg.config import Recipe
+from shipseg.config import NetworkConfig, Recipe
 from shipseg.errors import NonFiniteLossError, StorageError, TrainingInterrupted
+from shipseg.model.network import ShipNetwork, build_network
+from shipseg.training import assembly
 from shipseg.training.checkpoint import LAST, PREVIOUS, find_checkpoint, read_checkpoint
 from shipseg.training.equality import run_differences
 from shipseg.training.run import TrainAndTestModel
@@ -133,6 +136,26 @@ def test_a_continuation_that_was_stopped_goes_on_exactly(
             trainer.continue_training(epochs=1, lr=1e-3)
     trainer.train(resume=True)
     assert run_differences(undisturbed, stopped) == []
+
+
+def test_a_network_that_draws_random_numbers_resumes_exactly(
+    dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_dropout(config: NetworkConfig) -> ShipNetwork:
+        network = build_network(config)
+        network.body.register_forward_hook(lambda module, _, logits: F.dropout(logits, 0.3, module.training))
+        return network
+
+    monkeypatch.setattr(assembly, "build_network", with_dropout)
+    undisturbed = TrainAndTestModel(tiny(), dataset_folder, tmp_path / "undisturbed")
+    undisturbed.train()
+    stopped = TrainAndTestModel(tiny(), dataset_folder, tmp_path / "stopped")
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training 3", signal.SIGTERM)
+        with pytest.raises(TrainingInterrupted):
+            stopped.train()
+    stopped.train(resume=True)
+    assert run_differences(undisturbed.run, stopped.run) == []
 
 
 def test_a_damaged_last_checkpoint_costs_steps_and_no_bit(

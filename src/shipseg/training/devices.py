@@ -86,7 +86,7 @@ def explained_failures() -> Iterator[None]:
             ) from error
         if "does not have a deterministic implementation" in text:
             raise TrainingError(
-                f"this network needs {text.split(maxsplit=1)[0]}, which gives other bits in every run: use another "
-                "architecture, or train.deterministic=false, which gives up exact resume"
+                f"this recipe needs {text.split(maxsplit=1)[0]}, which gives other bits in every run: use another "
+                "architecture or loss, or train.deterministic=false, which gives up exact resume"
             ) from error
         raise

@@ -85,7 +85,7 @@ class Scalars:
 
     Args:
         folder: The run's tensorboard folder.
-        step: The run's step; what an interrupted run wrote beyond it is purged.
+        step: Steps taken so far; what an interrupted run noted after later ones is purged.
     """
 
     def __init__(self, folder: Path | None, *, step: int) -> None:
@@ -95,7 +95,7 @@ class Scalars:
             with needing("train"):
                 from torch.utils.tensorboard import SummaryWriter
             with files.storage_errors(folder):
-                self._writer = SummaryWriter(str(folder), purge_step=step)
+                self._writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add(self, values: Mapping[str, float], *, step: int) -> None:
         """Note the values as they are after `step` steps."""
