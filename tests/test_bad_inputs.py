@@ -72,6 +72,10 @@ def native_dataset(bench: Bench) -> None:
     assert run(["prepare", str(bench.airbus), str(bench.scratch / "native"), "--size", "native"]) == 0
 
 
+def tiny_dataset(bench: Bench) -> None:
+    assert run(["prepare", str(bench.airbus), str(bench.scratch / "tiny"), "--size", "32"]) == 0
+
+
 def a_file_in_the_way(bench: Bench) -> None:
     (bench.scratch / "out").write_text("I was here first")
 
@@ -209,6 +213,8 @@ CASES = [
     Case("encoder weights with code inside", TRAIN + " --network.encoder_weights {scratch}/encoder.pth", "encoder.pth", pickle_with_code),
     Case("whole images from a dataset without a cache", "train {scratch}/native {scratch}/run --recipe resized-256", "native", native_dataset),
     Case("a training set without ships", "train {scratch}/empty-dataset {scratch}/run --recipe resized-256", "ship", no_ship_anywhere),
+    Case("a batch that batch normalisation cannot use", "train {scratch}/tiny {scratch}/run --recipe resized-256 --train.batch_size 1", "raise train.batch_size", tiny_dataset),
+    Case("more memory than there is", "synth {scratch}/world --images 1 --size 10000000", "memory|disk"),
     # Models
     Case("a model that is not there", "evaluate {airbus} {scratch}/scores --model {scratch}/no", "no"),
     Case("a model folder without its card", PREDICT, "shipseg.json", no_card),

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -44,7 +47,14 @@ for command in (
 
 def main() -> None:
     """Run the command on the process's arguments and exit."""
+    # So that what is half-written is removed; a training listens for itself and writes a checkpoint first.
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
+
+
+def _terminate(number: int, _: FrameType | None) -> NoReturn:
+    print("shipseg: terminated; run the same command again to go on", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -62,6 +72,8 @@ def run(arguments: Sequence[str]) -> int:
         if explained is None:
             raise
         return _say(str(explained), status=1)
+    except MemoryError as error:
+        return _say(f"memory ran out ({error}): ask for less at a time, or use a machine with more", status=1)
     except KeyboardInterrupt:
         return _say("interrupted; run the same command again to go on", status=130)
     except BrokenPipeError:

@@ -43,9 +43,7 @@ def explain_missing(error: ModuleNotFoundError) -> MissingExtraError | None:
     extra = _EXTRA_OF_PACKAGE.get(package)
     if extra is None:
         return None
-    return MissingExtraError(
-        f"{package} is needed for this and is not installed: run  pip install -e '.[{extra}]'  in shipseg's folder"
-    )
+    return _missing(package, extra)
 
 
 @contextlib.contextmanager

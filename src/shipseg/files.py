@@ -103,6 +103,11 @@ def ensure_space(folder: Path, *, needed_bytes: int, what: str, margin: float = 
     free = shutil.disk_usage(existing).free
     if free < needed_bytes * margin:
         raise StorageError(
-            f"{what} needs {needed_bytes / 1e9:.2f} GB and the disk of {folder} has {free / 1e9:.2f} GB free: "
+            f"{what} needs {_size(needed_bytes)} and the disk of {folder} has {_size(free)} free: "
             "free some space, choose another folder or a smaller --size"
         )
+
+
+def _size(num_bytes: int) -> str:
+    """Return a size for people, in units of 1000."""
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.2f} MB"

@@ -79,7 +79,7 @@ def test_without_torch_and_without_an_onnx_file_the_extra_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
-    with pytest.raises(MissingExtraError, match=r"torch is needed .* pip install 'shipseg\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"torch is needed .* pip install -e '.\[train\]'"):
         load_model(folder)
 
 

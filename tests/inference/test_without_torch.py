@@ -92,7 +92,7 @@ def test_predict_ends_well_when_every_picture_could_be_used(
 def test_a_model_that_needs_torch_names_the_extra(tmp_path: Path, pictures: Path, model_folder: Path) -> None:
     done = shipseg("predict", pictures / "a.jpg", "--model", model_folder, "--out", tmp_path / "out")
     assert done.returncode == 1
-    assert "pip install 'shipseg[train]'" in done.stderr
+    assert "pip install -e '.[train]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

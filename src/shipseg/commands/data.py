@@ -155,7 +155,7 @@ def _in_short(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sides(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if len(parts) not in (1, 2) or not all(_is_number(part) and int(part) > 0 for part in parts):
         raise ConfigError(f"--size must be a number of pixels or HEIGHTxWIDTH, got {text!r}")
     return int(parts[0]), int(parts[-1])
 
@@ -163,6 +163,11 @@ def _sides(text: str) -> tuple[int, int]:
 def _cache_size(text: str) -> int | Literal["native"]:
     if text == "native":
         return "native"
-    if not text.isdecimal() or int(text) == 0:
+    if not _is_number(text) or int(text) == 0:
         raise ConfigError(f"--size must be a number of pixels or `native`, got {text!r}")
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text is a whole number in the digits 0 to 9: other alphabets have digits too."""
+    return text.isascii() and text.isdecimal()

@@ -70,10 +70,12 @@ def numerics(*, deterministic: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained_failures() -> Iterator[None]:
-    """Turn what a device refuses (too little memory, an operation without a reproducible form) into one sentence.
+    """Turn what cannot be computed into one sentence.
+
+    Too little memory, an operation without a reproducible form, batch normalisation of a single value.
 
     Raises:
-        TrainingError: One of the two.
+        TrainingError: One of these.
     """
     try:
         yield
@@ -88,5 +90,12 @@ def explained_failures() -> Iterator[None]:
             raise TrainingError(
                 f"this recipe needs {text.split(maxsplit=1)[0]}, which gives other bits in every run: use another "
                 "architecture or loss, or train.deterministic=false, which gives up exact resume"
+            ) from error
+        raise
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):  # torch's batch normalisation
+            raise TrainingError(
+                "batch normalisation needs more than one value, and a single image this small gives it one: raise "
+                "train.batch_size, input.crop_size or the dataset's size"
             ) from error
         raise

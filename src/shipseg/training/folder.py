@@ -54,7 +54,9 @@ def locked(run: Path) -> Iterator[None]:
         StorageError: The folder cannot be written.
     """
     files.ensure_folder(run)
-    with files.storage_errors(run), (run / _LOCK_FILE).open("w") as lock:
+    with files.storage_errors(run):
+        lock = (run / _LOCK_FILE).open("w")
+    with lock:
         try:
             # Not flock: loading processes would inherit that lock and hold it for seconds after their parent is killed.
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

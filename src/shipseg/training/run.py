@@ -23,7 +23,7 @@ from shipseg.training.assembly import Assembly, assemble
 from shipseg.training.cards import card_of
 from shipseg.training.checkpoint import StoredCheckpoint, read_checkpoint
 from shipseg.training.devices import explained_failures, numerics, resolve_device
-from shipseg.training.distributed import LostProcessError, joined
+from shipseg.training.distributed import LostProcessError, Processes, joined
 from shipseg.training.history import COLUMNS, HISTORY_FILE, Scalars, read_history
 from shipseg.training.identity import check_same_run, environment
 from shipseg.training.loop import Desk, train_to_the_end
@@ -142,8 +142,7 @@ class TrainAndTestModel:
         ):
             with _stop_before_loss(stop), joined(device) as processes:
                 stored = processes.agree(lambda: self._begin(held, resume=resume))
-                assembly = assemble(self.recipe, data, processes=processes)
-                state = self._state(stored, assembly, data, added)
+                state, assembly = self._assembled(stored, data, processes, added)
                 resumed_at_step, was_finished = state.step if stored else None, state.finished
                 if not was_finished:
                     self._train(assembly, state, data, stop, is_new=stored is None or added is not None)
@@ -159,30 +158,35 @@ class TrainAndTestModel:
         held.enter_context(folder.locked(self.run))
         return folder.begin(self.run, resume=resume)
 
-    def _state(
-        self, stored: StoredCheckpoint | None, assembly: Assembly, data: PreparedDataset, added: _Addition | None
-    ) -> RunState:
-        """Return where the run stands, with the assembly brought to the same place."""
+    def _assembled(
+        self, stored: StoredCheckpoint | None, data: PreparedDataset, processes: Processes, added: _Addition | None
+    ) -> tuple[RunState, Assembly]:
+        """Return where the run stands, and its parts in the same place."""
         if stored is None:
             if added is not None:
                 raise TrainingError(f"{self.run} holds no run to continue: train one first, or give another folder")
-            return RunState(
-                recipe=self.recipe,
-                phases=self.recipe.resolved_phases(),
-                steps_per_epoch=len(assembly.training),
-                dataset=data.fingerprint,
-                world_size=assembly.processes.world_size,
-                environment=environment(assembly.processes.device),
-            )
+            assembly = assemble(self.recipe, data, processes=processes)
+            return self._new_state(assembly, data), assembly
         content = read_checkpoint(stored.data, origin=self.run / stored.name)
         state = RunState.from_json(content["state"])
-        check_same_run(state, self.recipe, data, processes=assembly.processes, run=self.run)
+        check_same_run(state, self.recipe, data, processes=processes, run=self.run)
+        assembly = assemble(self.recipe, data, processes=processes)
         assembly.restore(content)
         # What may change between sittings is taken from today's recipe; all else was just found equal.
         state.recipe = self.recipe.model_copy(update={"phases": state.recipe.phases})
         if added is not None and not (added.only_once and state.appended and state.phases[-1] == added.phase):
             state.append(added.phase)
-        return state
+        return state, assembly
+
+    def _new_state(self, assembly: Assembly, data: PreparedDataset) -> RunState:
+        return RunState(
+            recipe=self.recipe,
+            phases=self.recipe.resolved_phases(),
+            steps_per_epoch=len(assembly.training),
+            dataset=data.fingerprint,
+            world_size=assembly.processes.world_size,
+            environment=environment(assembly.processes.device),
+        )
 
     def _train(
         self, assembly: Assembly, state: RunState, data: PreparedDataset, stop: StopRequest, *, is_new: bool
