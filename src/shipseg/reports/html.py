@@ -1,9 +1,7 @@
-"""One self-contained page for an evaluation: it opens from a disk, a mail or a phone, without a network."""
+"""The page of an evaluation."""
 
 from __future__ import annotations
 
-import base64
-import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from shipseg import __version__, files
 from shipseg.errors import DataError
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.results import Evaluation
@@ -20,10 +17,10 @@ from shipseg.evaluation.sources import Labelled, Source
 from shipseg.extras import needing
 from shipseg.masks.ships import keep_confident
 from shipseg.reports import figures, rows
+from shipseg.reports.page import drawing, picture_url, write_page
 from shipseg.reports.pictures import Picture, PictureGroup, choose_groups, choose_panel, close_up, overview, to_jpeg
 
 with needing("train"):
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
 __all__ = ["PANEL_FILE", "write_evaluation_report"]
@@ -57,42 +54,25 @@ def write_evaluation_report(
     path = Path(path)
     groups, panel = choose_groups(evaluation.images), choose_panel(evaluation.images)
     pictures = _take_pictures(evaluation, predictor, source, [*groups, *panel])
-    page = (
-        _environment()
-        .get_template("evaluation.html")
-        .render(
-            evaluation=evaluation,
-            metrics=evaluation.metrics,
-            headline=rows.headline(evaluation.metrics),
-            scores=rows.score_rows(evaluation.metrics),
-            by_group=rows.group_rows(evaluation.metrics),
-            by_size={kind: rows.estimates_by_size(evaluation.metrics, evaluation.images, kind) for kind in _KINDS},
-            drawings=_drawings(evaluation),
-            panel=_panel(panel, pictures),
-            groups=_shown(groups, pictures),
-            model=rows.model_rows(evaluation),
-            card_json=evaluation.card.model_dump_json(indent=1, exclude={"threshold_curve"}),
-            version=__version__,
-            today=dt.datetime.now(dt.UTC).date().isoformat(),
-        )
+    write_page(
+        path,
+        "evaluation.html",
+        evaluation=evaluation,
+        metrics=evaluation.metrics,
+        headline=rows.headline(evaluation.metrics),
+        scores=rows.score_rows(evaluation.metrics),
+        by_group=rows.group_rows(evaluation.metrics),
+        by_size={kind: rows.estimates_by_size(evaluation.metrics, evaluation.images, kind) for kind in _KINDS},
+        drawings=_drawings(evaluation),
+        panel=_panel(panel, pictures),
+        groups=_shown(groups, pictures),
+        model=rows.model_rows(evaluation),
+        card_json=evaluation.card.model_dump_json(indent=1, exclude={"threshold_curve"}),
     )
-    files.write_text(path, page)
     panel_rows = _panel_rows(panel, pictures)
     if panel_rows:
         figures.save_png(figures.three_by_three(panel_rows), path.parent / PANEL_FILE)
     return path
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("shipseg.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": rows.number, "share": rows.share}
-    return environment
 
 
 def _take_pictures(
@@ -121,10 +101,6 @@ def _take_pictures(
     return pictures
 
 
-def _data_url(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
-
-
 def _shown(groups: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> list[dict[str, Any]]:
     """Return the groups with their pictures as the page takes them."""
     return [
@@ -135,8 +111,8 @@ def _shown(groups: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> l
                 {
                     "name": image_id,
                     "caption": rows.caption(pictures[image_id]),
-                    "overview": _data_url(to_jpeg(overview(pictures[image_id], side=_OVERVIEW_PX))),
-                    "close_up": _data_url(to_jpeg(close_up(pictures[image_id], side=_CLOSE_UP_PX))),
+                    "overview": picture_url(to_jpeg(overview(pictures[image_id], side=_OVERVIEW_PX))),
+                    "close_up": picture_url(to_jpeg(close_up(pictures[image_id], side=_CLOSE_UP_PX))),
                 }
                 for image_id in group.image_ids
                 if image_id in pictures
@@ -160,7 +136,7 @@ def _panel(panel: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> li
                         "rule": group.rule,
                         "name": image_id,
                         "caption": rows.caption(picture),
-                        "columns": [_data_url(to_jpeg(each, side=_PANEL_PX)) for each in (picture.image_hwc, *masks)],
+                        "columns": [picture_url(to_jpeg(each, side=_PANEL_PX)) for each in (picture.image_hwc, *masks)],
                     }
                 )
     return shown
@@ -176,7 +152,7 @@ def _panel_rows(panel: Sequence[PictureGroup], pictures: Mapping[str, Picture]) 
 
 
 def _drawings(evaluation: Evaluation) -> dict[str, Markup]:
-    """Return the figures as svg elements; they hold numbers and our own words only, nothing of the user's."""
+    """Return the figures as svg elements."""
     pixels, ships = figures.threshold_curves(
         {name: column.tolist() for name, column in evaluation.pixel_curve.items()},
         {name: column.tolist() for name, column in evaluation.ship_curve.items()},
@@ -193,4 +169,4 @@ def _drawings(evaluation: Evaluation) -> dict[str, Markup]:
         "ship_curve": ships,
         "reliability": figures.reliability_diagram(reliability[0], reliability[1]),
     }
-    return {name: Markup(figures.to_svg(figure)) for name, figure in drawn.items()}  # noqa: S704  (see above)
+    return {name: drawing(figure) for name, figure in drawn.items()}

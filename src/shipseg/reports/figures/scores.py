@@ -1,25 +1,16 @@
-"""Figures: numbers in, matplotlib Figure out. The only module that imports matplotlib.
-
-Colours are those of Okabe and Ito (the purple darker), told apart by people of any colour vision, and no line is told
-by its colour alone: each has its own stroke.
-
-Source: M. Okabe, K. Ito, Color Universal Design (2008), for the colours.
-"""
+"""Figures of a training and of an evaluation."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg import files
 from shipseg.extras import needing
+from shipseg.reports.figures.style import BLUE, GREEN, INK, PURPLE, STYLE, VERMILION, Curve, draw_lines
 
 with needing("train"):
     import matplotlib as mpl
@@ -32,44 +23,11 @@ __all__ = [
     "PanelRow",
     "Reliability",
     "reliability_diagram",
-    "save_png",
     "scores_by_size",
     "three_by_three",
     "threshold_curves",
-    "to_svg",
     "training_curves",
 ]
-
-INK, GRID = "#24292f", "#d0d7de"
-BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#aa4499"
-_STROKES = {BLUE: "-", VERMILION: (0, (5, 2)), GREEN: (0, (1, 1.2)), PURPLE: (0, (6, 2, 1, 2))}
-_MARKERS = {BLUE: "o", VERMILION: "s", GREEN: "^", PURPLE: "D"}
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "lines.linewidth": 2,
-    "legend.frameon": False,
-    "figure.facecolor": "white",
-    "svg.fonttype": "none",
-    "svg.hashsalt": "shipseg",
-}
-_FEW_EPOCHS = 40  # up to here each epoch gets a marker
-
-Curve = Mapping[str, Sequence[float] | NDArray[np.float64]]
 
 
 class Estimate(NamedTuple):
@@ -107,16 +65,18 @@ def training_curves(columns: Mapping[str, Sequence[float]]) -> Figure:
     """
     epoch = np.asarray(columns["epoch"])
     best = [number for number, flag in zip(epoch, columns["best"], strict=True) if flag]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12, 3.8), layout="constrained")
         losses, scores, rate = figure.subplots(1, 3)
-        _draw(losses, epoch, {"training": columns["train_loss"], "validation": columns["val_loss"]}, (VERMILION, BLUE))
+        draw_lines(
+            losses, epoch, {"training": columns["train_loss"], "validation": columns["val_loss"]}, (VERMILION, BLUE)
+        )
         losses.set(title="Loss", xlabel="epoch")
         names = {"val_pooled_dice": "pooled Dice", "val_image_dice": "image Dice", "val_pooled_iou": "pooled IoU"}
         shown = {label: columns[name] for name, label in names.items() if name in columns}
-        _draw(scores, epoch, shown, (BLUE, GREEN, PURPLE))
+        draw_lines(scores, epoch, shown, (BLUE, GREEN, PURPLE))
         scores.set(title="Validation scores", xlabel="epoch", ylim=(0, 1))
-        _draw(rate, epoch, {"learning rate": columns["lr"]}, (BLUE,))
+        draw_lines(rate, epoch, {"learning rate": columns["lr"]}, (BLUE,))
         rate.set(title="Learning rate", xlabel="epoch", ylim=(0, None))
         rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         for axes in (losses, scores, rate):
@@ -145,11 +105,11 @@ def threshold_curves(pixels: Curve, ships: Curve, *, chosen: float) -> tuple[Fig
     )  # fmt: skip
     figures = []
     for title, curve, names in drawings:
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(STYLE):
             figure = Figure(figsize=(5.4, 4.2), layout="constrained")
             axes = figure.subplots()
             shown = {label: curve[name] for name, label in names.items() if name in curve}
-            _draw(axes, curve["threshold"], shown, (BLUE, VERMILION, GREEN, PURPLE))
+            draw_lines(axes, curve["threshold"], shown, (BLUE, VERMILION, GREEN, PURPLE))
             axes.axvline(chosen, color=INK, linewidth=1)
             axes.set(title=f"{title}: scores against the threshold", xlabel="threshold", xlim=(0, 1), ylim=(0, 1.02))
             _name_line(axes, chosen)
@@ -165,13 +125,13 @@ def reliability_diagram(pixels: Sequence[Reliability], ships: Sequence[Reliabili
         pixels: Intervals of predicted probability, with the share of pixels that is ship.
         ships: Intervals of confidence, with the share of predicted ships that is right.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 4.4), layout="constrained")
         axes = figure.subplots()
         axes.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label="perfectly calibrated")
         for name, rows, color in (("pixels", pixels, BLUE), ("predicted ships", ships, VERMILION)):
             if rows:
-                _draw(axes, [row.mean_predicted for row in rows], {name: [row.observed for row in rows]}, (color,))
+                draw_lines(axes, [row.mean_predicted for row in rows], {name: [row.observed for row in rows]}, (color,))
         axes.set(title="Are probabilities true?", xlabel="predicted probability", ylabel="observed share")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.legend(loc="upper left")
@@ -185,7 +145,7 @@ def scores_by_size(recall: Mapping[str, Estimate], precision: Mapping[str, Estim
         recall: By size of the true ships, in pixels.
         precision: By size of the predicted ships; the same sizes.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.9), layout="constrained")
         axes = figure.subplots()
         for name, estimates, color, left in (("recall", recall, BLUE, -0.2), ("precision", precision, VERMILION, 0.2)):
@@ -206,7 +166,7 @@ def three_by_three(rows: Sequence[PanelRow]) -> Figure:
     Args:
         rows: One to three; images of any size.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.15 * len(rows)), layout="constrained")
         grid: NDArray[Any] = np.asarray(figure.subplots(len(rows), 3, squeeze=False))
         for axes, title in zip(grid[0], ("input", "truth", "prediction"), strict=True):
@@ -218,43 +178,6 @@ def three_by_three(rows: Sequence[PanelRow]) -> Figure:
                 axes.spines[:].set_visible(True)
             axes_of_row[0].set_ylabel(row.title)
     return figure
-
-
-def save_png(figure: Figure, target: Path | IO[bytes], *, dots_per_inch: int = 120) -> None:
-    """Write a figure as PNG into a file, whole or not at all, or into an open binary stream.
-
-    Raises:
-        StorageError: The file cannot be written.
-    """
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=dots_per_inch)
-    if isinstance(target, Path):
-        files.write_bytes(target, picture.getvalue())
-    else:
-        target.write(picture.getvalue())
-
-
-def to_svg(figure: Figure) -> str:
-    """Return a figure as an svg element for a web page, which refers to nothing outside itself.
-
-    Ink, grid and lines take the page's colours: `currentColor`, and the variables --grid, --blue, --vermilion, --green
-    and --purple. It has no size of its own.
-    """
-    text = io.StringIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    svg = re.sub(r"<metadata>.*?</metadata>", "", text.getvalue()[text.getvalue().index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'^<svg[^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg)
-    variables = {GRID: "grid", BLUE: "blue", VERMILION: "vermilion", GREEN: "green", PURPLE: "purple"}
-    for color, name in variables.items():
-        svg = svg.replace(color, f"var(--{name})")
-    return svg.replace(INK, "currentColor")
-
-
-def _draw(axes: Axes, x: Sequence[float] | NDArray[np.generic], lines: Curve, colors: Sequence[str]) -> None:
-    for (label, values), color in zip(lines.items(), colors, strict=False):
-        marker = _MARKERS[color] if len(x) <= _FEW_EPOCHS else None
-        axes.plot(x, values, color=color, linestyle=_STROKES[color], marker=marker, markersize=4, label=label)
 
 
 def _name_line(axes: Axes, chosen: float) -> None:

@@ -1,0 +1,115 @@
+"""What all figures share: colours, strokes, type, and writing a figure as PNG or SVG.
+
+Colours are those of Okabe and Ito (the purple darker), told apart by people of any colour vision, and no line is told
+by its colour alone: each has its own stroke.
+
+Source: M. Okabe, K. Ito, Color Universal Design (2008), for the colours.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg import files
+from shipseg.extras import needing
+
+with needing("train"):
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "BLUE",
+    "COLORS",
+    "GREEN",
+    "GRID",
+    "INK",
+    "PURPLE",
+    "STYLE",
+    "VERMILION",
+    "Curve",
+    "Figure",
+    "draw_lines",
+    "save_png",
+    "to_svg",
+]
+
+INK, GRID = "#24292f", "#d0d7de"
+BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#aa4499"
+COLORS = (BLUE, VERMILION, GREEN, PURPLE)
+"""In the order in which lines take them."""
+_STROKES = {BLUE: "-", VERMILION: (0, (5, 2)), GREEN: (0, (1, 1.2)), PURPLE: (0, (6, 2, 1, 2))}
+_MARKERS = {BLUE: "o", VERMILION: "s", GREEN: "^", PURPLE: "D"}
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 2,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "shipseg",
+}
+_FEW_EPOCHS = 40  # up to here each epoch gets a marker
+
+Curve = Mapping[str, Sequence[float] | NDArray[np.float64]]
+
+
+def save_png(figure: Figure, target: Path | IO[bytes], *, dots_per_inch: int = 120) -> None:
+    """Write a figure as PNG into a file, whole or not at all, or into an open binary stream.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dots_per_inch)
+    if isinstance(target, Path):
+        files.write_bytes(target, picture.getvalue())
+    else:
+        target.write(picture.getvalue())
+
+
+def to_svg(figure: Figure) -> str:
+    """Return a figure as an svg element for a web page, which refers to nothing outside itself.
+
+    Ink, grid and lines take the page's colours: `currentColor`, and the variables --grid, --blue, --vermilion, --green
+    and --purple. It has no size of its own.
+    """
+    text = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = re.sub(r"<metadata>.*?</metadata>", "", text.getvalue()[text.getvalue().index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'^<svg[^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg)
+    variables = {GRID: "grid", BLUE: "blue", VERMILION: "vermilion", GREEN: "green", PURPLE: "purple"}
+    for color, name in variables.items():
+        svg = svg.replace(color, f"var(--{name})")
+    return svg.replace(INK, "currentColor")
+
+
+def draw_lines(
+    axes: Axes, x: Sequence[float] | NDArray[np.generic], lines: Curve, colors: Sequence[str] = COLORS
+) -> None:
+    """Draw lines over common x, each with its own colour and stroke, with markers where there are few points."""
+    for (label, values), color in zip(lines.items(), colors, strict=False):
+        marker = _MARKERS[color] if len(x) <= _FEW_EPOCHS else None
+        axes.plot(x, values, color=color, linestyle=_STROKES[color], marker=marker, markersize=4, label=label)

@@ -1,0 +1,54 @@
+"""Self-contained pages: they open from a disk, a mail or a phone, without a network."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+from shipseg import __version__, files
+from shipseg.extras import needing
+from shipseg.reports import rows
+from shipseg.reports.figures import Figure, to_svg
+
+with needing("train"):
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+__all__ = ["drawing", "picture_url", "write_page"]
+
+
+def write_page(path: Path, template: str, **values: Any) -> Path:
+    """Write one HTML page that holds every picture and style in itself, whole or not at all, and return its path.
+
+    Args:
+        path: File to write.
+        template: Name of a template in reports/templates; it extends base.html.
+        values: What the template shows; texts are escaped, `drawing` and `picture_url` make the pictures.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("shipseg.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": rows.number, "share": rows.share}
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    page = environment.get_template(template).render(**values, version=__version__, today=today)
+    files.write_text(Path(path), page)
+    return Path(path)
+
+
+def picture_url(jpeg: bytes) -> str:
+    """Return a JPEG as the address of a picture that stands in the page itself."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def drawing(figure: Figure) -> Markup:
+    """Return a figure as an svg element; figures hold numbers and our own words only, nothing of the user's."""
+    return Markup(to_svg(figure))  # noqa: S704  (see above)
