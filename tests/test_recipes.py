@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from shipseg.config import PhaseConfig, Recipe
+from shipseg.data.sampling import ShipStratifiedSampler
 from shipseg.errors import ConfigError
 from shipseg.recipes import dump_recipe, load_recipe, recipe_names
+from shipseg.training.history import read_history
+from shipseg.training.run import TrainAndTestModel
+
+OF_THE_REFERENCE = ("model-1-simple", "model-2-stratified", "improvement-2", "improvement-3")
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -88,3 +94,59 @@ def test_a_recipe_cannot_be_changed() -> None:
     recipe = load_recipe("base")
     with pytest.raises(Exception, match="frozen"):
         recipe.train.lr = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_of_ours_begins_with_a_comment(name: str) -> None:
+    file = Path(__file__).parents[1] / "src" / "shipseg" / "recipes" / f"{name}.yaml"
+    assert file.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("name", OF_THE_REFERENCE)
+def test_the_references_recipes_share_its_network_loss_and_phases(name: str) -> None:
+    recipe = load_recipe(name)
+    assert (recipe.network.architecture, recipe.network.encoder) == ("unet", "resnet18")
+    assert recipe.input.mode == "resized"
+    assert recipe.sampling.zero_ships_ratio == 0
+    assert recipe.loss.weights == {"focal": 1.0}
+    assert (recipe.train.optimizer, recipe.train.batch_size, recipe.train.ema_decay) == ("adam", 16, None)
+    phases = recipe.resolved_phases()
+    assert [(phase.epochs, phase.lr) for phase in phases] == [(5, 1e-4), (5, 1e-5), (5, 1e-5), (5, 1e-6)]
+    assert [phase.schedule.name for phase in phases if phase.schedule] == ["constant", "plateau", "plateau", "plateau"]
+
+
+def test_the_references_recipes_differ_in_share_and_augmentation_alone() -> None:
+    one, two, better, without = (load_recipe(name) for name in OF_THE_REFERENCE)
+    assert [each.sampling.multiple_ships_ratio for each in (one, two, better, without)] == [None, 0.3629, 0.3629, None]
+    assert one.augment == two.augment
+    assert better.augment == without.augment
+    assert (better.augment.names, better.augment.ships_threshold_for_add_augs) == ((), 2)
+    varied = {"name", "description", "sampling", "augment"}
+    assert all(each.model_dump(exclude=varied) == one.model_dump(exclude=varied) for each in (two, better, without))
+
+
+def test_model_2_takes_0_3629_of_its_images_from_those_with_several_ships() -> None:
+    sampling = load_recipe("model-2-stratified").sampling
+    ships = [0] * 50 + [1] * 90 + [3] * 10
+    sampler = ShipStratifiedSampler(ships, batch_size=16, **sampling.model_dump())
+    drawn = [ships[draw.index] for number in range(625) for draw in sampler.batch(number)]
+    assert (len(drawn), drawn.count(0), drawn.count(3)) == (10_000, 0, 3_629)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_of_ours_trains(name: str, dataset_folder: Path, tmp_path: Path) -> None:
+    phases = [{**phase.model_dump(mode="json"), "epochs": 1} for phase in load_recipe(name).phases]
+    small = {
+        "network.architecture": "compact",
+        "network.widths": "[8, 8, 8]",
+        "input.crop_size": 32,
+        "sampling.batches_per_epoch": 2,
+        "train.epochs": 1,
+        "train.batch_size": 4,
+        "phases": yaml.safe_dump(phases),
+    }
+    report = TrainAndTestModel(load_recipe(name, small), dataset_folder, tmp_path / "run").train()
+    rows = read_history(tmp_path / "run" / "history.csv")
+    assert report.steps == 2 * len(rows) == 2 * max(len(phases), 1)
+    assert [row.phase for row in rows] == list(range(1, len(rows) + 1))
+    assert all(row.train_loss > 0 for row in rows)
