@@ -37,6 +37,7 @@ Count = Annotated[int, Field(ge=1)]
 LossName = Literal["bce", "dice", "focal", "lovasz", "tversky"]
 ValidationMetric = Literal["loss", "pooled_dice", "pooled_iou", "image_dice"]
 ThresholdMetric = Literal["pooled_dice", "pooled_iou", "airbus_score", "ship_f1"]
+_NO_WISHES = ("metric", "calibration", "max_images")
 
 
 class Frozen(BaseModel):
@@ -192,12 +193,29 @@ class TrainConfig(Frozen):
 
 
 class ThresholdConfig(Frozen):
-    """How the threshold is chosen at the end of training, on the validation split, at full resolution."""
+    """What a model's threshold is chosen for, on labelled images at full resolution: the best metric, or one wish."""
 
     metric: ThresholdMetric = "pooled_dice"
-    """Score that the threshold maximises."""
+    """Score to maximise, where nothing else is wished for."""
+    precision: Share | None = None
+    """Wish: at least this ship precision, with the highest ship recall."""
+    pixel_precision: Share | None = None
+    """Wish: at least this precision of pixels, with the highest recall of pixels."""
+    false_alarm_images: Share | None = None
+    """Wish: at most this share of images without ships with a false alarm, with the highest ship recall."""
+    false_alarms_per_1000km2: Annotated[float, Field(ge=0)] | None = None
+    """Wish: at most so many false alarms, with the highest ship recall."""
+    calibration: Literal["none", "temperature", "isotonic"] = "none"
+    """Makes probabilities true on the same images, before the threshold is chosen; see shipseg.model.calibration."""
     max_images: Count = 2000
-    """No more than this many validation images are looked at (drawn by the seed, stratified)."""
+    """No more than this many images are looked at (drawn by the seed, stratified)."""
+
+    @model_validator(mode="after")
+    def _one_wish(self) -> Self:
+        wishes = [name for name, value in self if value is not None and name not in _NO_WISHES]
+        if len(wishes) > 1:
+            raise ValueError(f"{' and '.join(wishes)} are two wishes: give one")
+        return self
 
 
 class Decision(Frozen):
