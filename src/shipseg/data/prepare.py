@@ -8,29 +8,27 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shipseg.data.cache import COVERAGE_FILE, IMAGES_FILE
 from shipseg.data.cleaning import CleaningRules, decide, read_drop_list
-from shipseg.data.groups import Overlaps, find_overlaps, join_groups
+from shipseg.data.columns import with_facts, with_groups, with_masks
+from shipseg.data.groups import find_overlaps
 from shipseg.data.pixels import CacheLayout, cache_layout, write_pixels
 from shipseg.data.results import Outcome, write_results
 from shipseg.data.room import ensure_room
 from shipseg.data.scanning import scan_images
 from shipseg.data.source import SourceFiles, join_labels, list_source
 from shipseg.data.splits import SplitShares, split_groups
-from shipseg.data.table import Problem, find_airbus_folder, measure_ships, read_table
+from shipseg.data.table import find_airbus_folder, read_table
 from shipseg.data.workers import available_workers
 from shipseg.data.workspace import WORK_FOLDER, clear_leftovers, finished_report, move_up, working_in
 from shipseg.errors import ConfigError, DataError
 from shipseg.extras import needing
-from shipseg.masks.rle import find_malformed
 
 with needing("train"):
     import pandas as pd
@@ -162,8 +160,8 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
     facts, textures = scan_images(
         images[wanted], folder=source.folder.images, store=work / _SCAN_FOLDER, workers=workers
     )
-    images = _with_facts(images, facts, np.flatnonzero(wanted))
-    images, mask_problems = _with_masks(images, table.problems)
+    images = with_facts(images, facts, np.flatnonzero(wanted))
+    images, mask_problems = with_masks(images, table.problems)
     images["reason"] = decide(images, rules)
     kept = (images["reason"] == "").to_numpy()
     if not kept.any():
@@ -171,7 +169,7 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
         raise DataError(f"no image of {source.folder.root} can be used (left out: {reasons}): check the folder")
 
     overlaps = find_overlaps(textures)
-    images = _with_groups(images, overlaps)
+    images = with_groups(images, overlaps)
     split = np.full(len(images), "", dtype=object)
     split[kept] = split_groups(
         images["group"].to_numpy()[kept],
@@ -209,54 +207,6 @@ def _check_drop_list(images: pd.DataFrame, rules: CleaningRules, options: Prepar
             f"none of the {len(rules.listed)} ids in the drop list {options.drop_list} (first: {min(rules.listed)}) is "
             "an image of this folder: check the list"
         )
-
-
-def _with_facts(images: pd.DataFrame, facts: pd.DataFrame, read: NDArray[np.int64]) -> pd.DataFrame:
-    """Return the images with the facts about those that were read (their rows: `read`), and their order, `place`."""
-    images = images.assign(fault="", detail="", height=0, width=0, spread=0, place=-1)
-    for name in ("fault", "detail", "height", "width", "spread"):
-        column = images[name].to_numpy(object)
-        column[read] = facts[name].to_numpy(object)
-        images[name] = pd.Series(column, index=images.index).astype(images[name].dtype)
-    place = np.full(len(images), -1)
-    place[read] = np.arange(len(read))
-    return images.assign(place=place)
-
-
-def _with_masks(images: pd.DataFrame, problems: Sequence[Problem]) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return the images with `malformed` and `ship_px`, and what their size tells about their masks."""
-    readable = (images["height"] > 0).to_numpy()
-    already = {problem.image_id for problem in problems if problem.reason == "malformed-mask"}
-    malformed = images["ImageId"].isin(already).to_numpy(copy=True)
-    found: list[Problem] = []
-    sound = images[readable & ~malformed]
-    texts = [text for rles in sound["rles"] for text in rles]
-    image = np.repeat(np.arange(len(sound)), sound["Ships"])
-    beyond = find_malformed(texts, (sound["height"] * sound["width"]).to_numpy()[image])
-    ids = sound["ImageId"].tolist()
-    found += [
-        Problem(ids[image[at]], 0, "malformed-mask", f"EncodedPixels: {sentence}") for at, sentence in beyond.items()
-    ]
-    malformed[sound.index.to_numpy()[image[list(beyond)]]] = True
-    sound = images[readable & ~malformed]
-    ship_px, overlapping = measure_ships(sound["rles"])
-    found += [
-        Problem(image_id, 0, "overlapping-ships", "masks of two ships share pixels, both are kept")
-        for image_id in sound["ImageId"][overlapping]
-    ]
-    all_px = np.zeros(len(images), np.int64)
-    all_px[sound.index.to_numpy()] = ship_px
-    return images.assign(malformed=malformed, ship_px=all_px), found
-
-
-def _with_groups(images: pd.DataFrame, overlaps: Overlaps) -> pd.DataFrame:
-    """Return the images with `group`: -1 for those that could not be read."""
-    place = images["place"].to_numpy()
-    group_of_place = join_groups(int(place.max()) + 1, overlaps.pairs)
-    readable = (images["height"] > 0).to_numpy()
-    group = np.full(len(images), -1)
-    group[readable] = np.unique(group_of_place[place[readable]], return_inverse=True)[1]
-    return images.assign(group=group)
 
 
 def _cache(
