@@ -14,7 +14,7 @@ from shipseg.errors import ConfigError
 if TYPE_CHECKING:
     from shipseg.training.report import TrainingReport
 
-__all__ = ["continue_", "recipes", "train"]
+__all__ = ["continue_", "recipe_pairs", "recipes", "train"]
 
 
 def train(
@@ -44,7 +44,7 @@ def train(
 
     if run.resolve() == dataset.resolve():
         raise ConfigError(f"the run would be written into the dataset {dataset}: choose another folder for it")
-    loaded = load_recipe(recipe, _pairs(overrides or []))
+    loaded = load_recipe(recipe, recipe_pairs(overrides or []))
     with progress.shown(enabled=_is_first_process()):
         report = TrainAndTestModel(loaded, dataset, run).train(resume=resume)
     if _is_first_process():
@@ -117,7 +117,12 @@ def _in_short(report: TrainingReport) -> dict[str, Any]:
     }
 
 
-def _pairs(overrides: list[str]) -> dict[str, Any]:
+def recipe_pairs(overrides: list[str]) -> dict[str, Any]:
+    """Return overrides given as SECTION.KEY=VALUE by their keys.
+
+    Raises:
+        ConfigError: One has no value.
+    """
     pairs = {}
     for text in overrides:
         key, equals, value = text.partition("=")
