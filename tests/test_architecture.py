@@ -23,6 +23,7 @@ ROOMS = [
     "extras",
     "files",
     "progress",
+    "schema",
     "config",
     "recipes",
     "masks",

@@ -51,14 +51,30 @@ def test_phases_inherit_what_they_do_not_say() -> None:
         ({"train.lr": "-0.1"}, r"train.lr must be greater than 0, got -0.1 \(recipe base\)"),
         ({"train.lrr": "1"}, "unknown key train.lrr in recipe base, did you mean train.lr?"),
         ({"zzz": "1"}, "unknown key zzz in recipe base, valid at this place: name, description"),
-        ({"network.widths": "[1, x]"}, "network.widths.1 must be a valid integer"),
-        ({"loss.weights": "{bse: 1}"}, "'bce', 'dice', 'focal', 'lovasz' or 'tversky', got 'bse'"),
-        ({"loss.weights": "{}"}, "loss.weights .*at least 1 item"),
-        ({"phases": "[{epochs: 0}]"}, "phases.0.epochs must be greater than or equal to 1"),
-        ({"train": "3"}, "train must be a valid dictionary"),
+        ({"network.widths": "[1, x]"}, "network.widths.1 must be a whole number, got 'x'"),
+        ({"loss.weights": "{bse: 1}"}, "loss.weights must name 'bce', .* or 'tversky', got 'bse'"),
+        ({"loss.weights": "{}"}, "loss.weights must not be empty"),
+        ({"phases": "[{epochs: 0}]"}, "phases.0.epochs must be at least 1, got 0"),
+        ({"train": "3"}, "train must hold keys and values, got 3"),
         ({"train.lr": ".nan"}, "train.lr must be a finite number"),
         ({"input.crop_size": "100"}, "input.crop_size must be a multiple of 32, got 100"),
         ({"sampling.zero_ships_ratio": 0.9, "sampling.multiple_ships_ratio": 0.2}, "add up to more than 1"),
+        ({"train.lr": "true"}, "train.lr must be a number, not yes or no, got True"),
+        ({"train.epochs": "yes"}, "train.epochs must be a number, not yes or no"),
+        ({"network.widths": "[8, on]"}, "network.widths must be a number, not yes or no"),
+        ({"loss.weights": "{bce: on}"}, "loss.weights must be a number, not yes or no"),
+        ({"train.epochs": "1e20"}, "train.epochs must be a whole number, got '1e20'"),
+        ({"train.epochs": 10**20}, "train.epochs must be at most 100000, got 1000"),
+        ({"train.epochs": "9" * 5000}, "train.epochs cannot be read as a value: '9999"),
+        ({"train.epochs": "0x" + "f" * 5000}, "train.epochs .*got a number of thousands of digits"),
+        ({"train.workers": "100000"}, "train.workers must be at most 256, got 100000"),
+        ({"train.batch_size": "1000000"}, "train.batch_size must be at most 16384"),
+        ({"train.seed": str(2**64)}, "train.seed must be less than 9223372036854775808"),
+        ({"train.lr": "2026-99-99"}, "train.lr cannot be read as a value"),
+        ({"train.lr": "[" * 5000}, r"train.lr is nested too deeply: '\["),
+        ({"train.lr": "&a [*a]"}, r"train.lr must be a number, got \[\[+\.\.\.\]+ \("),
+        ({"train..lr": "1"}, "--train..lr is no key of a recipe"),
+        ({"train": 3, "train.lr": 1}, "--train.lr cannot be set, train is no section of keys"),
         ({"train.lr": "[1"}, r"--train.lr cannot be read as a value: '\[1'"),
     ],
 )
@@ -78,6 +94,17 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, sentence: str)
     with pytest.raises(ConfigError, match=sentence) as caught:
         load_recipe(file)
     assert "\n" not in str(caught.value)
+
+
+def test_a_small_number_reads_the_same_from_a_file_and_a_command_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("train: {lr: 1e-3, weight_decay: 1.0e-2}")
+    recipe = load_recipe(tmp_path / "mine.yaml")
+    assert (recipe.train.lr, recipe.train.weight_decay) == (0.001, 0.01)
+    assert load_recipe("base", {"train.lr": "1e-3"}).train.lr == 0.001
+
+
+def test_truth_stays_truth_where_it_belongs() -> None:
+    assert load_recipe("base", {"train.deterministic": "no"}).train.deterministic is False
 
 
 def test_an_unknown_recipe_names_the_nearest_and_a_missing_file_its_path(tmp_path: Path) -> None:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from shipseg.errors import ConfigError
+from shipseg.schema import Frozen, validated
 
 __all__ = [
     "AugmentConfig",
@@ -28,22 +27,16 @@ __all__ = [
     "validated",
 ]
 
-Model = TypeVar("Model", bound=BaseModel)
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+Rate = Annotated[float, Field(gt=0, le=100)]
 
 LossName = Literal["bce", "dice", "focal", "lovasz", "tversky"]
 ValidationMetric = Literal["loss", "pooled_dice", "pooled_iou", "image_dice"]
 ThresholdMetric = Literal["pooled_dice", "pooled_iou", "airbus_score", "ship_f1"]
 _NO_WISHES = ("metric", "calibration", "max_images")
-
-
-class Frozen(BaseModel):
-    """A configuration: immutable, unknown keys refused, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class NetworkConfig(Frozen):
@@ -55,7 +48,7 @@ class NetworkConfig(Frozen):
     """Any encoder of segmentation_models_pytorch; not used by `compact`."""
     encoder_weights: str | None = None
     """A local file with the encoder's state dict, `imagenet` (needs a model hub), or nothing: random weights."""
-    widths: tuple[Count, ...] = (24, 48, 96, 160, 192)
+    widths: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = (24, 48, 96, 160, 192)
     """`compact` only: channels at strides 2, 4, 8 ..."""
     normalization: Literal["imagenet", "airbus", "sqrt", "contrast"] = "imagenet"
     """What the network does first to RGB in 0-255: standardise by ImageNet's or the challenge's mean and deviation;
@@ -68,7 +61,7 @@ class InputConfig(Frozen):
 
     mode: Literal["resized", "crops"] = "resized"
     """`resized`: whole images at the dataset's cached size; `crops`: windows of the image at its own resolution."""
-    crop_size: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    crop_size: Annotated[int, Field(ge=32, le=8192, multiple_of=32)] = 256
     """`crops` only: side of a window in pixels."""
     ship_crop_share: Share = 0.8
     """`crops` only: share of the windows of a ship image that are placed on one of its ships."""
@@ -113,7 +106,7 @@ class LossConfig(Frozen):
     """Which losses, and how much of each."""
     smooth: Positive = 1.0
     """Dice, Tversky and Lovasz: added to numerator and denominator, in pixels; defines the loss of an empty batch."""
-    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    focal_gamma: Annotated[float, Field(ge=0, le=100)] = 2.0
     """Focal: exponent that turns down easy pixels."""
     focal_alpha: Share | None = None
     """Focal: weight of ship pixels against sea pixels (1 - alpha); null weighs both 1."""
@@ -128,11 +121,11 @@ class ScheduleConfig(Frozen):
 
     name: Literal["constant", "plateau", "cosine", "one-cycle", "step"] = "constant"
     """`plateau` acts after each validation; the others after each step."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Linear rise from 0 at the start (all but one-cycle, which has its own)."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """plateau, step: what the rate is multiplied by."""
-    patience: Annotated[int, Field(ge=0)] = 1
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 1
     """plateau: validations without improvement of train.best_metric before the rate falls."""
     every_epochs: Count = 5
     """step: epochs between two falls."""
@@ -143,9 +136,9 @@ class ScheduleConfig(Frozen):
 class PhaseConfig(Frozen):
     """A stretch of training with its own learning rate and schedule; optimiser state and best weights carry on."""
 
-    epochs: Count
+    epochs: Epochs
     """Length of the phase."""
-    lr: Positive | None = None
+    lr: Rate | None = None
     """Learning rate; null keeps train.lr."""
     schedule: ScheduleConfig | None = None
     """Schedule; null keeps train.schedule."""
@@ -154,21 +147,21 @@ class PhaseConfig(Frozen):
 class TrainConfig(Frozen):
     """The optimisation and its safety net."""
 
-    epochs: Count = 10
+    epochs: Epochs = 10
     """Epochs, where the recipe has no phases."""
-    batch_size: Count = 16
+    batch_size: Annotated[int, Field(ge=1, le=16_384)] = 16
     """Images in a batch, all processes together."""
-    lr: Positive = 1e-3
+    lr: Rate = 1e-3
     """Learning rate."""
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"] = "adamw"
     """Optimiser."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.01
     """Weight decay (decoupled for adamw)."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """sgd and rmsprop only."""
     schedule: ScheduleConfig = ScheduleConfig()
     """Learning-rate schedule."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Decides initial weights, order and augmentation."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.999
     """Exponential moving average of the weights, the ones that are validated and kept; null keeps the raw weights."""
@@ -182,7 +175,7 @@ class TrainConfig(Frozen):
     """Refuse operations whose result changes from run to run (GPU)."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 ..."""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Processes that load images; 0 loads in the training process."""
     checkpoint_every_steps: Count = 200
     """Steps between two checkpoints (one more after every epoch)."""
@@ -254,45 +247,3 @@ class Recipe(Frozen):
             PhaseConfig(epochs=p.epochs, lr=p.lr or self.train.lr, schedule=p.schedule or self.train.schedule)
             for p in phases
         )
-
-
-def validated(kind: type[Model], values: Any, origin: str) -> Model:
-    """Return `values` as a `kind`; the first thing wrong with them becomes one sentence that names `origin`.
-
-    Raises:
-        ConfigError: An unknown key, a missing key or a value out of its range.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_sentence(kind, error, origin)) from error
-
-
-def _sentence(kind: type[BaseModel], error: ValidationError, origin: str) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place, _known_keys(kind), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"valid at this place: {', '.join(_siblings(kind, place))}"
-        return f"unknown key {place} in {origin}, {hint}"
-    problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    if first["type"] == "missing":
-        return f"{place} is missing in {origin}"
-    shown = repr(first.get("input"))
-    got = f", got {shown}" if len(shown) <= 80 else ""
-    return f"{place} {problem}{got} ({origin})".lstrip()
-
-
-def _known_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
-    keys = []
-    for name, field in kind.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _known_keys(field.annotation, f"{prefix}{name}.")
-    return keys
-
-
-def _siblings(kind: type[BaseModel], place: str) -> list[str]:
-    parent = place.rpartition(".")[0]
-    depth = place.count(".")
-    return [key for key in _known_keys(kind) if key.rpartition(".")[0] == parent and key.count(".") == depth]

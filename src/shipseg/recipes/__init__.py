@@ -18,6 +18,8 @@ from shipseg.errors import ConfigError, unknown_name
 
 __all__ = ["dump_recipe", "load_recipe", "recipe_names"]
 
+_MAX_SHOWN = 60
+
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with shipseg."""
@@ -42,7 +44,7 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     origin, text = _read(name_or_file)
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that Python cannot hold
         detail = " ".join(str(error).split())
         raise ConfigError(f"{origin} is not YAML: {detail}") from error
     except RecursionError as error:
@@ -81,16 +83,26 @@ def _read(name_or_file: str | Path) -> tuple[str, str]:
 
 
 def _override(values: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
+    *parents, last = parts = key.split(".")
+    if not all(parts):
+        raise ConfigError(f"--{key} is no key of a recipe, one of its parts is empty: write --SECTION.KEY VALUE")
     node = values
-    for parent in parents:
+    for place, parent in enumerate(parents, start=1):
         child = node.get(parent)
-        if not isinstance(child, dict):
+        if child is None:
             child = node[parent] = {}
+        if not isinstance(child, dict):
+            section = ".".join(parts[:place])
+            raise ConfigError(f"--{key} cannot be set, {section} is no section of keys: give {section} as a whole")
         node = child
-    if isinstance(value, str):
-        try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--{key} cannot be read as a value: {value!r}") from error
-    node[last] = value
+    node[last] = _read_value(key, value) if isinstance(value, str) else value
+
+
+def _read_value(key: str, text: str) -> Any:
+    shown = repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...")
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that Python cannot hold
+        raise ConfigError(f"--{key} cannot be read as a value: {shown}") from error
+    except RecursionError as error:
+        raise ConfigError(f"--{key} is nested too deeply: {shown}") from error
