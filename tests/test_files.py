@@ -93,3 +93,20 @@ def test_space_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch
     files.ensure_space(tmp_path / "not yet there", needed_bytes=10**9, what="the cache")
     with pytest.raises(StorageError, match=r"the cache needs 38.00 GB and the disk of .* has 2.00 GB free"):
         files.ensure_space(tmp_path, needed_bytes=38 * 10**9, what="the cache")
+
+
+def test_temporary_files_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> None:
+    finished = subprocess.Popen([sys.executable, "-c", ""])
+    finished.wait()
+    dead, alive, foreign = (
+        tmp_path / name for name in (f".a.png.{finished.pid}.part", f".b.png.{os.getpid()}.part", ".somebody.part")
+    )
+    for path in (dead, alive, foreign):
+        path.write_text("half")
+    folder = tmp_path / f".{finished.pid}.part"
+    folder.mkdir()
+    (folder / "metrics.json").write_text("half")
+    files.remove_leftovers(tmp_path)
+    assert (dead.exists(), folder.exists(), alive.exists(), foreign.exists()) == (False, False, True, True)
+    files.remove_leftovers(tmp_path, alone=True)
+    assert (alive.exists(), foreign.exists()) == (False, True)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,17 @@ from typing import Any
 
 from shipseg.errors import StorageError
 
-__all__ = ["atomic_path", "ensure_folder", "ensure_space", "storage_errors", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "all_or_none",
+    "atomic_path",
+    "ensure_folder",
+    "ensure_space",
+    "remove_leftovers",
+    "storage_errors",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 
 @contextlib.contextmanager
@@ -56,6 +67,57 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def all_or_none(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder inside `folder`; on success its files are renamed into `folder`, else all are removed.
+
+    So a full disk in the middle never leaves new files beside old ones.
+
+    Raises:
+        StorageError: The disk is full or the place cannot be written.
+    """
+    temporary = ensure_folder(Path(folder)) / f".{os.getpid()}.part"
+    ensure_folder(temporary)
+    try:
+        yield temporary
+        with storage_errors(folder):
+            for file in sorted(temporary.iterdir()):
+                file.replace(folder / file.name)
+            _flush(folder)
+    except StorageError as error:
+        # People know nothing of the temporary folder.
+        raise StorageError(str(error).replace(f"{temporary.name}/", "")) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, *, alone: bool = False) -> None:
+    """Delete what killed processes left half-written in a folder (see `atomic_path` and `all_or_none`).
+
+    Args:
+        folder: Those of folders inside it stay.
+        alone: Nobody else can be writing there now: then a file whose process number is in use again goes as well.
+
+    Raises:
+        StorageError: One cannot be deleted.
+    """
+    for path in folder.glob(".*.part"):
+        process = re.fullmatch(r"\.(?:.+\.)?(\d+)\.part", path.name)
+        if process and (alone or not _is_running(int(process[1]))):
+            with storage_errors(path):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _flush(path: Path) -> None:

@@ -188,3 +188,31 @@ def test_what_is_given_and_not_there_gets_a_sentence(tmp_path: Path) -> None:
         find_airbus_folder(root, images=Path("a.jpg"))
     with pytest.raises(DataError, match="not a file"):
         find_airbus_folder(root, csv=root)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"ImageId;EncodedPixels\na.jpg;1 2\n", "separate columns with a comma"),
+        ("ImageId,EncodedPixels\na.jpg,1 2\n".encode("utf-16"), "looks like UTF-16"),
+        ("ImageId,EncodedPixels\na.jpg,1 2\n".encode("utf-16-be"), "looks like UTF-16"),
+    ],
+    ids=("semicolons", "utf-16", "utf-16 without a mark"),
+)
+def test_a_spoiled_table_beside_another_csv_is_still_the_one_that_is_meant(
+    tmp_path: Path, data: bytes, sentence: str
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "labels.csv").write_bytes(data)
+    (tmp_path / "truth.csv").write_text("ImageId,scene,row0,col0\na.jpg,1,0,0\n")
+    found = find_airbus_folder(tmp_path)
+    assert found.csv.name == "labels.csv"
+    with pytest.raises(DataError, match=sentence):
+        read_table(found.csv)
+
+
+def test_several_csvs_of_which_none_names_the_columns_are_listed(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("x,y\n")
+    with pytest.raises(DataError, match=r"several files that could be the label table \(a.csv, b.csv\)"):
+        find_airbus_folder(tmp_path)

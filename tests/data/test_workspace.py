@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shipseg.data.workspace import clear_leftovers, finished_report, move_up, working_in
+from shipseg.data.workspace import finished_report, move_up, working_in
 from shipseg.errors import ConfigError, DataError, StorageError
 from shipseg.files import write_json
 
@@ -59,13 +59,6 @@ def test_the_source_itself_and_a_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="in the way"), working_in(tmp_path / "file", source=tmp_path):
         pass
-
-
-def test_leftovers_of_a_killed_write_are_removed(tmp_path: Path) -> None:
-    (tmp_path / ".index.parquet.123.part").touch()
-    (tmp_path / "index.parquet").touch()
-    clear_leftovers(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["index.parquet"]
 
 
 def test_files_are_moved_up_and_those_moved_before_stay(tmp_path: Path) -> None:

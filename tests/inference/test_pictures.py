@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from shipseg.errors import ConfigError, DataError
-from shipseg.inference.pictures import find_pictures, remove_leftovers
+from shipseg.inference.pictures import find_pictures
 
 
 def make(root: Path, *names: str) -> list[Path]:
@@ -114,13 +112,3 @@ def test_a_file_name_that_is_not_unicode_is_shown_readably(tmp_path: Path) -> No
     Path(os.fsdecode(path)).write_bytes(b"")
     (label,) = called([tmp_path], tmp_path / "out")
     assert label.encode("utf-8") == b"caf\\udce9.png"
-
-
-def test_temporary_files_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> None:
-    finished = subprocess.Popen([sys.executable, "-c", ""])
-    finished.wait()
-    ours, theirs, foreign = make(
-        tmp_path, f".a.png.{finished.pid}.part", f".b.png.{os.getpid()}.part", ".somebody.part"
-    )
-    remove_leftovers(tmp_path)
-    assert (ours.exists(), theirs.exists(), foreign.exists()) == (False, True, True)

@@ -19,7 +19,6 @@ from shipseg.training.checkpoint import (
     find_checkpoint,
     holds_checkpoint,
     read_checkpoint,
-    remove_leftovers,
     save_checkpoint,
 )
 
@@ -152,12 +151,3 @@ def test_a_disk_that_is_really_full_is_named_as_such(tmp_path: Path) -> None:
         assert find_checkpoint(disk) is not None
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    for leftover in (".last.ckpt.123.part", "model/.model.safetensors.77.part"):
-        (tmp_path / leftover).write_bytes(b"half")
-    save_checkpoint(tmp_path, content(1))
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [LAST]

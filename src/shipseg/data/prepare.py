@@ -26,9 +26,10 @@ from shipseg.data.source import SourceFiles, join_labels, list_source
 from shipseg.data.splits import SplitShares, split_groups
 from shipseg.data.table import find_airbus_folder, read_table
 from shipseg.data.workers import available_workers
-from shipseg.data.workspace import WORK_FOLDER, clear_leftovers, finished_report, move_up, working_in
+from shipseg.data.workspace import WORK_FOLDER, finished_report, move_up, working_in
 from shipseg.errors import ConfigError, DataError
 from shipseg.extras import needing
+from shipseg.files import remove_leftovers
 
 with needing("train"):
     import pandas as pd
@@ -139,7 +140,7 @@ def prepare(airbus_dir: Path, out: Path, options: PrepareOptions | None = None) 
         with working_in(out, source=source.folder.root) as work:
             finished = finished_report(out, options=chosen, source=origin)  # another process may just have made it
             if finished is None:
-                clear_leftovers(out)
+                remove_leftovers(out, alone=True)
                 summary = _prepare(source, work, options)
                 shutil.rmtree(work, ignore_errors=True)
                 return PrepareReport(out, summary, was_finished=False)

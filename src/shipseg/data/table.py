@@ -8,7 +8,7 @@ Source: the file format of the Kaggle Airbus Ship Detection Challenge.
 
 from __future__ import annotations
 
-import csv as csv_format
+import contextlib
 import difflib
 import os
 import warnings
@@ -115,19 +115,24 @@ def _only_csv(root: Path) -> Path:
     candidates = sorted(path for path in root.iterdir() if path.suffix.lower() == ".csv" and path.is_file())
     if not candidates:
         raise DataError(f"{root} holds no CSV file of {', '.join(COLUMNS)}: check the path or give --csv")
-    fitting = [path for path in candidates if set(COLUMNS) <= set(_header(path))] or candidates
+    # A table that names the columns is meant, also where its separator or encoding will be refused on reading.
+    fitting = [path for path in candidates if _names_columns(path)] or candidates
     if len(fitting) > 1:
         names = ", ".join(path.name for path in fitting)
-        raise DataError(f"{root} holds several label tables ({names}): choose one with --csv")
+        raise DataError(f"{root} holds several files that could be the label table ({names}): choose one with --csv")
     return fitting[0]
 
 
-def _header(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            return [name.strip() for name in next(csv_format.reader(lines), [])]
-    except (UnicodeDecodeError, csv_format.Error, OSError):
-        return []
+def _names_columns(path: Path) -> bool:
+    """Return whether a file's first line holds the names of the columns, in any encoding and with any separator."""
+    line = _head(path).replace(b"\0", b"").lower().partition(b"\n")[0]
+    return all(name.lower().encode() in line for name in COLUMNS)
+
+
+def _head(path: Path) -> bytes:
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        return stream.read(4096)
+    return b""
 
 
 def _only_image_folder(root: Path) -> Path:
@@ -201,6 +206,8 @@ def read_table(csv: Path) -> LabelTable:
 
 def _read_rows(csv: Path) -> pd.DataFrame:
     """Return ImageId, EncodedPixels (both str) and row (int64) of every row that is not blank."""
+    if b"\0" in _head(csv):
+        raise DataError(f"{csv} is not UTF-8 text (it looks like UTF-16): save it as UTF-8")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
@@ -253,8 +260,7 @@ def _check_ids(rows: pd.DataFrame, csv: Path) -> None:
     if len(nameless):
         raise DataError(f"row {nameless.iloc[0]} of {csv} has a mask and no ImageId: add the image's file name")
     wrong = rows[rows["ImageId"].str.contains(r"[/\\\x00]", regex=True) | rows["ImageId"].isin([".", ".."])]
-    if len(wrong):
-        first = wrong.iloc[0]
+    for _, first in wrong.head(1).iterrows():
         raise DataError(
             f"ImageId {first['ImageId']!r} in row {first['row']} of {csv} is a path, not a plain file name: "
             "remove the folders"

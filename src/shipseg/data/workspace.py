@@ -14,7 +14,7 @@ from shipseg import files
 from shipseg.data.cache import COVERAGE_FILE, IMAGES_FILE, INDEX_FILE, PROBLEMS_FILE, REPORT_FILE, SPLIT_FILE
 from shipseg.errors import ConfigError, DataError, StorageError
 
-__all__ = ["WORK_FOLDER", "clear_leftovers", "finished_report", "move_up", "working_in"]
+__all__ = ["WORK_FOLDER", "finished_report", "move_up", "working_in"]
 
 WORK_FOLDER = ".prepare"
 """Subfolder for what is not finished; removed at the end."""
@@ -61,12 +61,6 @@ def _lock(descriptor: int, out: Path) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def clear_leftovers(out: Path) -> None:
-    """Remove the temporary files that a killed process left in the folder `out`."""
-    for path in out.glob(".*.part"):
-        path.unlink(missing_ok=True)
 
 
 def move_up(work: Path, names: tuple[str, ...]) -> None:

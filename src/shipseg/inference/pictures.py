@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from shipseg.errors import ConfigError, DataError
-from shipseg.files import storage_errors
 from shipseg.reading import IMAGE_SUFFIXES, list_images
 
-__all__ = ["OUTPUT_FOLDERS", "Picture", "find_pictures", "remove_leftovers"]
+__all__ = ["OUTPUT_FOLDERS", "Picture", "find_pictures"]
 
 OUTPUT_FOLDERS: Final = ("masks", "overlays")
 """Folders of pictures inside an output folder."""
@@ -90,26 +87,3 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _printable(name: str) -> str:
     """Return a name that can be written as UTF-8; file names on Linux are any bytes."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that a killed process left in the folder (see `files.atomic_path`).
-
-    Raises:
-        StorageError: One cannot be deleted.
-    """
-    for path in folder.glob(".*.part"):
-        process = re.fullmatch(r"\..+\.(\d+)\.part", path.name)
-        if process and not _is_running(int(process[1])):
-            with storage_errors(path):
-                path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

@@ -115,7 +115,7 @@ def write_airbus_folder(
     height, width = config.shape
     needed = int(BYTES_PER_PIXEL * height * width * (images - num_kept))
     files.ensure_space(out, needed_bytes=needed, what=f"a synthetic folder of {images} images")
-    _sweep(files.ensure_folder(out / IMAGES))
+    files.remove_leftovers(files.ensure_folder(out / IMAGES), alone=True)
     work = [_Work(out, seed, config, job) for job in todo]
     with files.storage_errors(out / JOURNAL), (out / JOURNAL).open("a", encoding="utf-8") as journal:
         journal.write("\n")  # ends the line that a killed call may have left half written
@@ -168,13 +168,6 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
                 f"{out} was begun with {name} = {before.get(name)}, now {name} = {value}: "
                 "give the same value or choose another folder"
             )
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the half-written files of a killed call."""
-    with files.storage_errors(folder):
-        for path in folder.glob(".*.part"):
-            path.unlink(missing_ok=True)
 
 
 def _known_labels(out: Path) -> dict[str, list[str]]:

@@ -6,7 +6,6 @@ moment at least one whole checkpoint exists, and two once the first is a step ol
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
@@ -29,7 +28,6 @@ __all__ = [
     "find_checkpoint",
     "holds_checkpoint",
     "read_checkpoint",
-    "remove_leftovers",
     "save_checkpoint",
 ]
 
@@ -119,13 +117,6 @@ def read_checkpoint(data: bytes, *, origin: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise CheckpointError(f"{origin} is a checkpoint of another version of shipseg")
     return content
-
-
-def remove_leftovers(run: Path) -> None:
-    """Remove the unfinished files that a killed process left in the run's folder and in its model's."""
-    for leftover in (*run.glob(".*.part"), *run.glob("model/.*.part")):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
 
 
 def _check(data: bytes, path: Path) -> None:

@@ -29,7 +29,6 @@ from shipseg.training.checkpoint import (
     StoredCheckpoint,
     find_checkpoint,
     holds_checkpoint,
-    remove_leftovers,
     save_checkpoint,
 )
 from shipseg.training.history import HISTORY_FILE, write_history
@@ -76,7 +75,8 @@ def begin(run: Path, *, resume: bool) -> StoredCheckpoint | None:
         TrainingError: The folder holds a run, and nobody said that it shall go on.
         CheckpointError: The run's checkpoints are damaged.
     """
-    remove_leftovers(run)
+    for place in (run, run / MODEL_FOLDER):
+        files.remove_leftovers(place, alone=True)
     in_the_way = [name for name in (RECIPE_FILE, HISTORY_FILE) if (run / name).exists()]
     if not resume and (in_the_way or holds_checkpoint(run)):
         raise TrainingError(f"{run} already holds a run: go on with it (--resume), or choose another folder")
