@@ -1,0 +1,204 @@
+"""The reference's recipe done its way, and ours, on one dataset in equal time, scored by the same evaluation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shipseg import files
+from shipseg.config import Recipe
+from shipseg.data.cache import PreparedDataset, open_dataset
+from shipseg.errors import ConfigError, TrainingError
+from shipseg.evaluation.evaluate import evaluate, write_evaluation
+from shipseg.evaluation.results import Evaluation
+from shipseg.evaluation.scores import true_ships, union_mask
+from shipseg.evaluation.sources import Source, labelled_from_dataset
+from shipseg.inference.predictor import Predictor, load_model
+from shipseg.masks.ships import keep_confident
+from shipseg.recipes import load_recipe
+from shipseg.reference.original import train_the_original_way
+from shipseg.reports.pictures import Picture, close_up, overview, to_jpeg
+from shipseg.training.history import read_history
+from shipseg.training.run import TrainAndTestModel
+
+__all__ = ["PARTS", "BesidePlan", "compare"]
+
+PARTS = {
+    "original": "the reference's way",
+    "resized-256": "rightly, on the same input",
+    "base": "our recipe base",
+}
+"""What is trained, by the name of its folder: the last two are recipes of ours."""
+_OF_THE_REFERENCE = "model-2-stratified"
+_TRIAL_BATCHES = 8
+_VALIDATION_SHARE = 0.15
+_MOST_EPOCHS = 10
+_SCORES = (
+    "num_images", "num_images_with_ships", "num_ships", "threshold", "min_peak", "airbus_score",
+    "airbus_score_of_predicting_nothing", "pooled_dice", "image_dice", "seed_dice", "ship_precision", "ship_recall",
+    "ship_f1", "recall_by_size", "false_alarm_images", "false_alarms_per_1000km2", "intervals",
+)  # fmt: skip
+_OVERVIEW_PX, _CLOSE_UP_PX = 300, 300
+
+
+@dataclass(frozen=True)
+class BesidePlan:
+    """What to train on and for how long.
+
+    Raises:
+        ConfigError: The time is not above 0.
+    """
+
+    dataset: Path
+    minutes: float = 10.0
+    """Of training for each, validation and choice of the threshold included."""
+    overrides: Mapping[str, Any] | None = None
+    """Values of all recipes, by dotted key."""
+
+    def __post_init__(self) -> None:
+        if not self.minutes > 0:
+            raise ConfigError(f"--minutes must be above 0, got {self.minutes}")
+
+
+def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
+    """Train and score the three, and return the scores of each; what is finished in `out` is not done again.
+
+    Our runs go on exactly where they were killed; the reference's way starts over.
+
+    Returns:
+        dataset, split, minutes; parts: for each of `PARTS` label, minutes, steps, images_seen, scores.
+
+    Raises:
+        TrainingError: `out` holds a comparison of other settings.
+        ConfigError: The dataset has no cached images.
+        DataError: The dataset cannot be read, or has nothing to train or to score on.
+    """
+    data = open_dataset(plan.dataset)
+    if data.canvas is None:
+        raise ConfigError(f"dataset {data.root} was prepared at native size: prepare it with --size 256 to compare")
+    settings = {"dataset": data.fingerprint, "minutes": plan.minutes, "overrides": dict(plan.overrides or {})}
+    _check_settings(settings, out)
+    split = "test" if len(data.rows("test")) else "val"
+    source = labelled_from_dataset(data, split)
+    parts = {}
+    for name, label in PARTS.items():
+        result = out / name / "result.json"
+        if not result.is_file():
+            done = _train(name, data, plan, out / name)
+            evaluation = _score(load_model(out / name / "model"), source, data, split, out / name)
+            scores = {key: evaluation.metrics[key] for key in _SCORES}
+            files.write_json(result, {"label": label, **done, "scores": scores})
+        parts[name] = json.loads(result.read_text(encoding="utf-8"))
+    train = load_recipe("base", plan.overrides).train
+    return {
+        "dataset": data.root.resolve().name,
+        "train_images": len(data.rows("train")),
+        "split": split,
+        "minutes": plan.minutes,
+        "precision": train.precision,
+        "parts": parts,
+    }
+
+
+def _check_settings(settings: dict[str, Any], out: Path) -> None:
+    path = out / "settings.json"
+    if not path.is_file():
+        files.write_json(path, settings)
+    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(settings)):
+        raise TrainingError(f"{out} holds a comparison with another dataset, time or recipe: choose another folder")
+
+
+def _train(name: str, data: PreparedDataset, plan: BesidePlan, folder: Path) -> dict[str, Any]:
+    if name == "original":
+        recipe = load_recipe(_OF_THE_REFERENCE, plan.overrides)
+        return train_the_original_way(data, recipe, minutes=plan.minutes, folder=folder / "model")
+    plan_file = folder / "plan.json"
+    if not plan_file.is_file():
+        files.write_json(plan_file, _fitted(load_recipe(name, plan.overrides), plan, folder / "trial"))
+    fitted = json.loads(plan_file.read_text(encoding="utf-8"))
+    recipe = load_recipe(name, {**(plan.overrides or {}), **fitted["overrides"]})
+    started_s = time.perf_counter()
+    report = TrainAndTestModel(recipe, plan.dataset, folder).train(resume=True)
+    minutes = (time.perf_counter() - started_s) / 60
+    if report.resumed_at_step is not None:  # earlier sittings count; what follows the last epoch took as in the trial
+        minutes = 60 * report.hours + fitted["choosing_s"] / 60
+    return {
+        "minutes": round(minutes, 3),
+        "steps": report.steps,
+        "images_seen": report.steps * recipe.train.batch_size,
+        "best_epoch": report.best_epoch,
+        "epochs": report.epochs,
+    }
+
+
+def _fitted(recipe: Recipe, plan: BesidePlan, trial: Path) -> dict[str, Any]:
+    """Return the overrides with which a recipe fills the time, from a short trial of it."""
+    shutil.rmtree(trial, ignore_errors=True)
+    short = {"train.epochs": 2, "sampling.batches_per_epoch": _TRIAL_BATCHES}
+    started_s = time.perf_counter()
+    tried = load_recipe(recipe.name, {**(plan.overrides or {}), **short})
+    TrainAndTestModel(tried, plan.dataset, trial).train()
+    wall_s = time.perf_counter() - started_s
+    rows = read_history(trial / "history.csv")
+    shutil.rmtree(trial, ignore_errors=True)
+    last = rows[-1]  # the first epoch warms up
+    step_s = recipe.train.batch_size / last.images_per_s
+    validation_s = max(last.seconds - _TRIAL_BATCHES * step_s, 1e-3)
+    choosing_s = wall_s - sum(row.seconds for row in rows)
+    training_s = max(60 * plan.minutes - choosing_s, 0.0)
+    epochs = min(max(int(_VALIDATION_SHARE * training_s / validation_s), 1), _MOST_EPOCHS)
+    steps = max(int((training_s - epochs * validation_s) / step_s), 2 * epochs)
+    return {
+        "step_s": round(step_s, 4),
+        "validation_s": round(validation_s, 3),
+        "choosing_s": round(choosing_s, 3),
+        "overrides": {
+            "train.epochs": epochs,
+            "sampling.batches_per_epoch": steps // epochs,
+            "train.schedule.warmup_steps": min(recipe.train.schedule.warmup_steps, steps // 10),
+        },
+    }
+
+
+def _score(predictor: Predictor, source: Source, data: PreparedDataset, split: str, folder: Path) -> Evaluation:
+    evaluation = evaluate(predictor, source)
+    write_evaluation(evaluation, files.ensure_folder(folder / "scores"))
+    scores = {score.image_id: score for score in evaluation.images}
+    wanted = _examples(data, split)
+    decision = predictor.card.decision
+    for labelled in source:
+        if labelled.image_id not in wanted or labelled.image_id not in scores:
+            continue
+        image_hwc = labelled.read()
+        shape = (image_hwc.shape[0], image_hwc.shape[1])
+        picture = Picture(
+            scores[labelled.image_id],
+            image_hwc,
+            union_mask(true_ships(labelled.rles, shape), shape),
+            keep_confident(
+                predictor.probability(image_hwc),
+                threshold=decision.threshold,
+                min_peak=decision.min_peak,
+                min_area_px=decision.min_area_px,
+            ),
+        )
+        kind = wanted[labelled.image_id]
+        files.write_bytes(folder / "pictures" / f"{kind}.jpg", to_jpeg(overview(picture, side=_OVERVIEW_PX)))
+        files.write_bytes(folder / "pictures" / f"{kind}-close.jpg", to_jpeg(close_up(picture, side=_CLOSE_UP_PX)))
+    return evaluation
+
+
+def _examples(data: PreparedDataset, split: str) -> dict[str, str]:
+    """Return by ImageId which pictures to show: of no, one and several ships that with the median area of ships."""
+    rows = data.rows(split).sort_values(["ship_px", "ImageId"])
+    kinds = {"none": rows["Ships"] == 0, "one": rows["Ships"] == 1, "several": rows["Ships"] > 1}
+    return {
+        str(rows[chosen]["ImageId"].iloc[int(chosen.sum()) // 2]): kind
+        for kind, chosen in kinds.items()
+        if chosen.any()
+    }
