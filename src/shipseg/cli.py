@@ -16,7 +16,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from shipseg import __version__
-from shipseg.commands import data, models, training
+from shipseg.commands import data, explore, models, training
 from shipseg.errors import ShipsegError
 from shipseg.extras import explain_missing
 
@@ -33,6 +33,7 @@ app = App(
 for command in (
     data.synth,
     data.prepare,
+    explore.explore,
     training.train,
     training.continue_,
     training.recipes,

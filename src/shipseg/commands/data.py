@@ -9,7 +9,7 @@ from typing import Any, Literal
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
 
-__all__ = ["demo", "prepare", "synth"]
+__all__ = ["demo", "prepare", "sides", "synth"]
 
 
 def synth(
@@ -43,7 +43,7 @@ def synth(
     from shipseg import progress
     from shipseg.synth import WorldConfig, write_airbus_folder
 
-    config = WorldConfig(size=_sides(size), empty_share=empty_share, label=label)
+    config = WorldConfig(size=sides(size), empty_share=empty_share, label=label)
     with progress.shown():
         summary = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
     short = {
@@ -153,10 +153,15 @@ def _in_short(summary: Mapping[str, Any]) -> dict[str, Any]:
     return shown | splits | proof | {"more in": "report.json, problems.csv, split.json"}
 
 
-def _sides(text: str) -> tuple[int, int]:
+def sides(text: str, *, flag: str = "--size") -> tuple[int, int]:
+    """Return the height and width that a flag gives as one number of pixels or as HEIGHTxWIDTH.
+
+    Raises:
+        ConfigError: It gives neither.
+    """
     parts = text.lower().split("x")
     if len(parts) not in (1, 2) or not all(_is_number(part) and int(part) > 0 for part in parts):
-        raise ConfigError(f"--size must be a number of pixels or HEIGHTxWIDTH, got {text!r}")
+        raise ConfigError(f"{flag} must be a number of pixels or HEIGHTxWIDTH, got {text!r}")
     return int(parts[0]), int(parts[-1])
 
 

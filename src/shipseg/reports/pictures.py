@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shipseg.evaluation.scores import ImageScore
 
-__all__ = ["Picture", "PictureGroup", "choose_groups", "choose_panel", "close_up", "overview", "to_jpeg"]
+__all__ = ["Masked", "Picture", "PictureGroup", "choose_groups", "choose_panel", "close_up", "overview", "to_jpeg"]
 
 TRUE_COLOR = (255, 205, 0)
 """Outline of the truth, RGB; with the next, told apart by people of any colour vision."""
@@ -34,6 +34,22 @@ class PictureGroup(NamedTuple):
     rule: str
     """How they were chosen, in a sentence."""
     image_ids: tuple[str, ...]
+
+
+class Masked(Protocol):
+    """An image with two masks of its size: true ships, and predicted ones (none, where nothing was predicted)."""
+
+    @property
+    def image_hwc(self) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3) RGB."""
+
+    @property
+    def true_hw(self) -> NDArray[np.bool_]:
+        """bool (H, W)."""
+
+    @property
+    def predicted_hw(self) -> NDArray[np.bool_]:
+        """bool (H, W)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +121,7 @@ def choose_panel(images: Sequence[ImageScore]) -> tuple[PictureGroup, ...]:
     return tuple(panel)
 
 
-def overview(picture: Picture, *, side: int) -> NDArray[np.uint8]:
+def overview(picture: Masked, *, side: int) -> NDArray[np.uint8]:
     """Return the whole image with outlines and a frame around the close-up, uint8 RGB, its longer side `side` px."""
     height, width = picture.true_hw.shape
     drawn_hwc = _outlined(picture, (0, 0, height, width), side)
@@ -118,7 +134,7 @@ def overview(picture: Picture, *, side: int) -> NDArray[np.uint8]:
     return drawn_hwc
 
 
-def close_up(picture: Picture, *, side: int) -> NDArray[np.uint8]:
+def close_up(picture: Masked, *, side: int) -> NDArray[np.uint8]:
     """Return, with outlines, the place where truth and prediction differ most, uint8 RGB, its longer side `side` px."""
     return _outlined(picture, _window(picture), side)
 
@@ -135,7 +151,7 @@ def to_jpeg(image_hwc: NDArray[np.uint8], *, side: int | None = None, quality: i
     return encoded.tobytes()
 
 
-def _window(picture: Picture) -> tuple[int, int, int, int]:
+def _window(picture: Masked) -> tuple[int, int, int, int]:
     """Return the square around the largest connected difference, or around the largest ship where there is none."""
     height, width = picture.true_hw.shape
     differs = picture.true_hw != picture.predicted_hw
@@ -160,7 +176,7 @@ def _resized(image_hwc: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     )
 
 
-def _outlined(picture: Picture, window: tuple[int, int, int, int], side: int) -> NDArray[np.uint8]:
+def _outlined(picture: Masked, window: tuple[int, int, int, int], side: int) -> NDArray[np.uint8]:
     """Return a window of the image with the truth's line just outside its pixels, the prediction's just inside."""
     row0, col0, row1, col1 = window
     drawn_hwc = _resized(picture.image_hwc[row0:row1, col0:col1], side)

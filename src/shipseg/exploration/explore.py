@@ -1,0 +1,215 @@
+"""Exploring: what is in a prepared dataset, an Airbus folder or a label table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shipseg import files
+from shipseg.data.cleaning import read_drop_list
+from shipseg.data.workers import available_workers
+from shipseg.errors import ConfigError
+from shipseg.exploration.costs import cleaning_facts
+from shipseg.exploration.distributions import plain
+from shipseg.exploration.file_facts import (
+    colour_facts,
+    duplicate_facts,
+    file_size_facts,
+    group_facts,
+    size_facts,
+    split_facts,
+)
+from shipseg.exploration.hints import find_hints
+from shipseg.exploration.label_facts import imbalance_facts, pixel_facts, row_facts, ship_facts, ships_per_image
+from shipseg.exploration.material import Material, gather
+from shipseg.exploration.page import write_exploration_page
+from shipseg.exploration.results import Exploration
+from shipseg.exploration.samples import draw_samples
+from shipseg.exploration.ships import measure_each_ship
+from shipseg.extras import needing
+
+with needing("train"):
+    import pandas as pd
+
+__all__ = [
+    "FACTS_FILE",
+    "INDEX_FILE",
+    "PAGE_FILE",
+    "SHIPS_FILE",
+    "Exploration",
+    "ExploreOptions",
+    "explore",
+    "write_exploration",
+]
+
+PAGE_FILE = "report.html"
+"""The page; it holds every picture in itself."""
+FACTS_FILE = "facts.json"
+"""`Exploration.facts`."""
+SHIPS_FILE = "ships.csv"
+"""`Exploration.ships`."""
+INDEX_FILE = "train_ship_segmentation_post_EDA.csv"
+"""The reference's table: ImageId, EncodedPixels, Ships, Size_kb of the images that cleaning keeps."""
+
+_INDEX_COLUMNS = ["ImageId", "EncodedPixels", "Ships", "Size_kb"]
+_IMAGE_COLUMNS = [*_INDEX_COLUMNS, "height", "width", "ship_px", "group", "split", "reason"]
+_NO_IMAGES = "there are no images, only labels"
+_NO_SPLIT = "an Airbus folder has no splits before it is prepared"
+_NONE_READABLE = "no image can be read"
+_IMAGES_MOVED = "the images are no longer where the dataset was prepared from"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreOptions:
+    """How to explore.
+
+    Args:
+        csv: The label table, where an Airbus folder holds several.
+        images: The folder of images, where there are several.
+        labels_size: Side of the images in pixels, or (height, width), where they are not there to be measured.
+        drop_list: File with one ImageId a line: the reference's list of corrupted images, to see what it costs.
+        seed: Decides which images are drawn where not all are looked at.
+        workers: Processes; as many as there are cores unless given.
+        store: Folder that keeps what was read of the images, so that an exploration that was killed goes on; a
+            temporary one unless given.
+
+    Raises:
+        ConfigError: A value is out of its range.
+    """
+
+    csv: Path | None = None
+    images: Path | None = None
+    labels_size: int | tuple[int, int] = 768
+    drop_list: Path | None = None
+    seed: int = 42
+    workers: int | None = None
+    store: Path | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1:
+            raise ConfigError(f"labels_size must be at least 1 pixel each way, got {self.labels_size}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        available_workers(self.workers)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`labels_size` as (height, width)."""
+        return (self.labels_size, self.labels_size) if isinstance(self.labels_size, int) else self.labels_size
+
+
+def explore(source: Path, options: ExploreOptions | None = None) -> Exploration:
+    """Return what is in a prepared dataset, an Airbus folder, a folder with a label table alone, or a label table.
+
+    Args:
+        source: Either of these.
+        options: How; the defaults unless given.
+
+    Raises:
+        DataError: There is nothing of the kind, or it cannot be read.
+        ConfigError: An option that does not go with the source.
+        StorageError: The store has no room.
+
+    Example:
+        `explore(Path("airbus")).facts["imbalance"]["empty_share"]`
+    """
+    options = options or ExploreOptions()
+    listed = read_drop_list(options.drop_list) if options.drop_list is not None else frozenset()
+    with tempfile.TemporaryDirectory(prefix="shipseg-explore-") as temporary:
+        material = gather(
+            Path(source),
+            csv=options.csv,
+            images=options.images,
+            labels_size=options.size,
+            store=options.store or Path(temporary),
+            workers=available_workers(options.workers),
+        )
+    ships = measure_each_ship(material.images, assumed_size=material.assumed_size)
+    facts = _facts(material, ships, options, listed)
+    facts["hints"] = find_hints(facts)
+    return Exploration(
+        Path(source), plain(facts), _image_table(material), ships, draw_samples(material, seed=options.seed)
+    )
+
+
+def _facts(material: Material, ships: pd.DataFrame, options: ExploreOptions, listed: frozenset[str]) -> dict[str, Any]:
+    images = material.images
+    labelled = images[images["has_row"]]["Ships"].to_numpy()
+    any_size = bool(material.report and material.report["options"]["any_size"])
+    not_known = _not_known(material)
+    # What needs more than labels, each computed only where it can be.
+    of_files: dict[str, Callable[[], dict[str, Any]]] = {
+        "images": lambda: size_facts(images),
+        "files": lambda: file_size_facts(images[images["has_file"]]),
+        "colours": lambda: _colours(material, options),
+        "duplicates": lambda: duplicate_facts(images, material.folder or Path()),
+        "groups": lambda: group_facts(material),
+        "split": lambda: split_facts(material.report or {}),
+    }
+    return {
+        "source": _source(material),
+        "rows": row_facts(material),
+        "ships_per_image": ships_per_image(labelled),
+        "imbalance": imbalance_facts(labelled),
+        "pixels": pixel_facts(material),
+        "ships": ship_facts(ships, num_labelled=int(images["Ships"].sum())),
+        "cleaning": cleaning_facts(images, listed=listed, any_size=any_size, seed=options.seed),
+        **{name: None if name in not_known else compute() for name, compute in of_files.items()},
+        "not_known": not_known,
+    }
+
+
+def _not_known(material: Material) -> dict[str, str]:
+    """Return why a section of the facts, or the samples, cannot be filled."""
+    if material.kind == "labels":
+        return dict.fromkeys(("images", "files", "colours", "duplicates", "groups", "split", "samples"), _NO_IMAGES)
+    not_known = {} if material.kind == "dataset" else {"split": _NO_SPLIT}
+    if material.folder is None:
+        return dict.fromkeys(("colours", "duplicates", "samples"), _IMAGES_MOVED)
+    if not (material.images["height"] > 0).any():
+        not_known |= dict.fromkeys(("images", "colours", "groups", "samples"), _NONE_READABLE)
+    return not_known
+
+
+def _source(material: Material) -> dict[str, Any]:
+    height, width = material.assumed_size
+    return {
+        "kind": material.kind,
+        "path": str(material.path),
+        "csv": str(material.csv),
+        "images_folder": None if material.folder is None else str(material.folder),
+        "images": len(material.images),
+        "images_of_unknown_size": len(material.images)
+        if material.kind == "labels"
+        else int((material.images["height"] == 0).sum()),
+        "their_size_taken_for_px": f"{width} x {height}",
+    }
+
+
+def _colours(material: Material, options: ExploreOptions) -> dict[str, Any]:
+    readable = material.images["ImageId"][material.images["height"] > 0]
+    workers = available_workers(options.workers)
+    return colour_facts(readable, material.folder or Path(), seed=options.seed, workers=workers)
+
+
+def _image_table(material: Material) -> pd.DataFrame:
+    images = material.images
+    encoded = [" ".join(rles) if rles else "0" for rles in images["rles"]]
+    return images.assign(EncodedPixels=encoded)[_IMAGE_COLUMNS]
+
+
+def write_exploration(exploration: Exploration, out: Path) -> Path:
+    """Write page, facts, ships and the reference's table into the folder `out` and return the page's path.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    out = files.ensure_folder(Path(out))
+    kept = exploration.images[exploration.images["reason"] == ""]
+    files.write_text(out / INDEX_FILE, kept[_INDEX_COLUMNS].to_csv(index=False, float_format="%.4f"))
+    files.write_text(out / SHIPS_FILE, exploration.ships.to_csv(index=False, float_format="%.3f"))
+    files.write_json(out / FACTS_FILE, exploration.facts)
+    return write_exploration_page(exploration, out / PAGE_FILE)

@@ -1,0 +1,344 @@
+"""Figures of what is in a set of images and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shipseg.extras import needing
+from shipseg.reports.figures.style import BLUE, GREEN, INK, STYLE, VERMILION, draw_lines
+
+with needing("train"):
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+__all__ = [
+    "SampleImage",
+    "cleaning_cost",
+    "colour_histogram",
+    "file_sizes",
+    "group_sizes",
+    "imbalances",
+    "sample_panel",
+    "ship_areas",
+    "ship_headings",
+    "ship_positions",
+    "ship_shapes",
+    "ships_per_image",
+    "split_balance",
+]
+
+_THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
+_DENSITY = ("#f7fbff", "#08519c")
+
+
+class SampleImage(NamedTuple):
+    """A row of the sample panel."""
+
+    title: str
+    image_hwc: NDArray[np.uint8]
+    mask_hw: NDArray[np.bool_]
+
+
+def ships_per_image(images: Mapping[int, int]) -> Figure:
+    """Return bars of images by number of ships, the count written on each; the scale is logarithmic.
+
+    Args:
+        images: Number of ships -> images.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 3.8), layout="constrained")
+        axes = figure.subplots()
+        numbers = list(images)
+        bars = axes.bar(numbers, [images[number] for number in numbers], color=BLUE, width=0.78)
+        _write_counts(axes, bars, list(images.values()))
+        axes.set(yscale="log", ylim=(0.5, 4 * max(1, *images.values())), xlabel="ships in the image", ylabel="images")
+        axes.set_title("Images by number of ships (logarithmic)")
+        axes.yaxis.set_major_formatter(_THOUSANDS)
+        axes.set_xticks(numbers if len(numbers) <= 24 else numbers[:: max(1, len(numbers) // 12)])
+        axes.grid(visible=False, axis="x")
+    return figure
+
+
+def _write_counts(axes: Axes, bars: Any, counts: Sequence[int]) -> None:
+    labels = [f"{count:,}" if count else "" for count in counts]
+    axes.bar_label(bars, labels, padding=2, fontsize=8, rotation=90 if len(counts) > 24 else 0)
+
+
+def imbalances(*, empty: int, one: int, several: int) -> Figure:
+    """Return both imbalances as two stacked bars: empty against ship images, one ship against several.
+
+    Args:
+        empty: Images without ships.
+        one: Images with one.
+        several: Images with more.
+    """
+    rows = (
+        ("images with ships", (("one ship", one, GREEN), ("several ships", several, VERMILION))),
+        ("all images", (("no ship", empty, BLUE), ("ships", one + several, GREEN))),
+    )
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 2.4), layout="constrained")
+        axes = figure.subplots()
+        for place, (_, parts) in enumerate(rows):
+            total, left = max(1, sum(count for _, count, _ in parts)), 0.0
+            for (name, count, color), side in zip(parts, ("left", "right"), strict=True):
+                axes.barh(place, count / total, left=left, height=0.5, color=color)
+                said = f"{name}: {count:,} ({count / total:.1%})"
+                axes.text(0 if side == "left" else 1, place + 0.3, said, ha=side, va="bottom", fontsize=9)
+                left += count / total
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.set(xlim=(0, 1), ylim=(-0.4, 1.75), title="Two imbalances")
+        axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
+        axes.grid(visible=False, axis="y")
+    return figure
+
+
+def ship_areas(areas_px: ArrayLike, *, bounds_px: Sequence[float] = (100, 1000)) -> Figure:
+    """Return a histogram of ship areas on a logarithmic axis; the bounds of the size bins and the median are marked.
+
+    Args:
+        areas_px: Area of each ship in pixels.
+        bounds_px: Between small, middling and large ships.
+    """
+    areas = np.asarray(areas_px, np.float64)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        edges = np.geomspace(1, max(1e5, float(areas.max(initial=1))), 51)
+        axes.hist(areas, edges.tolist(), color=BLUE)
+        axes.set(xscale="log", title="Ship area", xlabel="pixels (logarithmic)", ylabel="ships")
+        for bound in bounds_px:
+            axes.axvline(bound, color=INK, linewidth=1, linestyle=":")
+        _mark_median(axes, areas, "px")
+        axes.xaxis.set_major_formatter(_THOUSANDS)
+        axes.yaxis.set_major_formatter(_THOUSANDS)
+    return figure
+
+
+def ship_shapes(lengths_px: ArrayLike, widths_px: ArrayLike, aspects: ArrayLike) -> Figure:
+    """Return histograms of length, width, and length by width, cut where the last hundredth begins; medians are marked.
+
+    Args:
+        lengths_px: Length of each ship in pixels.
+        widths_px: Its width.
+        aspects: Its length divided by its width.
+    """
+    columns = (
+        ("Length", "pixels", lengths_px, "px"),
+        ("Width", "pixels", widths_px, "px"),
+        ("Length / width", "ratio", aspects, ""),
+    )
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 3.2), layout="constrained")
+        for axes, (title, unit, values, short) in zip(figure.subplots(1, 3), columns, strict=True):
+            known = np.asarray(values, np.float64)
+            low, high = 1.0 if not short else 0.0, float(np.quantile(known, 0.99)) if len(known) else 2.0
+            axes.hist(known, np.linspace(low, max(high, low + 1), 41).tolist(), color=BLUE)
+            axes.set(title=title, xlabel=unit)
+            _mark_median(axes, known, short)
+            axes.yaxis.set_major_formatter(_THOUSANDS)
+        figure.axes[0].set_ylabel("ships")
+    return figure
+
+
+def _mark_median(axes: Axes, values: NDArray[np.float64], unit: str) -> None:
+    if not len(values):
+        return
+    median = float(np.median(values))
+    axes.axvline(median, color=VERMILION, linewidth=1.5)
+    axes.annotate(
+        f"median {median:,.3g} {unit}".strip(),
+        (median, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=9,
+    )
+
+
+def ship_headings(headings_deg: ArrayLike) -> Figure:
+    """Return a rose of headings: bow and stern are not told apart, so each ship counts in two opposite directions.
+
+    Args:
+        headings_deg: Clockwise from up, 0 to below 180, of ships that have a direction.
+    """
+    headings = np.asarray(headings_deg, np.float64)
+    both = np.radians(np.concatenate([headings, headings + 180]))
+    counts, edges = np.histogram(both, np.linspace(0, 2 * np.pi, 37))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+        axes: Any = figure.add_subplot(projection="polar")
+        axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=BLUE, edgecolor="none")
+        axes.set_theta_zero_location("N")
+        axes.set_theta_direction(-1)
+        axes.set_title("Heading")
+        axes.set_rlabel_position(45)
+        axes.yaxis.set_major_formatter(_THOUSANDS)
+        axes.tick_params(axis="y", labelsize=8)
+    return figure
+
+
+def ship_positions(counts_rc: ArrayLike) -> Figure:
+    """Return the density of ship centres over the image: 1 is what an even spread would give.
+
+    Args:
+        counts_rc: Ships in each cell of a grid over the image, rows from the top.
+    """
+    counts = np.asarray(counts_rc, np.float64)
+    relative = counts / counts.mean() if counts.any() else counts
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 4.2), layout="constrained")
+        axes = figure.subplots()
+        colors = mpl.colors.LinearSegmentedColormap.from_list("density", _DENSITY)
+        drawn = axes.pcolormesh(relative, cmap=colors, vmin=0, vmax=max(2.0, float(relative.max(initial=0))))
+        axes.invert_yaxis()
+        axes.set(xticks=[], yticks=[], aspect="equal", title="Where ships are")
+        axes.grid(visible=False)
+        bar = figure.colorbar(drawn, ax=axes, shrink=0.9)
+        bar.set_label("ships, relative to an even spread")
+    return figure
+
+
+def file_sizes(sizes_kb: ArrayLike, *, line_kb: float, num_below: int) -> Figure:
+    """Return a histogram of the files' sizes with the line below which the reference dropped them.
+
+    Args:
+        sizes_kb: Of each file, in kB of 1024 bytes.
+        line_kb: The line.
+        num_below: Files at or below it.
+    """
+    sizes = np.asarray(sizes_kb, np.float64)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
+        axes = figure.subplots()
+        most = max(float(np.quantile(sizes, 0.999)) if len(sizes) else 0.0, 2 * line_kb)
+        step = max(1.0, round(most / 80))
+        counts, edges = np.histogram(np.minimum(sizes, most), np.arange(0, most + step, step))
+        colors = [VERMILION if left < line_kb else BLUE for left in edges[:-1]]
+        axes.bar(edges[:-1], counts, width=step, align="edge", color=colors)
+        axes.axvline(line_kb, color=INK, linewidth=1, linestyle=":")
+        axes.annotate(
+            f"{line_kb:g} kB: {num_below:,} at or below",
+            (line_kb, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(5, -2),
+            textcoords="offset points",
+            va="top",
+            fontsize=9,
+        )
+        axes.set(
+            title="File sizes", xlabel="kB of 1024 bytes", ylabel="images", ylim=(0, 1.15 * max(1, *counts.tolist()))
+        )
+        axes.yaxis.set_major_formatter(_THOUSANDS)
+    return figure
+
+
+def colour_histogram(channels: Mapping[str, ArrayLike]) -> Figure:
+    """Return the distribution of the pixels' values, a line for each channel.
+
+    Args:
+        channels: red, green and blue -> share of the pixels at each of the levels 0 to 255.
+    """
+    levels = np.arange(256)
+    shares = {name: np.asarray(values, np.float64) for name, values in channels.items()}
+    # 0 and 255 collect what is clipped, no-data above all: the axis is scaled to what lies between.
+    most = max(float(values[1:-1].max()) for values in shares.values())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        draw_lines(axes, levels, shares, (VERMILION, GREEN, BLUE))
+        axes.set(title="Pixel values by channel", xlabel="value", ylabel="share of the pixels")
+        axes.set(xlim=(0, 255), ylim=(0, 1.08 * max(most, 1e-6)))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, 1))
+        axes.legend()
+    return figure
+
+
+def group_sizes(groups: Mapping[str, int]) -> Figure:
+    """Return bars of the groups of overlapping images by their number of images; the scale is logarithmic.
+
+    Args:
+        groups: Images in a group (`1`, `2`, `3-5` ...) -> groups.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+        axes = figure.subplots()
+        bars = axes.bar(range(len(groups)), list(groups.values()), color=BLUE, width=0.7)
+        _write_counts(axes, bars, list(groups.values()))
+        axes.set_xticks(range(len(groups)), list(groups))
+        axes.set(yscale="log", ylim=(0.5, 4 * max(1, *groups.values())), title="Groups of overlapping images")
+        axes.set(xlabel="images in the group", ylabel="groups (logarithmic)")
+        axes.yaxis.set_major_formatter(_THOUSANDS)
+        axes.grid(visible=False, axis="x")
+    return figure
+
+
+def cleaning_cost(images: Mapping[str, int], ships: Mapping[str, int]) -> Figure:
+    """Return bars of what each reason for leaving images out costs: images, and the ships that go with them.
+
+    Args:
+        images: Reason -> images left out for it.
+        ships: The same reasons -> ships in these.
+    """
+    places = np.arange(len(images))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 1.4 + 0.55 * len(images)), layout="constrained")
+        axes = figure.subplots()
+        for name, counts, color, shift in (("images", images, BLUE, -0.19), ("ships", ships, VERMILION, 0.19)):
+            values = [counts[reason] for reason in images]
+            bars = axes.barh(places + shift, values, height=0.36, color=color, label=name)
+            axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=9)
+        axes.set_yticks(places, list(images))
+        axes.invert_yaxis()
+        axes.set(title="What cleaning leaves out, and the ships that go with it")
+        axes.margins(x=0.1)
+        axes.xaxis.set_major_formatter(_THOUSANDS)
+        axes.grid(visible=False, axis="y")
+        axes.legend(loc="lower right")
+    return figure
+
+
+def split_balance(splits: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Return the share of images by number of ships, side by side for each split.
+
+    Args:
+        splits: Name of a split -> number of ships (`0`, `1`, `2`, `3-5`, `6+`) -> share of its images.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+        axes = figure.subplots()
+        width = 0.8 / len(splits)
+        names = list(next(iter(splits.values())))
+        for number, ((split, shares), color) in enumerate(zip(splits.items(), (BLUE, VERMILION, GREEN), strict=False)):
+            shift = (number - (len(splits) - 1) / 2) * width
+            axes.bar(np.arange(len(names)) + shift, list(shares.values()), width=0.92 * width, color=color, label=split)
+        axes.set_xticks(range(len(names)), names)
+        axes.set(title="Balance of the split", xlabel="ships in the image", ylabel="share of its images")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
+        axes.grid(visible=False, axis="x")
+        axes.legend()
+    return figure
+
+
+def sample_panel(rows: Sequence[SampleImage]) -> Figure:
+    """Return images beside their masks, a row each.
+
+    Args:
+        rows: At least one; images of any size.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.2 * len(rows)), layout="constrained")
+        for axes_of_row, row in zip(figure.subplots(len(rows), 2, squeeze=False), rows, strict=True):
+            for axes, shown in zip(axes_of_row, (row.image_hwc, row.mask_hw), strict=True):
+                axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(True)
+            axes_of_row[0].set_ylabel(row.title)
+    return figure
