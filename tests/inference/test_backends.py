@@ -148,6 +148,24 @@ def test_an_onnx_file_cut_short_is_refused(tmp_path: Path, exported: ExportRepor
         OnnxBackend(path)
 
 
+def test_an_onnx_file_with_one_changed_weight_is_refused(tmp_path: Path, exported: ExportReport) -> None:
+    model = onnx.load(exported.path)
+    weight = max(model.graph.initializer, key=lambda item: len(item.raw_data))
+    weight.raw_data = bytes([weight.raw_data[0] ^ 1]) + weight.raw_data[1:]
+    onnx.save(model, tmp_path / "changed.onnx")
+    with pytest.raises(ModelError, match=r"changed\.onnx is not the file that was exported \(SHA-256"):
+        OnnxBackend(tmp_path / "changed.onnx")
+
+
+def test_an_onnx_file_exported_before_there_was_a_hash_loads(tmp_path: Path, exported: ExportReport) -> None:
+    model = onnx.load(exported.path)
+    kept = [entry for entry in model.metadata_props if entry.key == CARD_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, tmp_path / "old.onnx")
+    assert OnnxBackend(tmp_path / "old.onnx").card == OnnxBackend(exported.path).card
+
+
 def test_a_missing_onnx_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no model file .*nowhere\.onnx"):
         OnnxBackend(tmp_path / "nowhere.onnx")

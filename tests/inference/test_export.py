@@ -18,6 +18,7 @@ from shipseg.inference.export import ExportReport, deepness_metadata, export_onn
 from shipseg.model.bundle import load_network, save_model
 from shipseg.model.card import CARD_KEY, Card, CardInput, parse_card, read_card
 from shipseg.model.network import build_network
+from shipseg.model.onnxfile import HASH_KEY, graph_hash
 
 
 def test_the_report_says_how_little_the_file_differs(exported: ExportReport) -> None:
@@ -104,6 +105,7 @@ def test_the_metadata_hold_what_deepness_reads() -> None:
 def test_the_metadata_stand_beside_the_card(exported: ExportReport) -> None:
     entries = {entry.key: entry.value for entry in onnx.load(exported.path).metadata_props}
     assert parse_card(entries.pop(CARD_KEY), "metadata").name == "tiny"
+    assert entries.pop(HASH_KEY) == graph_hash(exported.path.read_bytes())
     assert entries.keys() == deepness_metadata(Card()).keys()
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
-from shipseg.model.card import CARD_KEY, Card, parse_card
+from shipseg.model.card import CARD_KEY, parse_card
+from shipseg.model.onnxfile import check_graph, read_metadata, read_onnx
 
 if TYPE_CHECKING:
     import torch
@@ -157,13 +158,18 @@ class OnnxBackend:
         card: The model's card, from the file's metadata.
 
     Raises:
-        ModelError: No such file, not an ONNX file, or not one of ours.
+        ModelError: No such file, not an ONNX file, not one of ours, or a damaged one.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self.path = Path(path)
-        self.session = _open_session(self.path, threads or usable_cores())
-        self.card = _session_card(self.session, self.path)
+        content = read_onnx(self.path)
+        metadata = read_metadata(content, self.path)
+        if CARD_KEY not in metadata:
+            raise _foreign(self.path)
+        self.card = parse_card(metadata[CARD_KEY], str(self.path))
+        check_graph(content, metadata, self.path)
+        self.session = _open_session(content, self.path, threads or usable_cores())
 
     @property
     def pixels_per_batch(self) -> int:
@@ -177,11 +183,9 @@ class OnnxBackend:
         return probability
 
 
-def _open_session(path: Path, threads: int) -> Any:
+def _open_session(content: bytes, path: Path, threads: int) -> Any:
     import onnxruntime
 
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -189,18 +193,17 @@ def _open_session(path: Path, threads: int) -> Any:
     # Images come in many sizes: a plan of memory for each would be kept for ever.
     options.enable_mem_pattern = False
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises untyped exceptions for every kind of broken file
         detail = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelError(f"{path} is not a readable ONNX file ({detail}): export the model again") from error
+    inputs, outputs = ([item.name for item in items] for items in (session.get_inputs(), session.get_outputs()))
+    if inputs != [INPUT_NAME] or OUTPUT_NAME not in outputs:
+        raise _foreign(path)
+    return session
 
 
-def _session_card(session: Any, path: Path) -> Card:
-    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
-    inputs = [item.name for item in session.get_inputs()]
-    outputs = [item.name for item in session.get_outputs()]
-    if CARD_KEY not in metadata or inputs != [INPUT_NAME] or OUTPUT_NAME not in outputs:
-        raise ModelError(
-            f"{path} is an ONNX file without a shipseg card: make one with  shipseg export MODEL OUT --format onnx"
-        )
-    return parse_card(metadata[CARD_KEY], str(path))
+def _foreign(path: Path) -> ModelError:
+    return ModelError(
+        f"{path} is an ONNX file without a shipseg card: make one with  shipseg export MODEL OUT --format onnx"
+    )

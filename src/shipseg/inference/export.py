@@ -21,6 +21,7 @@ from shipseg.files import atomic_path
 from shipseg.inference.backends import INPUT_NAME, OUTPUT_NAME, OnnxBackend, TorchBackend
 from shipseg.inference.loading import ONNX_FILE, WEIGHTS_FILE, model_folder
 from shipseg.model.card import CARD_KEY, Card
+from shipseg.model.onnxfile import HASH_KEY, graph_hash
 
 if TYPE_CHECKING:
     from shipseg.model.network import ShipNetwork
@@ -190,7 +191,7 @@ def _strip_traces(graph: Any) -> None:
 
 def _add_metadata(graph: Any, values: dict[str, str]) -> None:
     graph.ClearField("metadata_props")
-    for key, value in values.items():
+    for key, value in {**values, HASH_KEY: graph_hash(graph.SerializeToString())}.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
 

@@ -1,0 +1,114 @@
+"""The outside of an ONNX file, read without ONNX's libraries: its metadata, and a hash of all that computes.
+
+An ONNX file is one protobuf message. Its outermost fields are stepped over one by one: the metadata are texts in field
+14, everything else (graph, weights, operator sets) goes into the hash. So a card can be changed without touching the
+hash, and a changed weight, which ONNX Runtime would use without a word, cannot hide.
+
+Source: the wire format in protobuf's documentation; `ModelProto` in onnx.proto.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from shipseg.errors import ModelError
+
+__all__ = ["HASH_KEY", "check_graph", "graph_hash", "read_metadata", "read_onnx"]
+
+HASH_KEY: Final = "shipseg-graph-sha256"
+"""Key of the graph's hash in the metadata; files exported by shipseg 0.1 have none."""
+_METADATA_FIELD: Final = 14
+_FIXED_BYTES: Final = {1: 8, 5: 4}
+
+
+def read_onnx(path: Path) -> bytes:
+    """Return the bytes of an ONNX file.
+
+    Raises:
+        ModelError: There is no such file, or it cannot be read.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror or error}): copy it again") from error
+
+
+def read_metadata(data: bytes, path: Path) -> dict[str, str]:
+    """Return the metadata of an ONNX file's bytes; `path` is named in errors.
+
+    Raises:
+        ModelError: It is no such file, or a damaged one.
+    """
+    try:
+        entries = (
+            {number: data[start:end].decode() for number, start, end in _fields(data, *span)}
+            for number, *span in _fields(data, 0, len(data))
+            if number == _METADATA_FIELD
+        )
+        return {entry.get(1, ""): entry.get(2, "") for entry in entries}
+    except (ValueError, IndexError) as error:
+        raise ModelError(
+            f"{path} is not a readable ONNX file (no ONNX, damaged or cut short): export the model again"
+        ) from error
+
+
+def graph_hash(data: bytes) -> str:
+    """Return the SHA-256 of all but the metadata of an ONNX file's bytes, as hex digits.
+
+    Raises:
+        ValueError: They are no such file's.
+    """
+    digest, rest = hashlib.sha256(), memoryview(data)
+    for number, start, end in _fields(data, 0, len(data)):
+        if number != _METADATA_FIELD:
+            digest.update(b"%d:%d;" % (number, end - start))
+            digest.update(rest[start:end])
+    return digest.hexdigest()
+
+
+def check_graph(data: bytes, metadata: dict[str, str], path: Path) -> None:
+    """Refuse an ONNX file whose graph or weights are not those that were exported; `path` is named in the error.
+
+    Raises:
+        ModelError: The hash in its metadata is another one. A file without a hash passes.
+    """
+    if HASH_KEY in metadata and metadata[HASH_KEY] != graph_hash(data):
+        raise ModelError(
+            f"{path} is not the file that was exported (SHA-256 of its graph differs: damaged or changed): "
+            "copy it again or export the model again"
+        )
+
+
+def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Give number, beginning and end of the content of each field of the message in data[start:end]."""
+    while start < end:
+        tag, begin = _varint(data, start)
+        kind = tag & 7
+        if kind == 0:
+            start = _varint(data, begin)[1]
+        elif kind == 2:
+            length, begin = _varint(data, begin)
+            start = begin + length
+        elif kind in _FIXED_BYTES:
+            start = begin + _FIXED_BYTES[kind]
+        else:
+            raise ValueError(f"wire type {kind}")
+        if start > end:
+            raise ValueError("the message ends inside a field")
+        yield tag >> 3, begin, start
+
+
+def _varint(data: bytes, start: int) -> tuple[int, int]:
+    """Return the number that begins at `start`, seven bits a byte, lowest first, and where it ends."""
+    value = 0
+    for place in range(10):
+        byte = data[start + place]
+        value |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return value, start + place + 1
+    raise ValueError("a number of more than ten bytes")
