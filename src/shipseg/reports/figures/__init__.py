@@ -27,6 +27,7 @@ from shipseg.reports.figures.scores import (
     threshold_curves,
     training_curves,
 )
+from shipseg.reports.figures.studies import study_curves, study_dots
 from shipseg.reports.figures.style import Figure, save_png, to_svg
 
 __all__ = [
@@ -50,6 +51,8 @@ __all__ = [
     "ship_shapes",
     "ships_per_image",
     "split_balance",
+    "study_curves",
+    "study_dots",
     "three_by_three",
     "threshold_curves",
     "to_svg",

@@ -1,0 +1,120 @@
+"""One trial from its recipe to its result: prepare where needed, train, score at full resolution."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shipseg import __version__
+from shipseg.data.cache import PreparedDataset, open_dataset
+from shipseg.data.prepare import PrepareOptions, prepare
+from shipseg.errors import ConfigError, MissingExtraError, ShipsegError, StorageError, TrainingInterrupted
+from shipseg.evaluation.evaluate import evaluate
+from shipseg.evaluation.sources import labelled_from_dataset
+from shipseg.evaluation.tables import write_evaluation
+from shipseg.inference.predictor import load_model
+from shipseg.studies import claims, folder
+from shipseg.studies.spec import METRICS
+from shipseg.studies.trials import Trial, repeat_commands
+from shipseg.training.history import HISTORY_FILE, read_history
+from shipseg.training.run import TrainAndTestModel
+
+__all__ = ["SCORE_COLUMNS", "conduct", "failure", "scored_split"]
+
+_LOG = logging.getLogger(__name__)
+_SIZES = ("<100", "100-1000", ">=1000")
+SCORE_COLUMNS = (*METRICS, *(f"recall {size}" for size in _SIZES))
+"""Scores that a result holds."""
+_MEETS_EVERY_TRIAL = (StorageError, MissingExtraError, TrainingInterrupted)
+_LOOK_AGAIN_S = 1.0
+
+
+def scored_split(data: PreparedDataset) -> str:
+    """Return the split that trials are scored on: test where there is one, else val."""
+    return "val" if data.rows("test").empty else "test"
+
+
+def conduct(trial: Trial, dataset: Path, out: Path) -> dict[str, Any]:
+    """Do a trial, or go on with it, and return its result; what goes wrong with it alone becomes its result.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written.
+        MissingExtraError: An optional package is not installed.
+        TrainingInterrupted: A signal stopped the training; a checkpoint was written.
+    """
+    _LOG.info("trial %s begins", trial.name)
+    try:
+        result = _conducted(trial, dataset, out)
+    except _MEETS_EVERY_TRIAL:
+        raise
+    except ShipsegError as error:
+        result = failure(trial, str(error))
+    _LOG.info("trial %s: %s", trial.name, result["failed"] or "done")
+    return result
+
+
+def failure(trial: Trial, reason: str) -> dict[str, Any]:
+    """Return the result of a trial that failed."""
+    return {"variant": trial.variant, "seed": trial.seed, "failed": " ".join(reason.split())}
+
+
+def _conducted(trial: Trial, dataset: Path, out: Path) -> dict[str, Any]:
+    given = open_dataset(dataset)
+    used = _at_its_size(trial, given, out)
+    split = scored_split(used)
+    run, scores = folder.run_folder(out, trial), folder.scores_folder(out, trial)
+    report = TrainAndTestModel(trial.recipe, used.root, run).train(resume=True)
+    predictor = load_model(run)
+    evaluation = evaluate(predictor, labelled_from_dataset(used, split))
+    write_evaluation(evaluation, scores)
+    metrics = evaluation.metrics
+    recall = metrics["recall_by_size"]
+    history = read_history(run / HISTORY_FILE)
+    return {
+        "variant": trial.variant,
+        "seed": trial.seed,
+        "failed": "",
+        **{name: metrics[name] for name in METRICS},
+        **{f"recall {size}": recall[size] for size in _SIZES},
+        "split": split,
+        "num_images": metrics["num_images"],
+        "threshold": metrics["threshold"],
+        "min_peak": metrics["min_peak"],
+        "minutes": round(sum(row.seconds for row in history) / 60, 3),
+        "images_seen": report.steps * trial.recipe.train.batch_size,
+        "steps": report.steps,
+        "best_epoch": report.best_epoch,
+        "parameters": _num_parameters(predictor.backend),
+        "threads": torch.get_num_threads(),
+        "shipseg": __version__,
+        "commands": repeat_commands(trial, dataset, given, split=split, threads=torch.get_num_threads()),
+    }
+
+
+def _num_parameters(backend: Any) -> int:
+    return sum(parameter.numel() for parameter in backend.network.parameters())
+
+
+def _at_its_size(trial: Trial, given: PreparedDataset, out: Path) -> PreparedDataset:
+    """Return the dataset, prepared anew from its source where the trial wants another size."""
+    options = given.report["options"]
+    if trial.size is None or trial.size == options["size"]:
+        return given
+    if options["drop_list_sha256"] is not None:
+        raise ConfigError(
+            f"{given.root} was prepared with a drop list, which it does not keep, so it cannot be prepared anew with "
+            f"size {trial.size}: prepare both datasets yourself and run the study on each"
+        )
+    target = folder.prepared(out, trial.size)
+    kept = {name: options[name] for name in ("val_share", "test_share", "seed", "min_kb", "keep_empty", "any_size")}
+    source = given.report["source"]
+    chosen = PrepareOptions(size=trial.size, **kept, csv=Path(source["csv"]), images=Path(source["images"]), workers=1)
+    while (claim := claims.take(folder.claims(out), target.name)) is None:
+        time.sleep(_LOOK_AGAIN_S)
+    with claim.kept():
+        prepare(Path(source["root"]), target, chosen)
+    return open_dataset(target)

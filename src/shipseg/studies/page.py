@@ -1,0 +1,110 @@
+"""A study's tables as files and as one HTML page; also while it is unfinished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shipseg import files
+from shipseg.data.cache import PreparedDataset
+from shipseg.errors import TrainingError
+from shipseg.reports import figures
+from shipseg.reports.page import drawing, write_page
+from shipseg.studies import folder
+from shipseg.studies.conduct import scored_split
+from shipseg.studies.spec import METRICS, Study
+from shipseg.studies.tables import StudyTable, as_csv, as_markdown, tabulate, verdict
+from shipseg.studies.trials import Trial
+from shipseg.training.history import HISTORY_FILE, EpochRow, read_history
+
+__all__ = ["PAGE_FILE", "collect", "write_tables"]
+
+PAGE_FILE = "report.html"
+
+
+def collect(out: Path, study: Study, trials: Sequence[Trial]) -> StudyTable:
+    """Return the table of what the trials have come to so far."""
+    found = {trial.name: folder.read_result(out, trial) for trial in trials}
+    return tabulate(study, trials, {name: result for name, result in found.items() if result is not None})
+
+
+def write_tables(out: Path, study: Study, trials: Sequence[Trial], data: PreparedDataset) -> StudyTable:
+    """Write results.csv, table.csv, table.md, curves.png and report.html, and return what stands in them.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    table = collect(out, study, trials)
+    per_trial, per_variant = as_csv(table)
+    files.write_text(out / "results.csv", per_trial)
+    files.write_text(out / "table.csv", per_variant)
+    files.write_text(out / "table.md", as_markdown(table))
+    curves = figures.study_curves(_curves(out, study, trials), baseline=study.baseline)
+    figures.save_png(curves, out / "curves.png")
+    dots = figures.study_dots(
+        [(row.variant, list(row.values)) for row in table.rows],
+        baseline=study.baseline,
+        label=METRICS[study.metric],
+        noise=table.noise.smallest if table.noise else None,
+    )
+    write_page(
+        out / PAGE_FILE,
+        "study.html",
+        study=study,
+        table=table,
+        metric=METRICS[study.metric],
+        figure_names=sorted({name for row in table.rows for name in row.reference}),
+        verdict=verdict(table),
+        varied=_varied(study),
+        common={"recipe": study.recipe, **study.set},
+        num_trials=len(trials),
+        dataset=_dataset_row(data),
+        dots=drawing(dots),
+        curves=drawing(curves),
+    )
+    return table
+
+
+def _dataset_row(data: PreparedDataset) -> dict[str, Any]:
+    split, options = scored_split(data), data.report["options"]
+    rows, train = data.rows(split), data.rows("train")
+    return {
+        "name": data.root.resolve().name,
+        "split": split,
+        "images": len(rows),
+        "with_ships": int((rows["Ships"] > 0).sum()),
+        "ships": int(rows["Ships"].sum()),
+        "train_images": len(train),
+        "size": options["size"],
+    }
+
+
+def _curves(out: Path, study: Study, trials: Sequence[Trial]) -> dict[str, list[tuple[list[float], list[float]]]]:
+    """Return, by variant, for each trial that has an epoch behind it: images seen, and validation pooled Dice."""
+    found: dict[str, list[tuple[list[float], list[float]]]] = {variant.name: [] for variant in study.variants}
+    for trial in trials:
+        rows = _history(folder.run_folder(out, trial) / HISTORY_FILE)
+        if rows:
+            batch = trial.recipe.train.batch_size
+            found[trial.variant].append(([row.step * batch for row in rows], [row.val_pooled_dice for row in rows]))
+    return found
+
+
+def _history(path: Path) -> list[EpochRow]:
+    try:
+        return read_history(path)
+    except TrainingError:  # none yet, or being replaced at this moment
+        return []
+
+
+def _varied(study: Study) -> list[tuple[str, dict[str, Any]]]:
+    """Return what each variant changes, for the page."""
+    varied = []
+    for variant in study.variants:
+        changes: dict[str, Any] = {"recipe": variant.recipe} if variant.recipe else {}
+        changes |= variant.set
+        if variant.prepare is not None:
+            changes["prepare.size"] = variant.prepare.size
+        varied.append((variant.name, changes))
+    return varied

@@ -1,0 +1,142 @@
+"""Running a study: its trials side by side, here and elsewhere, and its table and page at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shipseg.data.cache import PreparedDataset, open_dataset
+from shipseg.data.workers import available_workers
+from shipseg.progress import track
+from shipseg.studies import claims, folder
+from shipseg.studies.crew import crew
+from shipseg.studies.page import PAGE_FILE, collect, write_tables
+from shipseg.studies.spec import Study
+from shipseg.studies.tables import StudyTable, verdict
+from shipseg.studies.trials import Trial, expand
+
+__all__ = ["StudyReport", "run_study"]
+
+_LOG = logging.getLogger(__name__)
+_PAGE_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """How a study ended.
+
+    Args:
+        rows: The table: a row for each variant.
+        verdict: Sentences on which differences exceed the noise.
+        failed: A sentence for each failed trial.
+        page: The HTML page.
+    """
+
+    rows: list[dict[str, Any]]
+    verdict: tuple[str, ...]
+    failed: tuple[str, ...]
+    page: Path
+
+    @property
+    def ok(self) -> bool:
+        """Whether every trial has scores."""
+        return not self.failed
+
+
+def run_study(
+    study: Study,
+    dataset: Path,
+    out: Path,
+    *,
+    quick: bool = False,
+    workers: int | None = None,
+    seeds: tuple[int, ...] | None = None,
+) -> StudyReport:
+    """Train and score every variant with every seed, and return which differences exceed the noise.
+
+    Killed anywhere and run again, it goes on; run at the same time on the same folder, from this machine or from others
+    that share it, it does each trial once. A trial that fails is in the table with its reason and stops no other.
+
+    Args:
+        study: What varies over which recipe.
+        dataset: Folder made by `shipseg prepare`.
+        out: Folder to write: study.yaml, trials/, results.csv, table.csv, table.md, curves.png, report.html.
+        quick: The study's quick form.
+        workers: Processes that train side by side, each with its share of the cores; 1 unless given.
+        seeds: In place of the study's; those that `out` holds already stay.
+
+    Raises:
+        ConfigError: A recipe or value is wrong, or `out` holds another study.
+        DataError: The dataset cannot be read.
+        StorageError: The disk is full, or `out` cannot be written.
+    """
+    dataset, out = Path(dataset), Path(out)
+    data = open_dataset(dataset)
+    resolved = study.resolved(quick=quick, seeds=seeds)
+    resolved = resolved.model_copy(update={"seeds": tuple(sorted({*resolved.seeds, *folder.seeds_so_far(out)}))})
+    trials = expand(resolved)
+    workers = available_workers(1 if workers is None else workers)
+    folder.begin(out, resolved, trials, data)
+    waiting = [trial for trial in trials if not folder.result_file(out, trial).exists()]
+    if waiting:
+        _work(resolved, trials, waiting, dataset=dataset, data=data, out=out, workers=min(workers, len(waiting)))
+    table = write_tables(out, resolved, trials, data)
+    return StudyReport(
+        rows=[_row(table, number) for number in range(len(table.rows))],
+        verdict=verdict(table),
+        failed=tuple(f"{each['variant']}, seed {each['seed']}: {each['failed']}" for each in table.failed),
+        page=out / PAGE_FILE,
+    )
+
+
+def _work(
+    study: Study,
+    trials: list[Trial],
+    waiting: list[Trial],
+    *,
+    dataset: Path,
+    data: PreparedDataset,
+    out: Path,
+    workers: int,
+) -> None:
+    written_s = time.monotonic()
+
+    def note() -> str:
+        at_work = [each.name for each in trials if claims.holder(folder.claims(out), each.name) is not None]
+        best = collect(out, study, trials).best
+        said = "" if best is None else f"best so far {best.variant} {best.scores[study.metric]}"
+        return ", ".join(filter(None, (said, f"at work: {' '.join(at_work)}" if at_work else "")))
+
+    def finished() -> Iterator[Trial]:
+        with crew(out, dataset, workers=workers, threads=_threads(workers)) as at_work:
+            yield from at_work.finished(waiting)
+
+    for _ in track(finished(), f"study {study.name}", total=len(trials), done=len(trials) - len(waiting), note=note):
+        if time.monotonic() - written_s >= _PAGE_EVERY_S:
+            write_tables(out, study, trials, data)
+            written_s = time.monotonic()
+
+
+def _threads(workers: int) -> int:
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else max(1, available_workers(None) // workers)
+
+
+def _row(table: StudyTable, number: int) -> dict[str, Any]:
+    row = table.rows[number]
+    scores = {name: None if row.scores[name] is None else str(row.scores[name]) for name in table.columns}
+    return {
+        "variant": row.variant,
+        "seeds": len(row.seeds),
+        **scores,
+        "difference": row.difference,
+        "p": row.p,
+        "exceeds_noise": row.exceeds,
+        "minutes": row.minutes,
+        "images_seen": row.images_seen,
+    }

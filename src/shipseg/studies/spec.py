@@ -1,0 +1,234 @@
+"""Studies as YAML: a question, what varies over which recipe, on which seeds; ours by name, or the user's by file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from shipseg.config import Frozen, validated
+from shipseg.errors import ConfigError, unknown_name
+
+__all__ = [
+    "METRICS",
+    "PrepareConfig",
+    "QuickConfig",
+    "QuickVariant",
+    "Study",
+    "Variant",
+    "dump_study",
+    "load_study",
+    "study_names",
+]
+
+Metric = Literal[
+    "airbus_score",
+    "pooled_dice",
+    "image_dice",
+    "ship_f1",
+    "ship_precision",
+    "ship_recall",
+    "false_alarm_images",
+    "seed_dice",
+]
+METRICS: dict[str, str] = {
+    "airbus_score": "Airbus score",
+    "pooled_dice": "pooled Dice",
+    "image_dice": "image Dice",
+    "ship_f1": "ship F1",
+    "ship_precision": "ship precision",
+    "ship_recall": "ship recall",
+    "false_alarm_images": "images with a false alarm",
+    "seed_dice": "the reference's Dice",
+}
+"""Scores that a study can be judged by, and their names for people; `shipseg.evaluation.summary` defines them."""
+
+Overrides = dict[str, Any]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+_-]*$", max_length=60)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+
+
+class PrepareConfig(Frozen):
+    """The dataset, prepared anew from its source for a variant, with its own options but for these."""
+
+    size: Annotated[int, Field(ge=16)] | Literal["native"]
+    """Longest side of the cached images in pixels, or `native`."""
+
+
+class Variant(Frozen):
+    """One row of a study's table."""
+
+    name: Name
+    """Also names the folders of its trials."""
+    recipe: str | None = None
+    """Name of a recipe or a YAML file; null takes the study's."""
+    set: Overrides = Field(default_factory=dict)
+    """Dotted keys of the recipe and their values; they win over the study's."""
+    prepare: PrepareConfig | None = None
+    """Train and score on the dataset prepared at another size."""
+    note: str = ""
+    """A few words for the table."""
+
+
+class QuickVariant(Frozen):
+    """What `--quick` changes of one variant."""
+
+    set: Overrides = Field(default_factory=dict)
+    """Wins over the variant's own."""
+    prepare: PrepareConfig | None = None
+    """In place of the variant's own."""
+    note: str | None = None
+    """In place of the variant's own."""
+
+
+class QuickConfig(Frozen):
+    """What `--quick` changes of a study."""
+
+    recipe: str | None = None
+    """In place of the study's recipe and `set`; null keeps both."""
+    set: Overrides = Field(default_factory=dict)
+    """Over all variants; what a variant sets itself wins."""
+    baseline: str | None = None
+    """In place of the study's."""
+    only: tuple[str, ...] | None = None
+    """Names of the variants that are kept; null keeps all."""
+    seeds: Seeds = (0, 1, 2)
+    """In place of the study's."""
+    variants: dict[str, QuickVariant] = Field(default_factory=dict)
+    """By name of the variant."""
+
+
+class Study(Frozen):
+    """What varies over which recipe and seeds, and what is judged by which score."""
+
+    name: Name
+    question: str
+    """What the study answers, as a sentence with a question mark."""
+    about: str = ""
+    """What to know when reading the table: what is held equal, what the budget is."""
+    recipe: str
+    """Name of a recipe or a YAML file."""
+    set: Overrides = Field(default_factory=dict)
+    """Dotted keys of the recipe and their values, for all variants."""
+    seeds: Seeds = (0, 1, 2)
+    """Each variant is trained once with each."""
+    baseline: str
+    """The variant that the others are compared with."""
+    metric: Metric = "airbus_score"
+    """The score that differences are judged by."""
+    reference: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By variant: the figures that the reference solution gave for it, by their name."""
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    """In the order of the table."""
+    quick: QuickConfig | None = None
+    """What `--quick` changes; null: the study has no quick form."""
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        names = [variant.name for variant in self.variants]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"variants must have different names, {twice[0]} comes twice")
+        named: dict[str, Iterable[str]] = {"baseline": [self.baseline], "reference": self.reference}
+        if self.quick is not None:
+            named |= {"quick.variants": self.quick.variants, "quick.only": self.quick.only or ()}
+        for key, used in named.items():
+            unknown = [name for name in used if name not in names]
+            if unknown:
+                raise ValueError(f"{key} names {unknown[0]}, which is none of the variants {', '.join(names)}")
+        for key, seeds in (("seeds", self.seeds), ("quick.seeds", self.quick.seeds if self.quick else ())):
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"{key} must be different from each other")
+        return self
+
+    def resolved(self, *, quick: bool = False, seeds: tuple[int, ...] | None = None) -> Study:
+        """Return the study as it will be run: the quick form written out, the wished seeds in place.
+
+        Raises:
+            ConfigError: It has no quick form, or the seeds are none.
+        """
+        values = self.model_dump(exclude={"quick"}, exclude_defaults=True)
+        if quick:
+            if self.quick is None:
+                raise ConfigError(f"study {self.name} has no quick form: leave --quick out, or write its `quick:`")
+            kept = [each for each in self.variants if self.quick.only is None or each.name in self.quick.only]
+            values |= {"seeds": self.quick.seeds, "variants": [_quick(each, self.quick) for each in kept]}
+            values["baseline"] = self.quick.baseline or self.baseline
+            names = [each.name for each in kept]
+            values["reference"] = {name: figures for name, figures in self.reference.items() if name in names}
+            if self.quick.recipe is not None:
+                values |= {"recipe": self.quick.recipe, "set": {}}
+            values["set"] = {**values.get("set", {}), **self.quick.set}
+        if seeds is not None:
+            values["seeds"] = seeds
+        return validated(Study, values, f"study {self.name}")
+
+
+def study_names() -> list[str]:
+    """Return the names of the studies that come with shipseg."""
+    folder = resources.files("shipseg") / "studies" / "specs"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_study(name_or_file: str | Path) -> Study:
+    """Return the study of that name or in that YAML file.
+
+    Args:
+        name_or_file: One of `study_names()`, or a path to a YAML file.
+
+    Raises:
+        ConfigError: No such study, not YAML, an unknown key, or a value out of its range.
+
+    Example:
+        >>> load_study("losses").baseline
+        'bce+dice'
+    """
+    origin, text = _read(str(name_or_file))
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        detail = " ".join(str(error).split()) or "nested too deeply"
+        raise ConfigError(f"{origin} is not YAML: {detail}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{origin} must hold keys and values such as `question:` and `variants:`, got {type(values).__name__}"
+        )
+    values.setdefault("name", Path(str(name_or_file)).stem)
+    return validated(Study, values, origin)
+
+
+def dump_study(study: Study) -> str:
+    """Return the study as YAML without what is at its default; `load_study` reads it back."""
+    values = study.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _quick(variant: Variant, quick: QuickConfig) -> Overrides:
+    change = quick.variants.get(variant.name, QuickVariant())
+    values = variant.model_dump(exclude_defaults=True)
+    values["set"] = {**variant.set, **change.set}
+    if change.prepare is not None:
+        values["prepare"] = change.prepare.model_dump()
+    if change.note is not None:
+        values["note"] = change.note
+    return values
+
+
+def _read(name: str) -> tuple[str, str]:
+    if name in study_names():
+        folder = resources.files("shipseg") / "studies" / "specs"
+        return f"study {name}", (folder / f"{name}.yaml").read_text(encoding="utf-8")
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml") and not path.exists():
+        raise unknown_name("study", name, study_names())
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        detail = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(
+            f"study file {path} cannot be read ({detail}): give a YAML file or one of {', '.join(study_names())}"
+        ) from error

@@ -1,0 +1,268 @@
+"""What the trials of a study came to: a row for each trial, a row for each variant, and the verdict in words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shipseg.studies.conduct import SCORE_COLUMNS
+from shipseg.studies.noise import Comparison, Noise, compare
+from shipseg.studies.spec import METRICS, Study, Variant
+from shipseg.studies.trials import Trial
+
+__all__ = ["Mean", "StudyTable", "VariantRow", "as_csv", "as_markdown", "tabulate", "verdict"]
+
+_TRIAL_COLUMNS = (
+    "variant",
+    "seed",
+    *SCORE_COLUMNS,
+    "threshold",
+    "min_peak",
+    "minutes",
+    "images_seen",
+    "steps",
+    "best_epoch",
+    "parameters",
+    "split",
+    "num_images",
+    "threads",
+    "shipseg",
+    "failed",
+    "commands",
+)
+_LOWER_IS_BETTER = ("false_alarm_images",)
+_SHOWN = ("pooled_dice", "image_dice", "ship_f1", "false_alarm_images")
+_RECALL = tuple(name for name in SCORE_COLUMNS if name.startswith("recall "))
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A figure over the seeds of a variant."""
+
+    mean: float
+    deviation: float | None
+    """Standard deviation over seeds; None with one seed."""
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f}" + ("" if self.deviation is None else f" ± {self.deviation:.3f}")
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A variant, over its seeds."""
+
+    variant: str
+    note: str
+    is_baseline: bool
+    seeds: tuple[int, ...]
+    """Those that are finished."""
+    failed: tuple[int, ...]
+    missing: tuple[int, ...]
+    scores: Mapping[str, Mean | None]
+    """None where no finished trial has the score."""
+    values: tuple[float, ...]
+    """The judged score of each finished seed."""
+    difference: float | None
+    """To the baseline, in the judged score."""
+    p: float | None
+    """See `Comparison.p`."""
+    exceeds: bool
+    minutes: float | None
+    """Of training and validation, mean."""
+    images_seen: float | None
+    steps: float | None
+    parameters: int | None
+    reference: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """A study's result so far."""
+
+    study: Study
+    rows: tuple[VariantRow, ...]
+    trials: tuple[Mapping[str, Any], ...]
+    """Results of finished and failed trials, in the order of the table."""
+    noise: Noise | None
+    """None while nothing can be said."""
+
+    @property
+    def num_missing(self) -> int:
+        """Trials that are not finished."""
+        return sum(len(row.missing) for row in self.rows)
+
+    @property
+    def failed(self) -> tuple[Mapping[str, Any], ...]:
+        """Results of failed trials."""
+        return tuple(trial for trial in self.trials if trial["failed"])
+
+    @property
+    def best(self) -> VariantRow | None:
+        """The variant with the best mean of the judged score."""
+        metric = self.study.metric
+        sign = -1 if metric in _LOWER_IS_BETTER else 1
+        known = [(mean.mean * sign, row) for row in self.rows if (mean := row.scores[metric]) is not None]
+        return max(known, key=lambda each: each[0])[1] if known else None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Scores that the table shows, and their names; the judged one first."""
+        shown = {self.study.metric: METRICS[self.study.metric]} | {name: METRICS[name] for name in _SHOWN}
+        return shown | {name: f"{name} px" for name in _RECALL}
+
+
+def tabulate(study: Study, trials: Sequence[Trial], results: Mapping[str, Mapping[str, Any]]) -> StudyTable:
+    """Return the tables of a study.
+
+    Args:
+        study: Resolved.
+        trials: All of its trials.
+        results: By a trial's name; unfinished ones are missing.
+    """
+    done: dict[str, dict[int, Mapping[str, Any]]] = {variant.name: {} for variant in study.variants}
+    for trial in trials:
+        if trial.name in results:
+            done[trial.variant][trial.seed] = results[trial.name]
+    good = {name: [r for r in by_seed.values() if not r["failed"]] for name, by_seed in done.items()}
+    judged = {
+        name: [float(r[study.metric]) for r in each if r[study.metric] is not None] for name, each in good.items()
+    }
+    noise = compare(judged, study.baseline)
+    compared = {each.variant: each for each in noise.comparisons} if noise else {}
+    rows = tuple(
+        _variant_row(study, variant, done[variant.name], judged[variant.name], compared.get(variant.name))
+        for variant in study.variants
+    )
+    ordered = tuple(done[variant.name][seed] for variant in study.variants for seed in sorted(done[variant.name]))
+    return StudyTable(study, rows, ordered, noise)
+
+
+def _variant_row(
+    study: Study,
+    variant: Variant,
+    done: Mapping[int, Mapping[str, Any]],
+    judged: Sequence[float],
+    against: Comparison | None,
+) -> VariantRow:
+    """Return a variant's row from its results by seed."""
+    good = [result for result in done.values() if not result["failed"]]
+
+    def typical(name: str) -> float | None:
+        return statistics.fmean(result[name] for result in good) if good else None
+
+    return VariantRow(
+        variant=variant.name,
+        note=variant.note,
+        is_baseline=variant.name == study.baseline,
+        seeds=tuple(seed for seed in study.seeds if seed in done and not done[seed]["failed"]),
+        failed=tuple(seed for seed in study.seeds if seed in done and done[seed]["failed"]),
+        missing=tuple(seed for seed in study.seeds if seed not in done),
+        scores={name: _mean([result[name] for result in good]) for name in SCORE_COLUMNS},
+        values=tuple(judged),
+        difference=against.difference if against else None,
+        p=against.p if against else None,
+        exceeds=bool(against and against.exceeds),
+        minutes=typical("minutes"),
+        images_seen=typical("images_seen"),
+        steps=typical("steps"),
+        parameters=good[0]["parameters"] if good else None,
+        reference=study.reference.get(variant.name, {}),
+    )
+
+
+def verdict(table: StudyTable) -> tuple[str, ...]:
+    """Return in words which differences exceed the noise."""
+    study, noise = table.study, table.noise
+    name = METRICS[study.metric]
+    if noise is None:
+        why = f"the baseline {study.baseline} has no finished trial."
+        if not any(len(row.seeds) > 1 for row in table.rows):
+            why = "no variant has two seeds behind it, so nobody knows how far apart two trainings of the same one lie."
+        return (f"Nothing can be said about differences: {why}",)
+    better = -1 if study.metric in _LOWER_IS_BETTER else 1
+    beyond = [each for each in noise.comparisons if each.exceeds]
+    within = [each for each in noise.comparisons if not each.exceeds]
+
+    def listed(those: Iterable[Any]) -> str:
+        return ", ".join(f"{each.variant} ({each.difference:+.3f})" for each in those)
+
+    up = sorted((e for e in beyond if e.difference * better > 0), key=lambda e: -abs(e.difference))
+    down = sorted((e for e in beyond if e.difference * better <= 0), key=lambda e: -abs(e.difference))
+    spread = f"lie {noise.deviation:.3f} apart in {name} (standard deviation, {noise.degrees} degrees of freedom)"
+    shows = f"; a difference to {study.baseline} shows from about {noise.smallest:.3f} on" if noise.smallest else ""
+    sentences = [f"Two trainings of the same variant that differ in the seed alone {spread}{shows}."]
+    if up:
+        sentences.append(f"Better than {study.baseline}, beyond the noise: {listed(up)}.")
+    if down:
+        sentences.append(f"Worse than {study.baseline}, beyond the noise: {listed(down)}.")
+    if within:
+        sentences.append(f"Within the noise of {study.baseline}: {listed(within)}.")
+    return tuple(sentences)
+
+
+def as_csv(table: StudyTable) -> tuple[str, str]:
+    """Return results.csv, a row for each trial, and table.csv, a row for each variant."""
+    per_trial = [
+        {**{name: trial.get(name) for name in _TRIAL_COLUMNS}, "commands": " && ".join(trial.get("commands", ()))}
+        for trial in table.trials
+    ]
+    per_variant = []
+    for row in table.rows:
+        cells: dict[str, Any] = {"variant": row.variant, "seeds": len(row.seeds), "failed": len(row.failed)}
+        for name, mean in row.scores.items():
+            cells |= {name: mean and mean.mean, f"{name} sd": mean and mean.deviation}
+        cells |= {"difference": row.difference, "p": row.p, "exceeds_noise": "yes" if row.exceeds else "no"}
+        cells |= {"minutes": row.minutes, "images_seen": row.images_seen, "steps": row.steps}
+        per_variant.append(cells | {"parameters": row.parameters})
+    return _csv(_TRIAL_COLUMNS, per_trial), _csv(tuple(per_variant[0]), per_variant)
+
+
+def as_markdown(table: StudyTable) -> str:
+    """Return the table, the verdict and the commands of one seed of each variant as Markdown."""
+    names = {key: name for key, name in table.columns.items() if not key.startswith("recall ")}
+    names |= {key: name for key, name in table.columns.items() if key in _RECALL[:1]}
+    figures = sorted({key for row in table.rows for key in row.reference})
+    heads = ["variant", *names.values(), "difference", "minutes", "images seen", *(f"reference: {f}" for f in figures)]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for row in table.rows:
+        difference = "baseline" if row.is_baseline else _cell(row.difference, "+.3f") + (" *" if row.exceeds else "")
+        cells = [row.variant, *(_cell(row.scores[key]) for key in names), difference, _cell(row.minutes, ".1f")]
+        cells += [_cell(row.images_seen, ",.0f"), *(_cell(row.reference.get(figure), "g") for figure in figures)]
+        lines.append(f"| {' | '.join(cells)} |")
+    commands = []
+    for row in table.rows:
+        first = next((t for t in table.trials if t["variant"] == row.variant and not t["failed"]), None)
+        commands += [] if first is None else [f"# {row.variant}", *first["commands"]]
+    seeds = ", ".join(map(str, table.study.seeds))
+    said = ["", f"Mean ± standard deviation over the seeds {seeds}; * exceeds the noise.", "", *verdict(table)]
+    return "\n".join([*lines, *said, "", "```bash", *commands, "```", ""])
+
+
+def _cell(value: object, form: str = "") -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _mean(values: Sequence[float | None]) -> Mean | None:
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return None
+    return Mean(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_plain(row.get(name)) for name in columns] for row in rows)
+    return text.getvalue()
+
+
+def _plain(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

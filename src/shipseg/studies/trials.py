@@ -1,0 +1,103 @@
+"""From a study to its trials: one for each variant and seed, with its recipe and the commands that repeat it alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from shipseg.config import Recipe
+from shipseg.data.cache import PreparedDataset
+from shipseg.errors import ConfigError
+from shipseg.recipes import load_recipe
+from shipseg.studies.spec import Study, Variant
+
+__all__ = ["Trial", "expand", "repeat_commands"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A variant trained with one seed."""
+
+    variant: str
+    seed: int
+    recipe_name: str
+    """Name or file of the recipe, as it goes on a command line."""
+    overrides: Mapping[str, Any]
+    """Dotted keys over that recipe, the seed among them."""
+    recipe: Recipe
+    """The two together."""
+    size: int | Literal["native"] | None = None
+    """Size of the dataset's cached images where the variant has its own."""
+
+    @property
+    def name(self) -> str:
+        """Name of the trial's folder."""
+        return f"{self.variant}-seed{self.seed}"
+
+
+def expand(study: Study) -> list[Trial]:
+    """Return the trials of a resolved study: all variants with the first seed, then with the next.
+
+    So an unfinished study compares all variants on the seeds it has come to.
+
+    Raises:
+        ConfigError: A recipe is unknown, or a key or value is wrong; the message names the variant.
+    """
+    return [_trial(study, variant, seed) for seed in study.seeds for variant in study.variants]
+
+
+def repeat_commands(trial: Trial, dataset: Path, data: PreparedDataset, *, split: str, threads: int) -> list[str]:
+    """Return the shell commands that repeat a trial alone, from an empty folder, with the same numbers.
+
+    Args:
+        trial: Which.
+        dataset: The study's dataset, as it was given.
+        data: The same, open: where it came from, and how it was prepared.
+        split: What the trial was scored on.
+        threads: Threads that it was computed with: their number decides the last bits of sums.
+    """
+    commands = []
+    if trial.size is not None and trial.size != data.report["options"]["size"]:
+        dataset = Path(trial.name) / "dataset"
+        commands.append(_command("prepare", data.report["source"]["root"], dataset, *_prepare_flags(trial, data)))
+    run = Path(trial.name) / "run"
+    flags = [word for key, value in trial.overrides.items() for word in _override_flags(key, value)]
+    commands.append(_command("train", dataset, run, "--recipe", trial.recipe_name, *flags, "--resume"))
+    commands.append(_command("evaluate", dataset, Path(trial.name) / "scores", "--model", run, "--split", split))
+    return [f"OMP_NUM_THREADS={threads} {command}" for command in commands]
+
+
+def _trial(study: Study, variant: Variant, seed: int) -> Trial:
+    recipe_name = variant.recipe or study.recipe
+    overrides = {**study.set, **variant.set, "train.seed": seed}
+    try:
+        recipe = load_recipe(recipe_name, overrides)
+    except ConfigError as error:
+        raise ConfigError(f"variant {variant.name} of study {study.name}: {error}") from error
+    size = None if variant.prepare is None else variant.prepare.size
+    return Trial(variant.name, seed, recipe_name, overrides, recipe, size)
+
+
+def _command(name: str, *words: object) -> str:
+    return shlex.join(["shipseg", name, *map(str, words)])
+
+
+def _override_flags(key: str, value: Any) -> tuple[str, ...]:
+    text = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=True)
+    text = text.removesuffix("\n").removesuffix("\n...")
+    return (f"--{key}", text) if "." in key else ("--set", f"{key}={text}")
+
+
+def _prepare_flags(trial: Trial, data: PreparedDataset) -> list[str]:
+    options, source = data.report["options"], data.report["source"]
+    flags = ["--size", str(trial.size)]
+    for name in ("val_share", "test_share", "seed", "min_kb", "keep_empty"):
+        if options[name] is not None:
+            flags += [f"--{name.replace('_', '-')}", str(options[name])]
+    flags += ["--any-size"] if options["any_size"] else []
+    return [*flags, "--csv", source["csv"], "--images", source["images"]]

@@ -1,0 +1,114 @@
+"""A process that works through a study's trials, beside others: `python -m shipseg.studies.worker OUT DATASET`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from shipseg.errors import ShipsegError, TrainingInterrupted
+from shipseg.studies import claims, folder
+from shipseg.studies.conduct import conduct
+from shipseg.studies.spec import load_study
+from shipseg.studies.trials import Trial, expand
+
+__all__ = ["ENDS_THE_STUDY", "main", "work"]
+
+ENDS_THE_STUDY = 3
+"""Exit status for an error that would meet every trial; its sentence is the last line on standard error."""
+_LOOK_AGAIN_S = 1.0
+_PARENT_CHECK_S = 0.5
+
+
+class _Stopped(BaseException):
+    """SIGTERM came outside a training."""
+
+
+def main(arguments: list[str]) -> int:
+    """Work through the trials of the study in the folder OUT on DATASET and return an exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the coordinator, which ends its workers
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    logging.getLogger("shipseg").setLevel(logging.INFO)
+    out, dataset = Path(arguments[0]), Path(arguments[1])
+    try:
+        work(out, dataset)
+    except (_Stopped, TrainingInterrupted):
+        return 128 + signal.SIGTERM
+    except ShipsegError as error:
+        sys.stderr.write(f"{error}\n")
+        return ENDS_THE_STUDY
+    return 0
+
+
+def work(out: Path, dataset: Path) -> None:
+    """Do trials, one after another, until every trial of the study has a result, from here or from elsewhere.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written.
+        TrainingInterrupted: SIGTERM stopped a training; a checkpoint was written.
+    """
+    trials = expand(load_study(folder.study_file(out)))
+    while True:
+        waiting = [trial for trial in trials if not folder.result_file(out, trial).exists()]
+        if not waiting:
+            return
+        if not any(_done_here(trial, out, dataset) for trial in waiting):
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def _done_here(trial: Trial, out: Path, dataset: Path) -> bool:
+    """Do a trial unless another process holds or has finished it; return whether it was done."""
+    claim = claims.take(folder.claims(out), trial.name)
+    if claim is None:
+        return False
+    try:
+        with claim.kept():
+            if folder.result_file(out, trial).exists():
+                return False
+            with _logged(folder.log_file(out, trial)):
+                result = conduct(trial, dataset, out)
+                if claim.holds():
+                    folder.write_result(out, trial, result)
+    finally:
+        if folder.result_file(out, trial).exists():
+            claims.forget(folder.claims(out), trial.name)
+    return True
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Append what the library says to a trial's own log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("shipseg")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signature of a handler)
+    raise _Stopped
+
+
+def _end_with_parent(parent: int) -> None:
+    """Stop as by SIGTERM when the coordinator was killed: nobody would stop this process."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
