@@ -81,6 +81,21 @@ def test_words_come_before_each_cell_of_code(name: str) -> None:
     assert all(before == "markdown" for before, kind in itertools.pairwise(kinds) if kind == "code")
 
 
+def test_the_exploration_shows_every_figure_and_writes_the_reference_s_table(execute: Execute, tmp_path: Path) -> None:
+    shown = execute("EDA", work=tmp_path / "work", images=24, size=128)
+    drawn = ["samples", "imbalance", "ships-per-image", "areas", "shapes", "headings", "positions", "files", "colours"]
+    for cell in (*drawn, "cleaning", "groups", "split"):
+        assert shown[cell].startswith("[png]"), cell
+    assert "encoded again it is the same text: True" in shown["rle"]
+    with (tmp_path / "work" / "exploration" / "train_ship_segmentation_post_EDA.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert list(rows[0]) == ["ImageId", "EncodedPixels", "Ships", "Size_kb"]
+    files = {path.name for path in (tmp_path / "work" / "airbus" / "train_v2").iterdir()}
+    assert {row["ImageId"] for row in rows} <= files
+    assert len(rows) > len(files) / 2
+    assert all((row["EncodedPixels"] == "0") == (row["Ships"] == "0") for row in rows)
+
+
 def test_the_hosted_notebook_ends_with_a_sound_submission_though_its_first_session_is_too_short(
     execute: Execute, tmp_path: Path
 ) -> None:
