@@ -166,9 +166,9 @@ def test_the_summary_shows_scores_with_intervals_and_leaves_out_what_is_undefine
 ) -> None:
     evaluation = evaluate(red_model(), four_images)
     low, high = evaluation.metrics["intervals"]["airbus_score"]
-    assert evaluation.summary["airbus_score"] == f"0.525 ({low:.3f} to {high:.3f})"
-    assert evaluation.summary["num_ships"] == 3
-    assert "ship_recall" not in evaluate(red_model(), four_images[:2]).summary
+    assert evaluation.summary["Airbus score"] == f"0.525 (90 % interval {low:.3f} to {high:.3f})"
+    assert evaluation.summary["true ships"] == 3
+    assert "ship recall" not in evaluate(red_model(), four_images[:2]).summary
 
 
 def test_every_ship_has_a_row_with_its_fate(red_model: Model, four_images: list[Labelled]) -> None:

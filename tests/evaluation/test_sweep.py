@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shipseg.evaluation.sweep import DecisionSweep
+from shipseg.evaluation.scores import union_mask
+from shipseg.evaluation.sweep import SWEEP_SCORES, DecisionSweep
 from shipseg.masks.metrics import airbus_score_from_iou, match_at, ship_iou_matrix
 from shipseg.masks.ships import find_ships, ship_from_mask
 
@@ -41,11 +42,20 @@ def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(seed: int, m
             ships = find_ships(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
             iou_tp = ship_iou_matrix(truth, ships)
             hits, _, _ = match_at(iou_tp, 0.5)
-            assert sweep.airbus_score[row, col] == pytest.approx(airbus_score_from_iou(iou_tp), abs=1e-12)
+            assert sweep.score("airbus_score")[row, col] == pytest.approx(airbus_score_from_iou(iou_tp), abs=1e-12)
             expected_f1 = 2 * hits / (len(ships) + len(truth)) if ships or truth else np.nan
-            assert sweep.ship_f1[row, col] == pytest.approx(expected_f1, nan_ok=True)
+            assert sweep.score("ship_f1")[row, col] == pytest.approx(expected_f1, nan_ok=True)
             expected_precision = hits / len(ships) if ships else np.nan
-            assert sweep.ship_precision[row, col] == pytest.approx(expected_precision, nan_ok=True)
+            assert sweep.score("ship_precision")[row, col] == pytest.approx(expected_precision, nan_ok=True)
+            alarms = sum(not (iou_tp[:, place] > 0).any() for place in range(len(ships)))
+            km2 = probability_hw.size * 1.5**2 / 1e6
+            assert sweep.score("false_alarms_per_1000km2")[row, col] == pytest.approx(1000 * alarms / km2)
+            expected_alarmed = np.nan if truth else float(bool(ships))
+            assert sweep.score("false_alarm_images")[row, col] == pytest.approx(expected_alarmed, nan_ok=True)
+            predicted_hw = union_mask(ships, (18, 18))
+            both = 2 * np.count_nonzero(predicted_hw & union_mask(truth, (18, 18)))
+            total = np.count_nonzero(predicted_hw) + np.count_nonzero(union_mask(truth, (18, 18)))
+            assert sweep.score("pooled_dice")[row, col] == pytest.approx(both / total if total else 1.0)
 
 
 def test_images_add_up() -> None:
@@ -57,5 +67,21 @@ def test_images_add_up() -> None:
         single = DecisionSweep(peaks=PEAKS)
         single.add(probability_hw, truth)
         together.add(probability_hw, truth)
-        apart.append(single.airbus_score)
-    np.testing.assert_allclose(together.airbus_score, np.mean(apart, axis=0))
+        apart.append(single)
+    added = sum(apart[1:], apart[0])
+    assert added.totals == pytest.approx(together.totals)
+    for name in SWEEP_SCORES:
+        np.testing.assert_allclose(together.score(name), added.score(name))
+    np.testing.assert_allclose(
+        together.score("airbus_score"), np.mean([single.score("airbus_score") for single in apart], axis=0)
+    )
+
+
+def test_a_sweep_at_one_point_keeps_what_stands_there() -> None:
+    sweep = DecisionSweep(peaks=PEAKS)
+    probability_hw, masks = random_image(3)
+    sweep.add(probability_hw, [ship_from_mask(mask_hw) for mask_hw in masks])
+    one = sweep.at(4, 1)
+    assert (one.thresholds.tolist(), one.peaks.tolist()) == ([0.25], [0.5])
+    for name in SWEEP_SCORES:
+        assert one.score(name)[0, 0] == pytest.approx(sweep.score(name)[4, 1], nan_ok=True)

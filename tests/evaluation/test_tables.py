@@ -90,13 +90,15 @@ def test_failed_csv_quotes_the_sentence(written: Path) -> None:
     ]
 
 
-def test_the_threshold_curve_holds_pixel_scores_everywhere_and_ship_scores_on_a_grid(written: Path) -> None:
-    table = rows(written / "threshold_curve.csv")
-    assert len(table) == 1001
-    half = next(row for row in table if row["threshold"] == "0.5")
-    assert float(half["pooled_dice"]) == pytest.approx(40 / 51, abs=1e-5)
-    assert float(half["airbus_score"]) == pytest.approx(0.525)
-    assert sum(bool(row["airbus_score"]) for row in table) == 19
+def test_the_curves_have_a_row_for_each_threshold_and_kind_of_images(written: Path) -> None:
+    for name, score, value in (("threshold", "pooled_dice", 40 / 51), ("ship", "airbus_score", 0.525)):
+        table = rows(written / f"{name}_curve.csv")
+        halves = {row["images"]: row for row in table if row["threshold"] == "0.5"}
+        assert list(halves) == ["all", "none", "single", "multiple"]
+        assert float(halves["all"][score]) == pytest.approx(value, abs=1e-5)
+        assert len(table) == 4 * len({row["threshold"] for row in table})
+    assert halves["none"]["ship_recall"] == ""
+    assert float(halves["none"]["false_alarm_images"]) == 0.5
 
 
 def test_calibration_csv_holds_pixels_and_ships(written: Path) -> None:

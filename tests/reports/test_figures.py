@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from shipseg.errors import StorageError
 from shipseg.reports import figures
-from shipseg.reports.figures import Estimate, PanelRow, Reliability
+from shipseg.reports.figures import Estimate, PanelRow, Reliability, TradeOffs
 
 HISTORY: dict[str, list[float]] = {
     "epoch": [1, 2, 3],
@@ -58,6 +58,33 @@ def test_threshold_curves_draw_the_columns_there_are_and_mark_the_chosen_one() -
     assert set(np.ravel(pixels.axes[0].lines[-1].get_xdata())) == {0.3}
 
 
+def test_a_threshold_near_an_end_is_drawn_on_a_scale_that_spreads_it() -> None:
+    curve = {"threshold": [0.001, 0.5, 0.9], "ship_f1": [0.9, 0.1, 0.0], "recall": [0.9, 0.1, 0.0]}
+    assert figures.threshold_curves(curve, curve, chosen=0.5)[1].axes[0].get_xscale() == "linear"
+    assert figures.threshold_curves(curve, curve, chosen=0.0004)[1].axes[0].get_xscale() == "logit"
+
+
+def test_curves_by_group_show_of_images_without_ships_only_whether_they_are_left_empty() -> None:
+    scores = ("airbus_score", "ship_precision", "ship_recall", "ship_f1")
+    one = {"threshold": [0.2, 0.8], **{name: [0.5, 0.6] for name in scores}}
+    none = {**one, "ship_recall": [math.nan, math.nan]}
+    empty, single = figures.group_curves({"none": none, "one": one}, chosen=0.5).axes
+    assert [line.get_label() for line in empty.lines[:-1]] == ["left empty"]
+    assert len(single.lines[:-1]) == 4
+    assert (empty.get_title(loc="left"), single.get_title(loc="left")) == ("none", "one")
+
+
+def test_the_frontier_joins_what_no_other_point_beats() -> None:
+    recall, precision = np.array([0.2, 0.5, 0.5, 0.8, np.nan]), np.array([0.9, 0.95, 0.4, 0.6, 1.0])
+    alarms = np.array([0.1, 0.1, 0.0, 0.3, 0.0])
+    chosen = TradeOffs(np.array([0.8]), np.array([0.6]), np.array([0.3]))
+    left, right = figures.trade_offs(TradeOffs(recall, precision, alarms), chosen).axes
+    # 0.2 is beaten by 0.5 in both; of the two at 0.5 the more precise one, or the one without alarms, stays.
+    assert heights(left.lines[1]) == [0.95, 0.6]
+    assert heights(right.lines[1]) == [0.0, 0.3]
+    assert len(figures.trade_offs(TradeOffs(recall, precision, np.full(5, np.nan)), chosen).axes) == 1
+
+
 def test_bars_by_size_show_the_score_its_count_and_its_interval() -> None:
     recall = {"<100": Estimate(0.25, 0.1, 0.4, 8), ">=100": Estimate(None, None, None, 0)}
     precision = {"<100": Estimate(1.0, 1.0, 1.0, 1), ">=100": Estimate(0.5, 0.4, 0.7, 6)}
@@ -68,8 +95,17 @@ def test_bars_by_size_show_the_score_its_count_and_its_interval() -> None:
 
 
 def test_the_reliability_diagram_can_do_without_ships() -> None:
-    (axes,) = figures.reliability_diagram([Reliability(0.1, 0.2, 5), Reliability(0.9, 0.8, 5)], []).axes
+    pixels = [Reliability(0.1, 0.2, 50), Reliability(0.9, 0.8, 50)]
+    (axes,) = figures.reliability_diagram({"pixels": pixels, "predicted ships": []}).axes
     assert [heights(line) for line in axes.lines] == [[0, 1], [0.2, 0.8]]
+
+
+def test_intervals_that_hold_next_to_nothing_are_not_joined_with_the_others() -> None:
+    rows = [Reliability(0.1, 0.2, 10), Reliability(0.5, 1.0, 9), Reliability(0.9, 0.8, 50)]
+    (axes,) = figures.reliability_diagram({"predicted ships": rows}).axes
+    assert [heights(line) for line in axes.lines] == [[0, 1], [0.2, 0.8], [1.0]]
+    assert axes.lines[2].get_linestyle() == "None"
+    assert axes.lines[2].get_label() == "predicted ships, fewer than 10"
 
 
 def test_the_panel_has_input_truth_and_prediction_in_each_row() -> None:
@@ -84,7 +120,9 @@ def test_the_panel_has_input_truth_and_prediction_in_each_row() -> None:
 
 def test_an_svg_is_whole_and_refers_to_nothing_outside() -> None:
     def draw() -> str:
-        return figures.to_svg(figures.reliability_diagram([Reliability(0.1, 0.2, 5), Reliability(0.9, 0.8, 5)], []))
+        return figures.to_svg(
+            figures.reliability_diagram({"pixels": [Reliability(0.1, 0.2, 50), Reliability(0.9, 0.8, 50)]})
+        )
 
     svg = draw()
     assert re.findall(r"https?:|url\((?!#)", svg) == []
@@ -96,7 +134,7 @@ def test_an_svg_is_whole_and_refers_to_nothing_outside() -> None:
 
 
 def test_a_png_file_is_written_whole_or_a_sentence_says_why_not(tmp_path: Path) -> None:
-    figure = figures.reliability_diagram([Reliability(0.1, 0.2, 5)], [])
+    figure = figures.reliability_diagram({"pixels": [Reliability(0.1, 0.2, 50)]})
     figures.save_png(figure, tmp_path / "new" / "figure.png", dots_per_inch=50)
     image = cv2.imread(str(tmp_path / "new" / "figure.png"))
     assert image is not None

@@ -31,8 +31,8 @@ def evaluate(
 
     Args:
         data: A prepared dataset, or an Airbus folder (CSV and images).
-        out: Folder to write: metrics.json, images.csv, ships.csv, failed.csv, threshold_curve.csv, calibration.csv,
-            report.html, panel.png.
+        out: Folder to write: metrics.json, images.csv, ships.csv, failed.csv, threshold_curve.csv, ship_curve.csv,
+            calibration.csv, report.html, panel.png.
         model: A run, a model folder, or an ONNX file made by shipseg.
         split: Which split of a dataset: train, val or test; val unless given.
         csv: The CSV, where an Airbus folder holds several.
@@ -41,13 +41,13 @@ def evaluate(
         backend: What runs the network.
         json: Print metrics.json.
     """
-    from shipseg import progress
+    from shipseg import files, progress
     from shipseg.evaluation.evaluate import EvaluateOptions
     from shipseg.evaluation.evaluate import evaluate as run_evaluate
     from shipseg.evaluation.sources import open_source
     from shipseg.evaluation.tables import write_evaluation
     from shipseg.inference.predictor import load_model
-    from shipseg.reports.html import write_evaluation_report
+    from shipseg.reports.html import REPORT_FILE, write_evaluation_report
 
     if out.resolve() == data.resolve():
         raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
@@ -55,9 +55,10 @@ def evaluate(
     with progress.shown():
         source = open_source(data, split=split, csv=csv, images=images)
         evaluation = run_evaluate(predictor, source, options=EvaluateOptions(threshold=threshold))
-        write_evaluation(evaluation, out)
-        report = write_evaluation_report(evaluation, out / "report.html", predictor=predictor, source=source)
-    short = evaluation.summary | {"report": report}
+        with files.all_or_none(out) as folder:
+            write_evaluation(evaluation, folder)
+            write_evaluation_report(evaluation, folder / REPORT_FILE, predictor=predictor, source=source)
+    short = evaluation.summary | {"report": out / REPORT_FILE}
     show(f"Scores of {model} on {data}", evaluation.metrics if json else short, as_json=json)
     return 1 if evaluation.failed else 0
 
@@ -139,7 +140,7 @@ def models(folder: Path = Path(), /, *, json: bool = False) -> int:
             else:
                 found[str(path)] = f"not usable: {error}"
             continue
-        threshold = f"threshold {card.decision.threshold:.3f} for {card.decision.metric}"
+        threshold = f"threshold {card.decision.threshold:.3g} for {card.decision.metric}"
         found[str(path)] = f"{card.network.architecture}, {threshold}, made {card.created or 'at an unknown date'}"
     if foreign:
         found["ONNX files without our card"] = str(foreign)

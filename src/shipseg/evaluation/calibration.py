@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from shipseg.evaluation.scores import ShipScore
 
-__all__ = ["PIXEL_EDGES", "SHIP_EDGES", "PixelReliability", "ReliabilityBin", "calibration_error", "ship_reliability"]
+__all__ = [
+    "PIXEL_EDGES",
+    "SHIP_EDGES",
+    "PixelReliability",
+    "ReliabilityBin",
+    "calibration_error",
+    "pixel_reliability",
+    "ship_reliability",
+]
 
 PIXEL_EDGES: tuple[float, ...] = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 """Narrow at both ends: nearly all pixels have a probability close to 0, nearly all ship pixels one close to 1."""
@@ -56,6 +64,25 @@ class PixelReliability:
     def bins(self) -> tuple[ReliabilityBin, ...]:
         """Return the intervals that hold a pixel."""
         return _bins(PIXEL_EDGES, self._count, self._predicted, self._true)
+
+
+def pixel_reliability(
+    probability: NDArray[np.float64], num: NDArray[np.int64], ships: NDArray[np.int64]
+) -> tuple[ReliabilityBin, ...]:
+    """Return the intervals of pixels that are known by counts.
+
+    Args:
+        probability: Of each kind of pixel, (N,).
+        num: How many there are of it, (N,).
+        ships: How many of these are ship, (N,).
+    """
+    bins, size = np.digitize(probability, PIXEL_EDGES[1:-1]), len(PIXEL_EDGES) - 1
+    return _bins(
+        PIXEL_EDGES,
+        np.bincount(bins, weights=num, minlength=size),
+        np.bincount(bins, weights=num * probability, minlength=size).astype(np.float64),
+        np.bincount(bins, weights=ships, minlength=size).astype(np.float64),
+    )
 
 
 def ship_reliability(ships: Iterable[ShipScore]) -> tuple[ReliabilityBin, ...]:

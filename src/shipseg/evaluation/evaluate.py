@@ -121,7 +121,10 @@ def evaluate(
     if not len(source):
         raise DataError(f"there are no images to score in {source.name}")
     decision = decision_of(predictor.card, options)
-    tally = _Tally(PixelReliability(), CurveTally(decision), OverlapTally(len(source)))
+    metres_per_pixel = predictor.card.input.metres_per_pixel
+    tally = _Tally(
+        PixelReliability(), CurveTally(decision, metres_per_pixel=metres_per_pixel), OverlapTally(len(source))
+    )
     scored, failed = _score_all(predictor, source, decision, tally)
     scores = tally.overlaps.grouped([each.image for each in scored])
     ships = tuple(ship for each in scored for ship in each.ships)
@@ -132,7 +135,7 @@ def evaluate(
         **_counts(scores, failed),
         **decision.model_dump(exclude={"metric"}),
         "threshold_chosen_for": decision.metric,
-        **_scores(scores, predictor.card.input.metres_per_pixel, options),
+        **_scores(scores, metres_per_pixel, options),
         "calibration_error": calibration_error(pixel_bins),
         "calibration_error_where_likely": calibration_error(pixel_bins, from_probability=_LIKELY),
         "best_in_hindsight": tally.curves.in_hindsight(),
@@ -142,8 +145,8 @@ def evaluate(
         images=scores,
         ships=ships,
         failed=tuple(failed),
-        pixel_curve=tally.curves.pixel_curve(scores),
-        ship_curve=tally.curves.ship_curve(),
+        pixel_curves=tally.curves.pixel_curves(scores),
+        ship_curves=tally.curves.ship_curves(),
         pixel_reliability=pixel_bins,
         ship_reliability=ship_reliability(ships),
         card=predictor.card,

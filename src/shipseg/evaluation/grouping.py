@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from shipseg.data.groups import find_overlaps, join_groups
 from shipseg.data.texture import describe_texture
+from shipseg.errors import DataError
 from shipseg.evaluation.scores import ImageScore
+from shipseg.evaluation.sources import Labelled
+from shipseg.progress import track
 
-__all__ = ["MAX_IMAGES", "OverlapTally"]
+__all__ = ["MAX_IMAGES", "OverlapTally", "group_found"]
 
 MAX_IMAGES = 20_000
 """Up to here groups are found: the textures then take 184 MB. Larger sets are for `shipseg prepare`."""
@@ -40,12 +43,32 @@ class OverlapTally:
 
     def grouped(self, images: Sequence[ImageScore]) -> tuple[ImageScore, ...]:
         """Return the images with the groups that were found; those that were not added stay as they are."""
-        if not self._textures:
-            return tuple(images)
-        ids = list(self._textures)
-        pairs = find_overlaps(np.stack([self._textures[image_id] for image_id in ids])).pairs
-        group = dict(zip(ids, join_groups(len(ids), pairs).tolist(), strict=True))
+        found = self.groups()
         return tuple(
-            dataclasses.replace(image, group=f"found {group[image.image_id]}") if image.image_id in group else image
+            dataclasses.replace(image, group=found[image.image_id]) if image.image_id in found else image
             for image in images
         )
+
+    def groups(self) -> dict[str, str]:
+        """Return the group that was found for each image that was added."""
+        if not self._textures:
+            return {}
+        ids = list(self._textures)
+        pairs = find_overlaps(np.stack([self._textures[image_id] for image_id in ids])).pairs
+        return {name: f"found {group}" for name, group in zip(ids, join_groups(len(ids), pairs).tolist(), strict=True)}
+
+
+def group_found(images: Sequence[Labelled]) -> tuple[Labelled, ...]:
+    """Return the images with the group that their pixels tell, where it was not known; unreadable ones as they are."""
+    unknown = [image for image in images if image.group is None]
+    tally = OverlapTally(len(unknown))
+    for image in track(unknown, "finding overlaps") if unknown else ():
+        try:
+            tally.add(image.image_id, image.read())
+        except DataError:
+            continue  # whoever predicts it says so
+    found = tally.groups()
+    return tuple(
+        dataclasses.replace(image, group=found.get(image.image_id)) if image.group is None else image
+        for image in images
+    )

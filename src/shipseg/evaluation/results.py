@@ -6,31 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from shipseg.evaluation.calibration import ReliabilityBin
+from shipseg.evaluation.curves import Curves
 from shipseg.evaluation.scores import ImageScore, ShipScore
+from shipseg.evaluation.summary import INTERVAL_SHARE
 from shipseg.model.card import Card
 
-__all__ = ["Curve", "Evaluation", "FailedImage"]
+__all__ = ["Evaluation", "FailedImage"]
 
-Curve = Mapping[str, NDArray[np.float64]]
-"""Columns of equal length, `threshold` among them."""
-
-
-_SUMMARY_COUNTS = ("num_images", "num_images_with_ships", "num_ships", "num_failed", "threshold", "min_peak")
-_SUMMARY_SCORES = (
-    "airbus_score",
-    "airbus_score_of_predicting_nothing",
-    "pooled_dice",
-    "image_dice",
-    "ship_precision",
-    "ship_recall",
-    "ship_f1",
-    "false_alarm_images",
-    "false_alarms_per_1000km2",
-)
+_SUMMARY_COUNTS = {
+    "num_images": "images",
+    "num_images_with_ships": "images with ships",
+    "num_ships": "true ships",
+    "num_predicted": "detections",
+    "num_failed": "images that could not be scored",
+    "threshold": "a pixel is ship from probability",
+    "min_peak": "a ship needs a peak of",
+}
+_SUMMARY_SCORES = {
+    "airbus_score": "Airbus score",
+    "airbus_score_of_predicting_nothing": "Airbus score of predicting nothing",
+    "pooled_dice": "pooled Dice",
+    "image_dice": "mean Dice of images with ships",
+    "ship_precision": "ship precision",
+    "ship_recall": "ship recall",
+    "ship_f1": "ship F1",
+    "false_alarm_images": "share of empty images with a false alarm",
+    "false_alarms_per_1000km2": "false alarms per 1000 km2",
+}
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,10 @@ class Evaluation:
     ships: tuple[ShipScore, ...]
     """One for each true and each predicted ship."""
     failed: tuple[FailedImage, ...]
-    pixel_curve: Curve
-    """Pixel scores at every threshold; the decision's smallest peak and area play no part in them."""
-    ship_curve: Curve
-    """Ship scores at some thresholds, with the decision's smallest peak and area."""
+    pixel_curves: Curves
+    """Scores of pixels at many thresholds; the decision's smallest peak and area play no part in them."""
+    ship_curves: Curves
+    """Scores of ships at some thresholds, with the decision's smallest peak and area."""
     pixel_reliability: tuple[ReliabilityBin, ...]
     ship_reliability: tuple[ReliabilityBin, ...]
     card: Card
@@ -69,9 +72,11 @@ class Evaluation:
     @property
     def summary(self) -> dict[str, str | int | float]:
         """Return the main scores for people, each with its 90 % interval; what is not defined is left out."""
-        shown: dict[str, str | int | float] = {name: self.metrics[name] for name in _SUMMARY_COUNTS}
-        for name in _SUMMARY_SCORES:
+        shown: dict[str, str | int | float] = {words: self.metrics[name] for name, words in _SUMMARY_COUNTS.items()}
+        label = f"{100 * INTERVAL_SHARE:.0f} % interval"
+        for name, words in _SUMMARY_SCORES.items():
             value, interval = self.metrics[name], self.metrics["intervals"][name]
             if value is not None:
-                shown[name] = f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+                between = f" ({label} {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+                shown[words] = f"{value:.3f}{between}"
         return shown

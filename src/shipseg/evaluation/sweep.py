@@ -1,35 +1,59 @@
-"""Ship scores at many thresholds and smallest peaks at once, for choosing them and for showing what they do."""
+"""Scores of ships and pixels at many thresholds and smallest peaks at once, for choosing and for showing them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shipseg.evaluation.scores import union_mask
 from shipseg.masks.metrics import AIRBUS_IOU_THRESHOLDS
 from shipseg.masks.ships import Ship
 
-__all__ = ["SWEEP_PEAKS", "SWEEP_THRESHOLDS", "DecisionSweep"]
+__all__ = ["SWEEP_PEAKS", "SWEEP_SCORES", "SWEEP_THRESHOLDS", "DecisionSweep"]
 
 SWEEP_THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """0.05, 0.10 ... 0.95."""
 SWEEP_PEAKS: tuple[float, ...] = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
 """Dense at the top: on trial networks 0.97 was near the best."""
+SWEEP_SCORES = (
+    "airbus_score",
+    "ship_precision",
+    "ship_recall",
+    "ship_f1",
+    "false_alarm_images",
+    "false_alarms_per_1000km2",
+    "pooled_dice",
+    "pooled_iou",
+    "precision",
+    "recall",
+)
+"""Scores that a sweep knows, as `shipseg.evaluation.summary` defines them; precision and recall are those of pixels."""
 _AIRBUS_IOUS = np.array(AIRBUS_IOU_THRESHOLDS)
+_SUMS = ("airbus", "matched", "predicted", "alarmed", "false_alarms", "predicted_px", "overlap_px")
+_POOLED = ("pooled_dice", "pooled_iou")
+_TOTALS = ("images", "empty", "true", "true_px", "km2")
 
 
 class DecisionSweep:
-    """Sums of ship scores over images, for each pair of a threshold and a smallest peak.
+    """Sums over images, for each pair of a threshold and a smallest peak.
 
     At each threshold the components are found once; a smallest peak then only selects among them. Their IoUs with the
     true ships come from counting labels under each true ship, so no mask is ever pasted.
 
     Args:
         thresholds: Thresholds, increasing, each above 0.
-        peaks: Smallest peaks; one at or below a threshold keeps every component of that threshold.
+        peaks: Smallest peaks, increasing; one at or below a threshold keeps every component of that threshold.
         min_area_px: Smaller components are dropped.
+        metres_per_pixel: Ground sample distance, for the area that false alarms are counted on.
+
+    Attributes:
+        sums: airbus, matched, predicted, alarmed (images without ships in which one is predicted), false_alarms
+            (predicted ships that touch no true one), predicted_px, overlap_px; each float64 (thresholds, peaks).
+        totals: images, empty (images without ships), true (ships), true_px, km2.
     """
 
     def __init__(
@@ -38,76 +62,111 @@ class DecisionSweep:
         thresholds: Sequence[float] = SWEEP_THRESHOLDS,
         peaks: Sequence[float] = SWEEP_PEAKS,
         min_area_px: int = 1,
+        metres_per_pixel: float = 1.5,
     ) -> None:
         self.thresholds = np.asarray(thresholds, np.float64)
         self.peaks = np.asarray(peaks, np.float64)
         self._min_area_px = min_area_px
-        self._num_images = 0
-        self._num_true = 0
-        shape = (len(self.thresholds), len(self.peaks))
-        self._airbus = np.zeros(shape)
-        self._matched = np.zeros(shape, np.int64)
-        self._predicted = np.zeros(shape, np.int64)
+        self._metres_per_pixel = metres_per_pixel
+        self.sums = {name: np.zeros((len(self.thresholds), len(self.peaks))) for name in _SUMS}
+        self.totals = dict.fromkeys(_TOTALS, 0.0)
 
-    @property
-    def num_images(self) -> int:
-        """Return how many images were added."""
-        return self._num_images
+    def __add__(self, other: DecisionSweep) -> DecisionSweep:
+        """Return the sweep over the images of both, which have the same thresholds, peaks and settings."""
+        both = DecisionSweep(
+            thresholds=self.thresholds.tolist(),
+            peaks=self.peaks.tolist(),
+            min_area_px=self._min_area_px,
+            metres_per_pixel=self._metres_per_pixel,
+        )
+        both.sums = {name: values + other.sums[name] for name, values in self.sums.items()}
+        both.totals = {name: value + other.totals[name] for name, value in self.totals.items()}
+        return both
 
-    @property
-    def num_true(self) -> int:
-        """Return how many true ships the images hold."""
-        return self._num_true
+    def at(self, row: int, col: int) -> DecisionSweep:
+        """Return what stands at one pair of threshold and smallest peak, as a sweep over that pair alone."""
+        one = DecisionSweep(
+            thresholds=[float(self.thresholds[row])],
+            peaks=[float(self.peaks[col])],
+            min_area_px=self._min_area_px,
+            metres_per_pixel=self._metres_per_pixel,
+        )
+        one.sums = {name: values[row : row + 1, col : col + 1] for name, values in self.sums.items()}
+        one.totals = dict(self.totals)
+        return one
 
     def add(self, probability_hw: NDArray[np.float32], truth: Sequence[Ship]) -> None:
         """Add an image: its probabilities, float32 (H, W), and its true ships."""
-        self._num_images += 1
-        self._num_true += len(truth)
+        true_hw = union_mask(truth, (probability_hw.shape[0], probability_hw.shape[1]))
+        km2 = true_hw.size * self._metres_per_pixel**2 / 1e6
+        seen = (1.0, float(not truth), float(len(truth)), float(np.count_nonzero(true_hw)), km2)
+        for name, value in zip(_TOTALS, seen, strict=True):
+            self.totals[name] += value
         nothing = 1.0 if not truth else 0.0
         above = probability_hw >= np.float32(self.thresholds[0])
         if not above.any():
-            self._airbus += nothing
+            self.sums["airbus"] += nothing
             return
         box = _box_of(above)
-        crop_hw = probability_hw[box]
+        crop_hw, true_crop_hw = probability_hw[box], true_hw[box]
         for place, threshold in enumerate(self.thresholds):
-            areas_p, peaks_p, iou_tp = _components(crop_hw, (box[0].start, box[1].start), threshold, truth)
-            if not len(areas_p):
-                self._airbus[place:] += nothing
+            components = _components(crop_hw, (box[0].start, box[1].start), threshold, truth, true_crop_hw)
+            if not len(components.areas_p):
+                self.sums["airbus"][place:] += nothing
                 return
-            large = areas_p >= self._min_area_px
-            kept_kp = (peaks_p >= self.peaks[:, None].astype(np.float32)) & large
-            predicted_k = kept_kp.sum(axis=1)
-            self._predicted[place] += predicted_k
-            if truth:
-                right_ip = iou_tp.max(axis=0) > _AIRBUS_IOUS[:, None]
-                matched_ki = kept_kp.astype(np.int64) @ right_ip.T.astype(np.int64)
-                self._matched[place] += matched_ki[:, 0]
-                # F2 = 5 TP / (5 TP + 4 FN + FP) = 5 TP / ((TP + FP) + 4 (TP + FN))
-                self._airbus[place] += (5 * matched_ki / (predicted_k + 4 * len(truth))[:, None]).mean(axis=1)
-            else:
-                self._airbus[place] += predicted_k == 0
+            self._count(place, components, len(truth))
 
-    @property
-    def airbus_score(self) -> NDArray[np.float64]:
-        """Return the mean Airbus score of the images, (thresholds, peaks)."""
-        return self._airbus / max(self._num_images, 1)
+    def _count(self, place: int, found: _Components, num_true: int) -> None:
+        """Add the components of one threshold, selected by each smallest peak."""
+        large = found.areas_p >= self._min_area_px
+        kept_kp = ((found.peaks_p >= self.peaks[:, None].astype(np.float32)) & large).astype(np.float64)
+        predicted_k = kept_kp.sum(axis=1)
+        self.sums["predicted"][place] += predicted_k
+        self.sums["predicted_px"][place] += kept_kp @ found.areas_p
+        if not num_true:
+            self.sums["alarmed"][place] += predicted_k > 0
+            self.sums["false_alarms"][place] += predicted_k
+            self.sums["airbus"][place] += predicted_k == 0
+            return
+        best_p = found.iou_tp.max(axis=0)
+        matched_ki = kept_kp @ (best_p > _AIRBUS_IOUS[:, None]).T
+        self.sums["matched"][place] += matched_ki[:, 0]
+        self.sums["false_alarms"][place] += kept_kp @ (best_p == 0)
+        self.sums["overlap_px"][place] += kept_kp @ found.overlap_p
+        # F2 = 5 TP / (5 TP + 4 FN + FP) = 5 TP / ((TP + FP) + 4 (TP + FN))
+        self.sums["airbus"][place] += (5 * matched_ki / (predicted_k + 4 * num_true)[:, None]).mean(axis=1)
 
-    @property
-    def ship_precision(self) -> NDArray[np.float64]:
-        """Return the share of predicted ships that are right, (thresholds, peaks); NaN where none is predicted."""
-        return np.where(self._predicted > 0, self._matched / np.maximum(self._predicted, 1), np.nan)
+    def score(self, name: str) -> NDArray[np.float64]:
+        """Return one of SWEEP_SCORES, (thresholds, peaks); NaN where there is nothing to count.
 
-    @property
-    def ship_recall(self) -> NDArray[np.float64]:
-        """Return the share of true ships that are found, (thresholds, peaks); NaN where there is none."""
-        return self._matched / self._num_true if self._num_true else np.full(self._matched.shape, np.nan)
+        Pooled Dice and IoU are 1 where there is neither truth nor prediction.
+        """
+        sums, totals = self.sums, self.totals
+        pixels = sums["predicted_px"] + totals["true_px"]
+        part, whole = {
+            "airbus_score": (sums["airbus"], totals["images"]),
+            "ship_precision": (sums["matched"], sums["predicted"]),
+            "ship_recall": (sums["matched"], totals["true"]),
+            "ship_f1": (2 * sums["matched"], sums["predicted"] + totals["true"]),
+            "false_alarm_images": (sums["alarmed"], totals["empty"]),
+            "false_alarms_per_1000km2": (1000 * sums["false_alarms"], totals["km2"]),
+            "pooled_dice": (2 * sums["overlap_px"], pixels),
+            "pooled_iou": (sums["overlap_px"], pixels - sums["overlap_px"]),
+            "precision": (sums["overlap_px"], sums["predicted_px"]),
+            "recall": (sums["overlap_px"], totals["true_px"]),
+        }[name]
+        counted = np.broadcast_to(np.asarray(whole, np.float64), part.shape)
+        return np.where(counted > 0, part / np.where(counted > 0, counted, 1.0), 1.0 if name in _POOLED else np.nan)
 
-    @property
-    def ship_f1(self) -> NDArray[np.float64]:
-        """Return 2 matched / (true + predicted), (thresholds, peaks); NaN where there are neither."""
-        total = self._predicted + self._num_true
-        return np.where(total > 0, 2 * self._matched / np.maximum(total, 1), np.nan)
+
+class _Components(NamedTuple):
+    """The 8-connected components of a crop at one threshold; P of them, T true ships."""
+
+    areas_p: NDArray[np.int64]
+    peaks_p: NDArray[np.float32]
+    overlap_p: NDArray[np.int64]
+    """Pixels of each that are truly ship."""
+    iou_tp: NDArray[np.float64]
 
 
 def _box_of(mask_hw: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -116,9 +175,13 @@ def _box_of(mask_hw: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def _components(
-    probability_hw: NDArray[np.float32], origin_rc: tuple[int, int], threshold: float, truth: Sequence[Ship]
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
-    """Return areas (P,), peaks (P,) and IoUs with the true ships (T, P) of the 8-connected components of a crop."""
+    probability_hw: NDArray[np.float32],
+    origin_rc: tuple[int, int],
+    threshold: float,
+    truth: Sequence[Ship],
+    true_hw: NDArray[np.bool_],
+) -> _Components:
+    """Return the components of a crop that begins at `origin_rc`; `true_hw` is the crop of all true ships' pixels."""
     mask_hw = probability_hw >= np.float32(threshold)
     count, labels = cv2.connectedComponents(mask_hw.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     labels_hw = np.asarray(labels, np.int32)
@@ -131,7 +194,8 @@ def _components(
         under = _under(labels_hw, origin_rc, ship)
         overlap = np.bincount(under, minlength=count)[1:]
         iou_tp[row] = overlap / (ship.area_px + areas - overlap)
-    return areas, peaks[1:], iou_tp
+    on_ships = np.bincount(labels_hw[true_hw], minlength=count)[1:]
+    return _Components(areas, peaks[1:], on_ships, iou_tp)
 
 
 def _under(labels_hw: NDArray[np.int32], origin_rc: tuple[int, int], ship: Ship) -> NDArray[np.int32]:

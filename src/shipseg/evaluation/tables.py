@@ -1,4 +1,4 @@
-"""An evaluation as files: metrics.json and five tables."""
+"""An evaluation as files: metrics.json and six tables."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from shipseg.evaluation.calibration import ReliabilityBin
+from shipseg.evaluation.curves import Curves
 from shipseg.evaluation.results import Evaluation, FailedImage
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore, ShipScore
 from shipseg.files import ensure_folder, write_json, write_text
 
-__all__ = ["write_evaluation"]
+__all__ = ["curves_csv", "write_evaluation"]
 
 _BY_SIZE = ("true_by_size", "found_by_size", "predicted_by_size", "right_by_size")
 
@@ -26,7 +25,8 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> dict[str, Path]:
     """Write an evaluation into a folder and return its files by name.
 
     metrics.json; images.csv, a row for each image; ships.csv, a row for each true and each predicted ship; failed.csv,
-    what could not be scored and why; threshold_curve.csv; calibration.csv. A table without rows has a header.
+    what could not be scored and why; threshold_curve.csv (pixels) and ship_curve.csv, a row for each threshold and
+    kind of images; calibration.csv. A table without rows has a header.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -41,7 +41,8 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> dict[str, Path]:
         "images.csv": _csv(_image_columns(), map(_image_row, evaluation.images)),
         "ships.csv": _csv(_names(ShipScore), map(dataclasses.asdict, evaluation.ships)),
         "failed.csv": _csv(_names(FailedImage), map(dataclasses.asdict, evaluation.failed)),
-        "threshold_curve.csv": _curve_csv(evaluation),
+        "threshold_curve.csv": curves_csv(evaluation.pixel_curves),
+        "ship_curve.csv": curves_csv(evaluation.ship_curves),
         "calibration.csv": _csv(["of", *_names(ReliabilityBin)], bins),
     }
     for name, text in tables.items():
@@ -69,20 +70,15 @@ def _image_row(image: ImageScore) -> dict[str, Any]:
     return {**plain, "stratum": image.stratum, "dice": image.dice, "iou": image.iou, **by_size}
 
 
-def _curve_csv(evaluation: Evaluation) -> str:
-    """Return the pixel curve, with the ship scores at the thresholds where they were taken."""
-    pixels, ships = evaluation.pixel_curve, evaluation.ship_curve
-    ship_names = [name for name in ships if name != "threshold"]
-    nearest = np.abs(pixels["threshold"][:, None] - ships["threshold"]).argmin(axis=0)
-    at = {int(row): place for place, row in enumerate(nearest)}
+def curves_csv(curves: Curves) -> str:
+    """Return curves as the text of a CSV: which images (all, none, single, multiple: by ships), threshold, scores."""
+    columns = list(next(iter(curves.values())))
     rows = (
-        {
-            **{name: float(values[row]) for name, values in pixels.items()},
-            **({name: float(ships[name][at[row]]) for name in ship_names} if row in at else {}),
-        }
-        for row in range(len(pixels["threshold"]))
+        {"images": images, **dict(zip(columns, map(float, values), strict=True))}
+        for images, curve in curves.items()
+        for values in zip(*curve.values(), strict=True)
     )
-    return _csv([*pixels, *ship_names], rows)
+    return _csv(["images", *columns], rows)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -1,147 +1,141 @@
-"""Choosing the rules that turn probabilities into ships, on validation images, for a named score."""
+"""Choosing the rules that turn probabilities into ships, and making probabilities true, on labelled images."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shipseg.config import Decision, ThresholdConfig
 from shipseg.errors import DataError
 from shipseg.evaluation.evaluate import GivesProbability
-from shipseg.evaluation.scores import true_ships, union_mask
+from shipseg.evaluation.fitting import fit_calibration
+from shipseg.evaluation.operating import OperatingPoint, best_peaks, find_point
 from shipseg.evaluation.sources import Labelled
-from shipseg.evaluation.sweep import DecisionSweep
-from shipseg.masks.metrics import ProbabilityHistogram
-from shipseg.progress import track
+from shipseg.evaluation.survey import Survey, survey_images
+from shipseg.evaluation.sweep import SWEEP_SCORES
+from shipseg.model.calibration import Calibration
+from shipseg.model.card import Card
 
-__all__ = ["choose_decision", "draw_images", "middle_of_best"]
+__all__ = ["Choice", "as_calibrated", "choose_decision", "choose_from"]
 
 _LOG = logging.getLogger(__name__)
+_LARGEST = float(np.nextafter(np.float32(1), np.float32(0)))
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
-PIXEL_THRESHOLDS = np.arange(1, 100) / 100
-"""Thresholds that a pixel score is looked at: 0.01 ... 0.99."""
-_TIE = 1e-12
-"""Scores this close are equal: they differ by rounding."""
+
+@dataclass(frozen=True)
+class Choice:
+    """How a model is to be used, and why: what a card keeps of it."""
+
+    decision: Decision = field(default_factory=Decision)
+    """Threshold and smallest peak are of calibrated probability."""
+    calibration: Calibration | None = None
+    curve: dict[str, list[float]] = field(default_factory=dict)
+    """Columns of equal length: threshold, the scores of a sweep, and min_peak, the best one at that threshold. A share
+    of nothing is 0; a column of which nothing is known is left out."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """The card's `choice`."""
+    point: OperatingPoint | None = None
+    """What was chosen, in the network's own probability; None for a default."""
+
+    def on(self, card: Card) -> Card:
+        """Return the card with this choice in place of its own."""
+        changed = {
+            "decision": self.decision,
+            "calibration": self.calibration,
+            "threshold_curve": self.curve,
+            "choice": self.facts,
+        }
+        return card.model_copy(update=changed)
 
 
 def choose_decision(
-    predictor: GivesProbability, images: Iterable[Labelled], *, config: ThresholdConfig, seed: int = 0
-) -> tuple[Decision, dict[str, list[float]]]:
-    """Return the decision that gives the best score on labelled images, at full resolution, and the curve behind it.
+    predictor: GivesProbability, images: Iterable[Labelled], *, config: ThresholdConfig, seed: int = 0, data: str = ""
+) -> Choice:
+    """Return the rules that give the best score, or grant the wish, on labelled images, at full resolution.
 
-    For `pooled_dice` and `pooled_iou` the threshold alone is chosen, from 0.01 to 0.99. For `airbus_score` and
-    `ship_f1` threshold and smallest peak are chosen together: components whose highest probability is low are most of
-    the false alarms. Where several choices are equally good, the one in their middle is taken; where all are, the
-    threshold is 0.5 and there is no smallest peak.
+    For `pooled_dice` and `pooled_iou` the threshold alone is chosen; else threshold and smallest peak together:
+    components whose highest probability is low are most of the false alarms. A calibration, where the configuration
+    asks for one, is fitted first; the rules are given in calibrated probability.
 
-    Without an image or without a ship in any of them there is nothing to choose by: the default decision (threshold
-    0.5, metric `none`) comes back, with a warning.
+    Nothing here stops a training at its end. A wish that cannot be granted gets the nearest there is, one that nothing
+    can be counted for gives way to the metric, and without a ship to choose by the default decision comes back: each
+    with a warning, and the decision's `metric` says so.
 
     Args:
-        predictor: The model.
+        predictor: The model, without a calibration.
         images: Validation images; at most `config.max_images` of them are drawn, with the shares of images with no, one
             and several ships kept. Images that cannot be read are left out with a warning.
-        config: Which score, how many images.
-        seed: Decides the draw.
-
-    Returns:
-        The decision, and columns of equal length: threshold, pooled_dice, pooled_iou, precision, recall; for ship
-        scores also airbus_score, ship_f1 and min_peak (the best one at that threshold).
+        config: Which score or wish, which calibration, how many images.
+        seed: Decides the draw and the halves.
+        data: Name of the images, for the card.
     """
-    drawn = draw_images(tuple(images), at_most=config.max_images, seed=seed)
-    by_ships = config.metric in ("airbus_score", "ship_f1")
-    histogram, sweep = ProbabilityHistogram(), DecisionSweep()
-    num_ships = 0
-    for labelled in track(drawn, "choosing the threshold"):
-        try:
-            image_hwc = labelled.read()
-            truth = true_ships(labelled.rles, (image_hwc.shape[0], image_hwc.shape[1]))
-        except DataError as error:
-            _LOG.warning("%s plays no part in choosing the threshold: %s", labelled.image_id, error)
-            continue
-        probability_hw = predictor.probability(image_hwc)
-        num_ships += len(truth)
-        histogram.add(probability_hw, union_mask(truth, (image_hwc.shape[0], image_hwc.shape[1])))
-        if by_ships:
-            sweep.add(probability_hw, truth)
-    if not num_ships:
-        _LOG.warning(
-            "no threshold can be chosen for %s: the %d validation images hold no ship; the default of 0.5 is kept",
-            config.metric,
-            len(drawn),
+    survey = survey_images(predictor, tuple(images), at_most=config.max_images, seed=seed)
+    calibration = None if config.calibration == "none" else fit_calibration(config.calibration, survey.pixels)
+    try:
+        return choose_from(survey, config, calibration=calibration, min_area_px=_area(predictor), data=data)
+    except DataError as error:
+        _LOG.warning("%s", error)
+    try:
+        plain = config.model_copy(
+            update=dict.fromkeys(("precision", "pixel_precision", "false_alarm_images", "false_alarms_per_1000km2"))
         )
-        return Decision(), {}
-    return _best_for_ships(sweep, histogram, config.metric) if by_ships else _best_for_pixels(histogram, config.metric)
+        return choose_from(survey, plain, calibration=calibration, min_area_px=_area(predictor), data=data)
+    except DataError:
+        _LOG.warning("the default threshold of %g is kept", Decision().threshold)
+        return Choice()
 
 
-def draw_images(images: Sequence[Labelled], *, at_most: int, seed: int) -> tuple[Labelled, ...]:
-    """Return at most so many images, in their order, with the shares of no, one and several ships kept.
-
-    Quotas are rounded by largest remainder; a stratum that has images keeps at least one where the number allows.
-    """
-    if len(images) <= at_most:
-        return tuple(images)
-    stratum = np.array([min(len(image.rles), 2) for image in images])
-    sizes = np.bincount(stratum, minlength=3)
-    exact = sizes * at_most / len(images)
-    quota = np.maximum(np.floor(exact), sizes > 0).astype(np.int64)
-    while quota.sum() < at_most:
-        quota[np.argmax(np.where(quota < sizes, exact - quota, -np.inf))] += 1
-    while quota.sum() > at_most:
-        can_give = quota > 1 if (quota > 1).any() else quota > 0
-        quota[np.argmax(np.where(can_give, quota - exact, -np.inf))] -= 1
-    rng = np.random.default_rng(seed)
-    chosen = [rng.choice(np.flatnonzero(stratum == name), quota[name], replace=False) for name in range(3)]
-    return tuple(images[place] for place in np.sort(np.concatenate(chosen)).tolist())
-
-
-def middle_of_best(scores: NDArray[np.float64], *, allowed: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
-    """Return the position of the highest score; of several equal ones, that nearest to the middle of them all.
+def choose_from(
+    survey: Survey, config: ThresholdConfig, *, calibration: Calibration | None, min_area_px: int = 1, data: str = ""
+) -> Choice:
+    """Return the choice on images that were surveyed before; a wish that is not granted is warned of.
 
     Args:
-        scores: Of any shape; NaN is below every number.
-        allowed: Same shape: which positions may be taken; None allows all.
+        survey: Counts by the network's own probability.
+        config: Which score or wish.
+        calibration: The one that the model is to have.
+        min_area_px: The one that the survey was made with.
+        data: Name of the images, for the card.
+
+    Raises:
+        DataError: There is nothing to choose by.
     """
-    usable = np.where(np.isnan(scores), -np.inf, scores)
-    if allowed is not None:
-        usable = np.where(allowed, usable, -np.inf)
-    best_nd = np.argwhere(usable >= usable.max() - _TIE)
-    from_middle = np.square(best_nd - best_nd.mean(axis=0)).sum(axis=1)
-    return tuple(int(place) for place in best_nd[from_middle.argmin()])
+    point = find_point(survey, config)
+    if not point.reached:
+        _LOG.warning("%s; the threshold is set to that", point.sentence)
+    decision = Decision(
+        threshold=as_calibrated(point.threshold, calibration),
+        min_peak=as_calibrated(point.min_peak, calibration) if point.min_peak else 0.0,
+        min_area_px=min_area_px,
+        metric=point.name,
+    )
+    facts = {"data": data, "groups": survey.num_groups, **point.facts()}
+    return Choice(decision, calibration, _curve(survey, config, calibration), facts, point)
 
 
-def _pixel_columns(histogram: ProbabilityHistogram, thresholds: NDArray[np.float64]) -> dict[str, list[float]]:
-    curves = histogram.curves()
-    rows = np.abs(curves["threshold"][:, None] - thresholds).argmin(axis=0)
-    names = {"pooled_dice": "dice", "pooled_iou": "iou", "precision": "precision", "recall": "recall"}
-    columns = {name: curves[column][rows] for name, column in names.items()}
-    return {"threshold": thresholds.tolist(), **{name: values.tolist() for name, values in columns.items()}}
+def as_calibrated(threshold: float, calibration: Calibration | None) -> float:
+    """Return a threshold on the network's probability as one on the calibrated: the same pixels reach it."""
+    if calibration is None:
+        return threshold
+    value = float(calibration.apply(np.array([threshold], np.float32))[0])
+    return min(max(value, _SMALLEST), _LARGEST)
 
 
-def _best_for_pixels(histogram: ProbabilityHistogram, metric: str) -> tuple[Decision, dict[str, list[float]]]:
-    columns = _pixel_columns(histogram, PIXEL_THRESHOLDS)
-    (place,) = middle_of_best(np.array(columns[metric]))
-    return Decision(threshold=columns["threshold"][place], metric=metric), columns
+def _area(predictor: GivesProbability) -> int:
+    return predictor.card.decision.min_area_px
 
 
-def _best_for_ships(
-    sweep: DecisionSweep, histogram: ProbabilityHistogram, metric: str
-) -> tuple[Decision, dict[str, list[float]]]:
-    scores = sweep.airbus_score if metric == "airbus_score" else sweep.ship_f1
-    # A smallest peak at or below the threshold is no rule at all: only 0 stands for that, so that it counts once.
-    differs = (sweep.peaks == 0) | (sweep.peaks > sweep.thresholds[:, None])
-    row, col = middle_of_best(scores, allowed=differs)
-    if np.ptp(scores) <= _TIE:
-        row, col = int(np.abs(sweep.thresholds - Decision().threshold).argmin()), int(np.argmin(sweep.peaks))
-    decision = Decision(threshold=float(sweep.thresholds[row]), min_peak=float(sweep.peaks[col]), metric=metric)
-    best_peak = np.where(differs, scores, -np.inf).argmax(axis=1)
-    at_best = (np.arange(len(best_peak)), best_peak)
-    return decision, {
-        **_pixel_columns(histogram, sweep.thresholds),
-        "airbus_score": sweep.airbus_score[at_best].tolist(),
-        "ship_f1": sweep.ship_f1[at_best].tolist(),
-        "min_peak": sweep.peaks[best_peak].tolist(),
+def _curve(survey: Survey, config: ThresholdConfig, calibration: Calibration | None) -> dict[str, list[float]]:
+    sweep = survey.sweep()
+    at_best = (np.arange(len(sweep.thresholds)), best_peaks(sweep, config))
+    scores = {name: sweep.score(name)[at_best] for name in SWEEP_SCORES}
+    return {
+        "threshold": [as_calibrated(value, calibration) for value in sweep.thresholds.tolist()],
+        **{name: np.nan_to_num(values).tolist() for name, values in scores.items() if not np.isnan(values).all()},
+        "min_peak": [as_calibrated(peak, calibration) if peak else 0.0 for peak in sweep.peaks[at_best[1]].tolist()],
     }

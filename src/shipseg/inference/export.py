@@ -26,7 +26,7 @@ from shipseg.model.onnxfile import HASH_KEY, graph_hash
 if TYPE_CHECKING:
     from shipseg.model.network import ShipNetwork
 
-__all__ = ["TOLERANCE", "ExportReport", "deepness_metadata", "export_onnx"]
+__all__ = ["TOLERANCE", "ExportReport", "copy_onnx", "deepness_metadata", "export_onnx"]
 
 TOLERANCE: Final = 1e-4
 """Largest difference in probability that an exported file may show; 4e-6 is usual."""
@@ -94,10 +94,26 @@ def export_onnx(model: Path, out: Path) -> ExportReport:
     return ExportReport(file, size_mb, *differences)
 
 
+def copy_onnx(source: Path, target: Path, card: Card) -> None:
+    """Write a copy of an ONNX file of ours with another card; the graph stays as it is.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    with needing("train"):
+        import onnx
+
+    graph = onnx.load_model(str(source))
+    _add_metadata(graph, {CARD_KEY: card.model_dump_json(), **deepness_metadata(card)})
+    with atomic_path(target) as temporary:
+        onnx.save_model(graph, str(temporary))
+
+
 def deepness_metadata(card: Card) -> dict[str, str]:
     """Return the settings that the QGIS plugin Deepness reads from an ONNX file, each as JSON.
 
-    Deepness divides pixels by 255 before it standardises them; a deviation of 1/255 gives our graph its 0-255 back.
+    Deepness divides pixels by 255 before it standardises them; a deviation of 1/255 gives our graph its 0-255 back. It
+    knows no calibration, so the threshold is given in the network's own probability.
 
     Source: documentation and reader of the plugin (`tiles_size` is documented, `tile_size` is what it reads).
     """
@@ -108,7 +124,7 @@ def deepness_metadata(card: Card) -> dict[str, str]:
         "tile_size": card.input.tile,
         "tiles_size": card.input.tile,
         "tiles_overlap": round(100 * card.input.overlap / card.input.tile),
-        "seg_thresh": card.decision.threshold,
+        "seg_thresh": card.network_threshold,
         "seg_small_segment": 0,
         "standardization_mean": [0.0, 0.0, 0.0],
         "standardization_std": [1 / 255] * 3,
@@ -209,7 +225,7 @@ def _compare(network: ShipNetwork, file: Path, card: Card) -> tuple[int, float, 
             )
         difference = np.abs(expected.astype(np.float64) - got)
         largest, total = max(largest, float(difference.max())), total + float(difference.sum())
-        threshold = card.decision.threshold
+        threshold = card.network_threshold
         flipped += int(((expected >= threshold) != (got >= threshold)).sum())
         num_pixels += difference.size
     if not largest < TOLERANCE:

@@ -12,7 +12,7 @@ from shipseg.extras import needing
 from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
 from shipseg.model.card import CARD_FILE, Card, read_card
 
-__all__ = ["BACKENDS", "ONNX_FILE", "WEIGHTS_FILE", "bundled_models", "load_backend", "model_folder"]
+__all__ = ["BACKENDS", "ONNX_FILE", "WEIGHTS_FILE", "bundled_models", "find_model", "load_backend", "model_folder"]
 
 BACKENDS: Final = ("auto", "torch", "onnx")
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -35,14 +35,19 @@ def load_backend(
         raise unknown_name("precision", precision, ("fp32", "bf16"))
     if threads is not None and threads < 1:
         raise ConfigError(f"threads must be at least 1, got {threads}")
-    path = _find(path_or_name)
+    path = find_model(path_or_name)
     if _runs_with_torch(path, backend):
         return _load_torch(path, device=device, threads=threads, precision=precision)
     return _load_onnx(path, device=device, threads=threads, precision=precision)
 
 
-def _find(path_or_name: str | Path) -> Path:
-    """Return an existing ONNX file or model folder."""
+def find_model(path_or_name: str | Path) -> Path:
+    """Return an existing ONNX file or model folder.
+
+    Raises:
+        ModelError: There is none.
+        ConfigError: An unknown name.
+    """
     path = Path(path_or_name)
     bundled = bundled_models()
     if path.exists():

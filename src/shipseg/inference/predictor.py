@@ -83,7 +83,8 @@ class Predictor:
         """Return the probability of ship at each pixel of the image, float32 (H, W) in 0-1.
 
         The image is scaled to the network's resolution, cut into overlapping tiles where it is larger than one, and the
-        blended probability is scaled back, by the convention that pixel i covers [i, i + 1] in both directions.
+        blended probability is scaled back, by the convention that pixel i covers [i, i + 1] in both directions; then
+        the card's calibration is applied.
 
         Args:
             image_hwc: uint8 (H, W, 3), RGB; or (H, W), grey.
@@ -103,7 +104,12 @@ class Predictor:
             )
         # Weighted means of float32 can end a rounding error beyond 1.
         prob_hw: NDArray[np.float32] = np.clip(_resized(shown_prob_hw, height, width), 0, 1)
-        return prob_hw
+        calibration = self.card.calibration
+        return prob_hw if calibration is None else calibration.apply(prob_hw)
+
+    def uncalibrated(self) -> Predictor:
+        """Return the same model with the network's own probabilities; the card's decision is not made for them."""
+        return Predictor(self.card.model_copy(update={"calibration": None}), self.backend)
 
     def predict(self, image: Image | str | Path, *, threshold: float | None = None) -> Prediction:
         """Return the ships in an image.

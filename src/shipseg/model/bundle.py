@@ -147,6 +147,7 @@ def describe_card(card: Card) -> str:
         f"| A pixel is ship from probability | {decision.threshold:.4g} (chosen for: {decision.metric}) |",
         f"| A ship needs | a peak probability of {decision.min_peak:.4g}, {decision.min_area_px} px |",
     ]
+    lines += _use_rows(card)
     lines += [f"| {_words(key)} | {_value(value)} |" for key, value in {**card.data, **card.training}.items()]
     if card.created:
         lines.append(f"| Created | {card.created} |")
@@ -166,6 +167,21 @@ def describe_card(card: Card) -> str:
     lines += ["", "## Files", ""]
     lines += [f"- `{name}`: SHA-256 `{digest}`" for name, digest in card.files.items()]
     return "\n".join(lines) + "\n"
+
+
+def _use_rows(card: Card) -> list[str]:
+    """Return rows on how the decision was chosen and what calibrates the probabilities."""
+    choice, calibration, rows = card.choice, card.calibration, []
+    if choice:
+        counts = choice["counts"]
+        seen = f"{counts['images']} images, {counts['images_without_ships']} of them without ships"
+        rows.append(f"| Chosen on | {_value(choice['data'] or 'labelled images')}: {seen} |")
+    if calibration is not None:
+        errors = calibration.errors
+        told = "" if errors is None else f"; error {errors.before:.2g}, then {errors.after:.2g} on unseen groups"
+        how = f"temperature {calibration.temperature:g}" if calibration.method == "temperature" else "isotonic"
+        rows.append(f"| Probabilities are calibrated | {how}{told} |")
+    return rows
 
 
 def _words(key: str) -> str:

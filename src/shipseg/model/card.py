@@ -10,6 +10,8 @@ from pydantic import Field
 
 from shipseg.config import Decision, Frozen, NetworkConfig, validated
 from shipseg.errors import ConfigError, ModelError
+from shipseg.model.calibration import Calibration
+from shipseg.model.onnxfile import read_metadata, read_onnx
 
 __all__ = ["CARD_FILE", "CARD_KEY", "Card", "CardInput", "parse_card", "read_card"]
 
@@ -43,9 +45,13 @@ class Card(Frozen):
     name: str = "unnamed"
     network: NetworkConfig = NetworkConfig()
     input: CardInput = CardInput()
+    calibration: Calibration | None = None
+    """Makes the network's probabilities true; all that follows is about calibrated ones."""
     decision: Decision = Decision()
+    choice: dict[str, Any] = Field(default={})
+    """How the decision was chosen: for which wish, on which images, with which scores there."""
     threshold_curve: dict[str, list[float]] = Field(default={})
-    """Scores on validation against `threshold`: equal-length columns."""
+    """Scores on the images it was chosen on against `threshold`: equal-length columns."""
     data: dict[str, Any] = Field(default={})
     """What it was trained on: dataset fingerprint, number of images, origin."""
     training: dict[str, Any] = Field(default={})
@@ -58,6 +64,11 @@ class Card(Frozen):
     """SHA-256 of the weight files, by name."""
     created: str = ""
     """Date in ISO form."""
+
+    @property
+    def network_threshold(self) -> float:
+        """Return the decision's threshold in the network's own probability, for programs that know no calibration."""
+        return self.decision.threshold if self.calibration is None else self.calibration.before(self.decision.threshold)
 
 
 def parse_card(text: str, origin: str) -> Card:
@@ -90,15 +101,7 @@ def read_card(path: Path) -> Card:
 
 
 def _onnx_card_text(path: Path) -> str:
-    import onnxruntime
-
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}")
-    try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own untyped exceptions for every kind of broken file
-        raise ModelError(f"{path} is not a readable ONNX file: {str(error).splitlines()[0]}") from error
-    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    metadata = read_metadata(read_onnx(path), path)
     if CARD_KEY not in metadata:
         raise ModelError(
             f"{path} has no shipseg card in its metadata: make it with  shipseg export MODEL OUT --format onnx"

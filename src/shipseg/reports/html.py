@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from shipseg.errors import DataError
+from shipseg.evaluation.curves import ALL_IMAGES
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.results import Evaluation
 from shipseg.evaluation.scores import true_ships, union_mask
@@ -23,10 +24,12 @@ from shipseg.reports.pictures import Picture, PictureGroup, choose_groups, choos
 with needing("train"):
     from markupsafe import Markup
 
-__all__ = ["PANEL_FILE", "write_evaluation_report"]
+__all__ = ["PANEL_FILE", "REPORT_FILE", "write_evaluation_report"]
 
 _LOG = logging.getLogger(__name__)
 
+REPORT_FILE = "report.html"
+"""The page, beside the tables."""
 PANEL_FILE = "panel.png"
 """The reference solution's 3 x 3 panel as a picture of its own, written beside the page."""
 _KINDS = ("recall", "precision")
@@ -66,7 +69,7 @@ def write_evaluation_report(
         drawings=_drawings(evaluation),
         panel=_panel(panel, pictures),
         groups=_shown(groups, pictures),
-        model=rows.model_rows(evaluation),
+        model=rows.model_rows(evaluation.card),
         card_json=evaluation.card.model_dump_json(indent=1, exclude={"threshold_curve"}),
     )
     panel_rows = _panel_rows(panel, pictures)
@@ -153,20 +156,17 @@ def _panel_rows(panel: Sequence[PictureGroup], pictures: Mapping[str, Picture]) 
 
 def _drawings(evaluation: Evaluation) -> dict[str, Markup]:
     """Return the figures as svg elements."""
+    chosen = evaluation.metrics["threshold"]
     pixels, ships = figures.threshold_curves(
-        {name: column.tolist() for name, column in evaluation.pixel_curve.items()},
-        {name: column.tolist() for name, column in evaluation.ship_curve.items()},
-        chosen=evaluation.metrics["threshold"],
+        evaluation.pixel_curves[ALL_IMAGES], evaluation.ship_curves[ALL_IMAGES], chosen=chosen
     )
     sizes = [rows.estimates_by_size(evaluation.metrics, evaluation.images, kind) for kind in _KINDS]
-    reliability = [
-        [figures.Reliability(each.mean_predicted, each.observed, each.count) for each in bins]
-        for bins in (evaluation.pixel_reliability, evaluation.ship_reliability)
-    ]
+    kinds = {"pixels": evaluation.pixel_reliability, "predicted ships": evaluation.ship_reliability}
     drawn = {
         "sizes": figures.scores_by_size(sizes[0], sizes[1]),
         "pixel_curve": pixels,
         "ship_curve": ships,
-        "reliability": figures.reliability_diagram(reliability[0], reliability[1]),
+        "group_curves": figures.group_curves(rows.titled_groups(evaluation.ship_curves), chosen=chosen),
+        "reliability": figures.reliability_diagram(rows.reliability_points(kinds)),
     }
     return {name: drawing(figure) for name, figure in drawn.items()}

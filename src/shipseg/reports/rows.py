@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shipseg.evaluation.results import Evaluation
+from shipseg.evaluation.calibration import ReliabilityBin
+from shipseg.evaluation.curves import Curve, Curves
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
-from shipseg.reports.figures import Estimate
+from shipseg.model.card import Card
+from shipseg.reports.figures import Estimate, Reliability
 from shipseg.reports.pictures import Picture
 
 __all__ = [
@@ -18,11 +20,37 @@ __all__ = [
     "headline",
     "model_rows",
     "number",
+    "reliability_points",
     "score_rows",
     "share",
+    "titled_groups",
 ]
 
 _NONE = "–"
+_DATA_WORDS = {
+    "name": "dataset {}",
+    "train_images": "{} images",
+    "train_images_with_ships": "{} of them with ships",
+    "train_ships": "{} ships",
+    "val_images": "validated on {} images",
+    "val_images_with_ships": "{} of them with ships",
+}
+_TRAINING_WORDS = {
+    "epochs": "{} epochs",
+    "best_epoch": "weights of epoch {}",
+    "steps": "{} steps",
+    "images_seen": "{} images shown",
+    "seed": "seed {}",
+    "hours": "{} hours",
+    "finished": "finished: {}",
+}
+_VALIDATION_WORDS = {
+    "val_pooled_dice": "pooled Dice {}",
+    "val_pooled_iou": "pooled IoU {}",
+    "val_image_dice": "mean Dice of images with ships {}",
+    "val_loss": "loss {}",
+}
+"""Left out is val_threshold: the best one at the resolution of training, which nobody uses."""
 _LARGE = ("false_alarms_per_1000km2",)
 _SCORES = (
     # Key, name, meaning, and which baseline a model has that predicts nothing.
@@ -61,7 +89,10 @@ _SCORES = (
     (
         "seed_dice",
         "Reference's Dice",
-        "soft Dice without a threshold, pooled over batches of 16 ship images: for comparison only",
+        (
+            "as the reference solution to the challenge counted it, for comparison with its figures only: soft Dice "
+            "(probabilities instead of a cut mask), pooled over batches of 16 images with ships"
+        ),
         "undefined",
     ),
     (
@@ -194,27 +225,65 @@ def caption(picture: Picture) -> str:
     return f"Dice {score.dice:.3f}, found {score.matched} of {ships}{extra}"
 
 
-def model_rows(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
-    """Return what is known of the model, from its card."""
-    card = evaluation.card
-    given = card.input
+def titled_groups(curves: Curves) -> dict[str, Curve]:
+    """Return curves by group under titles for people."""
+    titles = {"none": "Images without ships", "single": "Images with one ship", "multiple": "Images with several ships"}
+    return {title: curves[name] for name, title in titles.items() if name in curves}
+
+
+def reliability_points(kinds: Mapping[str, Sequence[ReliabilityBin]]) -> dict[str, list[Reliability]]:
+    """Return reliability bins as a figure takes them."""
+    return {
+        name: [Reliability(each.mean_predicted, each.observed, each.count) for each in bins]
+        for name, bins in kinds.items()
+    }
+
+
+def model_rows(card: Card) -> tuple[tuple[str, str], ...]:
+    """Return what is known of a model, from its card."""
+    given, network = card.input, card.network
     shown = "images at their own resolution" if given.scale == 1 else f"images scaled by {given.scale:.4g}"
-    counts = [f"{key.replace('_', ' ')}: {value}" for key, value in card.data.items() if not isinstance(value, dict)]
-    training = [
-        f"{key.replace('_', ' ')}: {value}" for key, value in card.training.items() if not isinstance(value, dict)
-    ]
+    encoder = "" if network.architecture == "compact" else f"/ {network.encoder}"
     rows = (
         ("name", card.name),
-        ("network", " ".join(filter(None, (card.network.architecture, _encoder(evaluation))))),
+        ("network", " ".join(filter(None, (network.architecture, encoder)))),
         ("shown to it", f"{shown}, {given.metres_per_pixel:g} m per pixel"),
-        ("trained on", ", ".join(counts)),
-        ("training", ", ".join(training)),
-        ("scores on its own validation", ", ".join(f"{key} {value:.3f}" for key, value in card.scores.items())),
+        ("trained on", _words_of(card.data, _DATA_WORDS)),
+        ("training", _words_of(card.training, _TRAINING_WORDS)),
+        ("scores in training", _words_of(card.scores, _VALIDATION_WORDS, digits=3)),
+        ("calibration", _calibration_words(card)),
+        ("rule chosen on", _choice_words(card)),
         ("made", ", ".join(filter(None, (card.created, *(f"{k} {v}" for k, v in card.versions.items()))))),
     )
     return tuple((name, text) for name, text in rows if text)
 
 
-def _encoder(evaluation: Evaluation) -> str:
-    network = evaluation.card.network
-    return "" if network.architecture == "compact" else f"/ {network.encoder}"
+def _words_of(values: Mapping[str, Any], words: Mapping[str, str], *, digits: int | None = None) -> str:
+    """Return the values that have words, in the order of these."""
+    shown = []
+    for key, text in words.items():
+        if key in values:
+            value = values[key]
+            said = "yes" if value is True else "no" if value is False else value
+            shown.append(text.format(said if digits is None else f"{value:.{digits}f}"))
+    return ", ".join(shown)
+
+
+def _calibration_words(card: Card) -> str:
+    calibration = card.calibration
+    if calibration is None:
+        return "none: the network's own probabilities"
+    how = f"temperature {calibration.temperature:g}" if calibration.method == "temperature" else "isotonic"
+    errors = calibration.errors
+    if errors is None:
+        return how
+    told = f"{errors.before:.2g} before and {errors.after:.2g} after"
+    return f"{how}; mean error of a pixel's probability {told}, on groups it was not fitted on"
+
+
+def _choice_words(card: Card) -> str:
+    if not card.choice:
+        return ""
+    counts = card.choice["counts"]
+    where = card.choice["data"] or "labelled images"
+    return f"{where}: {counts['images']} images, {counts['images_without_ships']} of them without ships"

@@ -8,8 +8,8 @@ import platform
 import torch
 
 from shipseg import __version__
-from shipseg.config import Decision
 from shipseg.data.cache import PreparedDataset
+from shipseg.evaluation.thresholds import Choice
 from shipseg.model.card import Card, CardInput
 from shipseg.training.state import RunState
 
@@ -21,8 +21,7 @@ def card_of(
     data: PreparedDataset,
     *,
     multiple: int,
-    decision: Decision,
-    curve: dict[str, list[float]] | None,
+    choice: Choice,
     finished: bool,
 ) -> Card:
     """Return the card of a run's best weights.
@@ -31,20 +30,17 @@ def card_of(
         state: The run; it has a best validation.
         data: What it was trained on.
         multiple: What height and width given to the network are multiples of.
-        decision: From probabilities to ships.
-        curve: Scores against thresholds on validation, where the decision was chosen by them.
+        choice: From probabilities to ships, and why so.
         finished: Whether the run has come to its end.
     """
     recipe, best = state.recipe, state.best
     assert best is not None
     resized = recipe.input.mode == "resized"
-    return Card(
+    card = Card(
         name=recipe.name,
         network=recipe.network,
         input=CardInput(mode=recipe.input.mode, scale=data.scale if resized else 1.0, multiple=multiple,
                         tile=_tile(multiple)),
-        decision=decision,
-        threshold_curve=curve or {},
         data={"fingerprint": data.fingerprint, "name": data.root.resolve().name, **_counts(data)},
         training={
             "recipe": state.current_recipe().model_dump(mode="json"),
@@ -61,6 +57,7 @@ def card_of(
         versions={"shipseg": __version__, "torch": torch.__version__, "python": platform.python_version()},
         created=dt.datetime.now(dt.UTC).date().isoformat(),
     )  # fmt: skip
+    return choice.on(card)
 
 
 def _tile(multiple: int) -> int:

@@ -19,6 +19,7 @@ from shipseg import files
 from shipseg.config import Decision
 from shipseg.data.cache import PreparedDataset
 from shipseg.errors import ModelError, TrainingError
+from shipseg.evaluation.thresholds import Choice
 from shipseg.model.bundle import save_model
 from shipseg.model.card import read_card
 from shipseg.model.network import ShipNetwork
@@ -113,7 +114,8 @@ def publish(run: Path, assembly: Assembly, state: RunState, data: PreparedDatase
     write_history(run / HISTORY_FILE, state.history)
     if state.best is not None and not _holds_model_of(run, state.best):
         threshold = min(max(state.best.scores.threshold, 0.01), 0.99)
-        save_best_model(run, assembly, state, data, decision=Decision(threshold=threshold, metric="pooled_dice"))
+        choice = Choice(Decision(threshold=threshold, metric="pooled_dice"))
+        save_best_model(run, assembly, state, data, choice=choice, finished=False)
 
 
 def _holds_model_of(run: Path, best: Best) -> bool:
@@ -137,8 +139,8 @@ def save_best_model(
     state: RunState,
     data: PreparedDataset,
     *,
-    decision: Decision,
-    curve: dict[str, list[float]] | None = None,
+    choice: Choice,
+    finished: bool,
 ) -> None:
     """Write the best weights with their card to the run's model folder.
 
@@ -147,7 +149,7 @@ def save_best_model(
     """
     note_stage("model", step=state.step)
     network = best_network(assembly)
-    card = card_of(state, data, multiple=network.multiple, decision=decision, curve=curve, finished=curve is not None)
+    card = card_of(state, data, multiple=network.multiple, choice=choice, finished=finished)
     save_model(run / MODEL_FOLDER, network, card)
     note_stage("on", step=state.step)
 

@@ -13,7 +13,7 @@ from shipseg.config import Decision, PhaseConfig, Recipe, ScheduleConfig
 from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.errors import ConfigError, TrainingError
 from shipseg.evaluation.sources import labelled_from_dataset
-from shipseg.evaluation.thresholds import choose_decision
+from shipseg.evaluation.thresholds import Choice, choose_decision
 from shipseg.inference.predictor import Predictor, TorchBackend
 from shipseg.model.card import read_card
 from shipseg.recipes import load_recipe
@@ -216,16 +216,17 @@ class TrainAndTestModel:
     def _finish(self, assembly: Assembly, state: RunState, data: PreparedDataset) -> None:
         """Choose the threshold at full resolution, write the model, draw the curves, and close the run."""
         network = folder.best_network(assembly)
-        card = card_of(state, data, multiple=network.multiple, decision=Decision(), curve=None, finished=False)
+        card = card_of(state, data, multiple=network.multiple, choice=Choice(), finished=False)
         backend = TorchBackend(network, device=str(assembly.processes.device))
         note_stage("choosing", step=state.step)
-        decision, curve = choose_decision(
+        choice = choose_decision(
             Predictor(card, backend),
             labelled_from_dataset(data, "val"),
             config=state.recipe.threshold,
             seed=state.recipe.train.seed,
+            data=f"{data.root.resolve().name}, split val",
         )
-        folder.save_best_model(self.run, assembly, state, data, decision=decision, curve=curve)
+        folder.save_best_model(self.run, assembly, state, data, choice=choice, finished=True)
         self.curves()
         state.finished = True
         folder.save(self.run, assembly, state)

@@ -24,11 +24,11 @@ from shipseg.reports.figures.scores import (
     reliability_diagram,
     scores_by_size,
     three_by_three,
-    threshold_curves,
     training_curves,
 )
 from shipseg.reports.figures.studies import study_curves, study_dots
 from shipseg.reports.figures.style import Figure, save_png, to_svg
+from shipseg.reports.figures.thresholds import TradeOffs, group_curves, threshold_curves, trade_offs
 
 __all__ = [
     "Estimate",
@@ -36,9 +36,11 @@ __all__ = [
     "PanelRow",
     "Reliability",
     "SampleImage",
+    "TradeOffs",
     "cleaning_cost",
     "colour_histogram",
     "file_sizes",
+    "group_curves",
     "group_sizes",
     "imbalances",
     "reliability_diagram",
@@ -56,5 +58,6 @@ __all__ = [
     "three_by_three",
     "threshold_curves",
     "to_svg",
+    "trade_offs",
     "training_curves",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.extras import needing
-from shipseg.reports.figures.style import BLUE, GREEN, INK, PURPLE, STYLE, VERMILION, Curve, draw_lines
+from shipseg.reports.figures.style import BLUE, COLORS, GREEN, INK, PURPLE, STYLE, VERMILION, draw_lines
 
 with needing("train"):
     import matplotlib as mpl
@@ -19,15 +19,19 @@ with needing("train"):
     from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 __all__ = [
+    "MIN_RELIABLE",
     "Estimate",
     "PanelRow",
     "Reliability",
     "reliability_diagram",
     "scores_by_size",
     "three_by_three",
-    "threshold_curves",
     "training_curves",
 ]
+
+
+MIN_RELIABLE = 10
+"""Of fewer, the observed share says next to nothing."""
 
 
 class Estimate(NamedTuple):
@@ -89,49 +93,27 @@ def training_curves(columns: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def threshold_curves(pixels: Curve, ships: Curve, *, chosen: float) -> tuple[Figure, Figure]:
-    """Return pixel scores, and ship scores, against the threshold; the chosen threshold is marked.
+def reliability_diagram(kinds: Mapping[str, Sequence[Reliability]]) -> Figure:
+    """Return what was so against what was predicted; on the diagonal all is well.
+
+    Intervals that hold fewer than MIN_RELIABLE are noise: they are drawn faint and not joined.
 
     Args:
-        pixels: threshold and any of pooled_dice, precision, recall, empty_images_left_empty.
-        ships: threshold and any of airbus_score, ship_f1, ship_precision, ship_recall.
-        chosen: The threshold in use.
-    """
-    drawings = (
-        ("Pixels", pixels, {"pooled_dice": "pooled Dice", "precision": "precision", "recall": "recall",
-                            "empty_images_left_empty": "images without ships left empty"}),
-        ("Ships", ships, {"airbus_score": "Airbus score", "ship_precision": "precision", "ship_recall": "recall",
-                          "ship_f1": "F1"}),
-    )  # fmt: skip
-    figures = []
-    for title, curve, names in drawings:
-        with mpl.rc_context(STYLE):
-            figure = Figure(figsize=(5.4, 4.2), layout="constrained")
-            axes = figure.subplots()
-            shown = {label: curve[name] for name, label in names.items() if name in curve}
-            draw_lines(axes, curve["threshold"], shown, (BLUE, VERMILION, GREEN, PURPLE))
-            axes.axvline(chosen, color=INK, linewidth=1)
-            axes.set(title=f"{title}: scores against the threshold", xlabel="threshold", xlim=(0, 1), ylim=(0, 1.02))
-            _name_line(axes, chosen)
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-            figures.append(figure)
-    return figures[0], figures[1]
-
-
-def reliability_diagram(pixels: Sequence[Reliability], ships: Sequence[Reliability]) -> Figure:
-    """Return what was so against what was predicted, for pixels and for predicted ships; on the diagonal all is well.
-
-    Args:
-        pixels: Intervals of predicted probability, with the share of pixels that is ship.
-        ships: Intervals of confidence, with the share of predicted ships that is right.
+        kinds: By name, e.g. "pixels": intervals of predicted probability, with the share that was so.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 4.4), layout="constrained")
         axes = figure.subplots()
         axes.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label="perfectly calibrated")
-        for name, rows, color in (("pixels", pixels, BLUE), ("predicted ships", ships, VERMILION)):
-            if rows:
-                draw_lines(axes, [row.mean_predicted for row in rows], {name: [row.observed for row in rows]}, (color,))
+        for (name, rows), color in zip(kinds.items(), COLORS, strict=False):
+            firm = [row for row in rows if row.num >= MIN_RELIABLE]
+            few = [row for row in rows if row.num < MIN_RELIABLE]
+            if firm:
+                draw_lines(axes, [row.mean_predicted for row in firm], {name: [row.observed for row in firm]}, (color,))
+            if few:
+                label = f"{name}, fewer than {MIN_RELIABLE}"
+                x, y = [row.mean_predicted for row in few], [row.observed for row in few]
+                axes.plot(x, y, "x", color=color, alpha=0.35, markersize=5, label=label)
         axes.set(title="Are probabilities true?", xlabel="predicted probability", ylabel="observed share")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.legend(loc="upper left")
@@ -178,18 +160,6 @@ def three_by_three(rows: Sequence[PanelRow]) -> Figure:
                 axes.spines[:].set_visible(True)
             axes_of_row[0].set_ylabel(row.title)
     return figure
-
-
-def _name_line(axes: Axes, chosen: float) -> None:
-    """Write the chosen threshold beside its line, on the side that has room."""
-    is_left = chosen < 0.5
-    axes.annotate(
-        f"{chosen:.3g}",
-        (chosen, 0.02),
-        xytext=(4 if is_left else -4, 0),
-        textcoords="offset points",
-        ha="left" if is_left else "right",
-    )
 
 
 def _draw_bar(axes: Axes, x: float, estimate: Estimate, color: str, label: str | None) -> None:
