@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from pathlib import Path
@@ -17,11 +18,10 @@ from shipseg.model.bundle import (
     README_FILE,
     SMP_CONFIG_FILE,
     WEIGHTS_FILE,
-    describe_card,
     load_network,
     save_model,
 )
-from shipseg.model.card import CARD_FILE, Card, CardInput, read_card
+from shipseg.model.card import CARD_FILE, Card, read_card
 from shipseg.model.encoders import import_smp
 from shipseg.model.network import ShipNetwork, build_network
 
@@ -199,42 +199,48 @@ def test_a_save_that_fails_half_way_leaves_the_old_weights_whole(folder: Path, m
     assert load_network(folder)[1] == read_card(folder)
 
 
-# --- the page for people -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("write", range(8))
+def test_a_save_killed_at_any_moment_leaves_the_old_model_or_the_new_one(
+    folder: Path, write: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = load_network(folder)[1], Card(name="new", network=COMPACT)
+    replace, count = Path.replace, itertools.count()
+
+    def killed(source: Path, target: Path) -> Path:
+        if next(count) == write:
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    finished = True
+    try:
+        save_model(folder, trained(COMPACT), new)
+    except KeyboardInterrupt:
+        finished = False
+    monkeypatch.undo()
+    found = load_network(folder)[1]
+    assert found.name in (["new"] if finished else [old.name, "new"])
+    save_model(folder, trained(COMPACT), new)
+    assert load_network(folder)[1].name == "new"
+    assert sorted(path.name for path in folder.iterdir()) == sorted([WEIGHTS_FILE, CARD_FILE, README_FILE])
 
 
-def test_the_page_tells_threshold_scores_data_and_hashes() -> None:
-    card = Card(
-        name="Model 2",
-        network=NetworkConfig(),
-        input=CardInput(scale=1 / 3),
-        decision=Decision(threshold=0.37, metric="airbus_score", min_peak=0.9, min_area_px=12),
-        data={"num_images": 1234, "origin": "synthetic | seed 5"},
-        training={"steps": 5000},
-        scores={"pooled_dice": 0.81234},
-        versions={"torch": "2.4"},
-        files={WEIGHTS_FILE: "abc"},
-        created="2025-01-02",
-    )
-    page = describe_card(card)
-    for words in (
-        "# Model 2",
-        "unet / resnet18",
-        "scaled by 0.3333",
-        "| 0.37 (chosen for: airbus_score) |",
-        "a peak probability of 0.9, 12 px",
-        "| Num images | 1234 |",
-        "synthetic \\| seed 5",
-        "| Steps | 5000 |",
-        "| Pooled dice | 0.8123 |",
-        "| Torch | 2.4 |",
-        "SHA-256 `abc`",
-        "2025-01-02",
-        "shipseg predict",
-    ):
-        assert words in page
-    assert "from_pretrained" not in describe_card(Card(network=COMPACT))
-
-
-def test_a_long_entry_is_cut_on_the_page() -> None:
-    page = describe_card(Card(training={"recipe": {"text": "x" * 1000}}))
-    assert max(len(line) for line in page.splitlines()) < 250
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"widths": [2048] * 6}, r"does not fit the network of its card \(\d+ tensors missing"),
+        ({"widths": [10**9] * 5}, "network.widths.0 must be at most 2048, got 1000000000"),
+        ({"widths": [8]}, "describes a network that cannot be built: network.widths must list 2 to 6"),
+        ({"architecture": "vgg", "encoder": "x"}, "describes a network that cannot be built: unknown architecture"),
+        ({"architecture": "unet"}, "does not fit the network of its card"),
+    ],
+)
+def test_a_card_of_another_or_an_absurd_network_is_one_sentence(
+    folder: Path, change: dict[str, object], sentence: str
+) -> None:
+    card = json.loads((folder / CARD_FILE).read_text())
+    card["network"] |= change
+    (folder / CARD_FILE).write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=sentence) as caught:
+        load_network(folder)
+    assert "\n" not in str(caught.value)

@@ -8,8 +8,9 @@ from shipseg.errors import ConfigError
 from shipseg.files import ensure_folder, write_bytes, write_json, write_text
 from shipseg.inference.export import copy_onnx
 from shipseg.inference.loading import ONNX_FILE, find_model
-from shipseg.model.bundle import README_FILE, SMP_CONFIG_FILE, WEIGHTS_FILE, describe_card
+from shipseg.model.bundle import README_FILE, SMP_CONFIG_FILE, WEIGHTS_FILE
 from shipseg.model.card import CARD_FILE, Card
+from shipseg.model.readme import describe_card
 
 __all__ = ["copy_model", "copy_target"]
 

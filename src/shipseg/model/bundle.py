@@ -16,11 +16,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from shipseg.errors import ModelError
+from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
-from shipseg.files import ensure_folder, write_bytes, write_json, write_text
+from shipseg.files import ensure_folder, storage_errors, write_bytes, write_json, write_text
 from shipseg.model.card import CARD_FILE, Card, read_card
 from shipseg.model.network import ShipNetwork, build_network
+from shipseg.model.readme import describe_card
 
 with needing("train"):
     import torch
@@ -28,7 +29,7 @@ with needing("train"):
     from safetensors.torch import load, save
     from torch import Tensor
 
-__all__ = ["README_FILE", "SMP_CONFIG_FILE", "WEIGHTS_FILE", "describe_card", "load_network", "save_model"]
+__all__ = ["README_FILE", "SMP_CONFIG_FILE", "WEIGHTS_FILE", "load_network", "save_model"]
 
 WEIGHTS_FILE = "model.safetensors"
 """Name of the weights in a model folder."""
@@ -36,14 +37,15 @@ SMP_CONFIG_FILE = "config.json"
 """Name of the file that smp.from_pretrained reads beside the weights."""
 README_FILE = "README.md"
 """Name of the card for people."""
+_NEW_WEIGHTS = f".{WEIGHTS_FILE}.new"
 _REMEDY = "copy the folder again or save the model again (shipseg train ... --resume writes it at the end)"
 
 
 def save_model(folder: Path, network: ShipNetwork, card: Card) -> Card:
     """Write a model folder and return the card as written, which names the weights' SHA-256.
 
-    Each file is replaced whole; the card comes last. Killed between weights and card, a folder that was overwritten
-    holds new weights under an old card: `load_network` finds that out and says so.
+    Each file is replaced whole. Where there are weights already, the new ones first lie beside them under a name of
+    their own, until the card describes them: killed at any moment, the folder is the old model or the new one.
 
     Args:
         folder: Made if missing.
@@ -59,11 +61,14 @@ def save_model(folder: Path, network: ShipNetwork, card: Card) -> Card:
     weights = save(state, metadata={"format": "pt"})
     settings = _smp_config(network, card)
     card = card.model_copy(update={"files": {WEIGHTS_FILE: hashlib.sha256(weights).hexdigest()}})
-    write_bytes(folder / WEIGHTS_FILE, weights)
+    place = folder / (_NEW_WEIGHTS if (folder / WEIGHTS_FILE).exists() else WEIGHTS_FILE)
+    write_bytes(place, weights)
+    write_json(folder / CARD_FILE, card.model_dump(mode="json"))
+    with storage_errors(folder / WEIGHTS_FILE):
+        place.replace(folder / WEIGHTS_FILE)
     if settings is not None:
         write_json(folder / SMP_CONFIG_FILE, settings)
     write_text(folder / README_FILE, describe_card(card))
-    write_json(folder / CARD_FILE, card.model_dump(mode="json"))
     return card
 
 
@@ -76,32 +81,55 @@ def load_network(folder: Path) -> tuple[ShipNetwork, Card]:
     """
     folder = Path(folder)
     card = read_card(folder)
-    state = _read_weights(folder / WEIGHTS_FILE, card)
+    state = _read_weights(folder, card)
     # The card may tell where the encoder started from; what it ended as is in the file.
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not touched
-        network = build_network(card.network.model_copy(update={"encoder_weights": None}))
-    expected = network.body.state_dict()
-    problem = _misfit(state, expected)
-    if problem:
-        raise ModelError(f"{folder / WEIGHTS_FILE} does not fit the network of its card ({problem}): {_REMEDY}")
+    config = card.network.model_copy(update={"encoder_weights": None})
+    try:
+        if config.architecture == "compact":
+            # Its size follows from the card's numbers: compared as an outline, before memory is asked for.
+            with torch.device("meta"):
+                _check_fit(state, build_network(config), folder)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not touched
+            network = build_network(config)
+    except (ConfigError, RuntimeError) as error:  # RuntimeError: torch has no memory for it
+        detail = str(error).splitlines()[0]
+        raise ModelError(f"{folder / CARD_FILE} describes a network that cannot be built: {detail}") from error
+    _check_fit(state, network, folder)
     network.body.load_state_dict(state)
     return network.eval(), card
 
 
-def _read_weights(file: Path, card: Card) -> dict[str, Tensor]:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read ({error.strerror or error}): {_REMEDY}") from error
-    if hashlib.sha256(content).hexdigest() != card.files.get(WEIGHTS_FILE):
+def _read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
+    file = folder / WEIGHTS_FILE
+    content = _read_bytes(file)
+    wanted = card.files.get(WEIGHTS_FILE)
+    if not _is(content, wanted) and (folder / _NEW_WEIGHTS).is_file():
+        content = _read_bytes(folder / _NEW_WEIGHTS)  # the save was killed between the card and the last rename
+    if not _is(content, wanted):
         raise ModelError(
-            f"{file} is not the file that its card describes (SHA-256 differs: damaged, exchanged or interrupted while "
-            f"it was saved): {_REMEDY}"
+            f"{file} is not the file that its card describes (SHA-256 differs: damaged or exchanged): {_REMEDY}"
         )
     try:
         return load(content)
     except SafetensorError as error:
         raise ModelError(f"{file} is not a safetensors file ({error}): {_REMEDY}") from error
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{file} cannot be read ({error.strerror or error}): {_REMEDY}") from error
+
+
+def _is(content: bytes, sha256: str | None) -> bool:
+    return hashlib.sha256(content).hexdigest() == sha256
+
+
+def _check_fit(state: Mapping[str, Tensor], network: ShipNetwork, folder: Path) -> None:
+    problem = _misfit(state, network.body.state_dict())
+    if problem:
+        raise ModelError(f"{folder / WEIGHTS_FILE} does not fit the network of its card ({problem}): {_REMEDY}")
 
 
 def _misfit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
@@ -128,67 +156,3 @@ def _smp_config(network: ShipNetwork, card: Card) -> dict[str, object] | None:
     settings: dict[str, object] = json.loads(json.dumps(network.body.config))
     # The weights lie beside it: smp is not to ask a hub for others first.
     return {**settings, "encoder_weights": None, "_model_class": kind}
-
-
-def describe_card(card: Card) -> str:
-    """Return the card as a page for people, in Markdown."""
-    network, decision, entry = card.network, card.decision, card.input
-    what = "compact U-Net" if network.architecture == "compact" else f"{network.architecture} / {network.encoder}"
-    shown = "at its own resolution" if entry.scale == 1 else f"scaled by {entry.scale:.4g}"
-    lines = [
-        f"# {card.name}",
-        "",
-        f"Finds ships in optical images of about {entry.metres_per_pixel:g} m per pixel; a {what} of shipseg.",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| Input | RGB, 0-255, {shown}, sides padded to multiples of {entry.multiple} px |",
-        f"| Normalisation | `{network.normalization}`, inside the network |",
-        f"| A pixel is ship from probability | {decision.threshold:.4g} (chosen for: {decision.metric}) |",
-        f"| A ship needs | a peak probability of {decision.min_peak:.4g}, {decision.min_area_px} px |",
-    ]
-    lines += _use_rows(card)
-    lines += [f"| {_words(key)} | {_value(value)} |" for key, value in {**card.data, **card.training}.items()]
-    if card.created:
-        lines.append(f"| Created | {card.created} |")
-    lines += [f"| {_words(key)} | {value} |" for key, value in card.versions.items()]
-    if card.scores:
-        lines += ["", "## Scores on its validation split", "", "| Score | Value |", "|---|---|"]
-        lines += [f"| {_words(key)} | {value:.4f} |" for key, value in card.scores.items()]
-    lines += ["", "## Use", "", "```", "shipseg predict IMAGES --out OUT --model THIS_FOLDER", "```", ""]
-    lines += [
-        "```python",
-        "import shipseg",
-        'ships = shipseg.load_model("THIS_FOLDER").predict("image.jpg").ships',
-        "```",
-    ]
-    if network.architecture != "compact":
-        lines += ["", '`segmentation_models_pytorch.from_pretrained("THIS_FOLDER")` reads all but the normalisation.']
-    lines += ["", "## Files", ""]
-    lines += [f"- `{name}`: SHA-256 `{digest}`" for name, digest in card.files.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _use_rows(card: Card) -> list[str]:
-    """Return rows on how the decision was chosen and what calibrates the probabilities."""
-    choice, calibration, rows = card.choice, card.calibration, []
-    if choice:
-        counts = choice["counts"]
-        seen = f"{counts['images']} images, {counts['images_without_ships']} of them without ships"
-        rows.append(f"| Chosen on | {_value(choice['data'] or 'labelled images')}: {seen} |")
-    if calibration is not None:
-        errors = calibration.errors
-        told = "" if errors is None else f"; error {errors.before:.2g}, then {errors.after:.2g} on unseen groups"
-        how = f"temperature {calibration.temperature:g}" if calibration.method == "temperature" else "isotonic"
-        rows.append(f"| Probabilities are calibrated | {how}{told} |")
-    return rows
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ").capitalize()
-
-
-def _value(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-    text = " ".join(text.split()).replace("|", "\\|")
-    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -1,0 +1,190 @@
+"""The card of a model as a page for people, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shipseg.config import Recipe, validated
+from shipseg.errors import ConfigError
+from shipseg.model.card import Card
+from shipseg.recipes import dump_recipe
+
+__all__ = ["describe_card"]
+
+_WORDS = {
+    "airbus_score": "score of the Airbus challenge",
+    "pooled_dice": "pooled Dice",
+    "pooled_iou": "pooled IoU",
+    "image_dice": "mean Dice of images with ships",
+    "ship_f1": "F1 of ships",
+    "ship_precision": "precision of ships",
+    "ship_recall": "recall of ships",
+    "false_alarm_images": "share of images without ships that get a false alarm",
+    "false_alarms_per_1000km2": "false alarms per 1000 km2",
+    "pooled_dice_at_half": "pooled Dice at threshold 0.5",
+    "pooled_iou_at_half": "pooled IoU at threshold 0.5",
+    "threshold": "threshold with the highest pooled Dice",
+    "images_seen": "images seen",
+    "best_epoch": "weights of epoch",
+}
+
+
+def describe_card(card: Card) -> str:
+    """Return the card as a page for people, in Markdown: what it is, how to use it, how good it is, its limits."""
+    network, entry = card.network, card.input
+    is_ours = network.architecture == "compact"
+    what = "compact U-Net" if is_ours else f"{network.architecture} on the encoder {network.encoder}"
+    made = [f"with shipseg {card.versions['shipseg']}"] if "shipseg" in card.versions else []
+    made += [f"on {card.created}"] if card.created else []
+    lines = [
+        f"# {card.name}",
+        "",
+        f"Finds ships in optical images of about {entry.metres_per_pixel:g} m per pixel; a {what}.",
+        *([f"Made {' '.join(made)}."] if made else []),
+        *_use(is_smp=not is_ours),
+        *_section("What it takes", _input_lines(card)),
+        *_section("What counts as a ship", _decision_lines(card)),
+        *_section("Scores on its validation images", _score_lines(card)),
+        *_section("What it was trained on", _data_lines(card)),
+        *_section("How it was trained", _training_lines(card)),
+        *_section("Limits", _limits(card)),
+        *_section("Files", [f"- `{name}`: SHA-256 `{digest}`" for name, digest in card.files.items()]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, lines: Iterable[str]) -> list[str]:
+    """Return the lines under a heading; nothing where there are none."""
+    body = list(lines)
+    return ["", f"## {title}", "", *body] if body else []
+
+
+def _use(*, is_smp: bool) -> list[str]:
+    lines = ["", "## Use", "", "```bash", "shipseg predict IMAGES --model THIS_FOLDER --out OUT", "```", ""]
+    lines += [
+        "```python",
+        "import shipseg",
+        "",
+        'for ship in shipseg.load_model("THIS_FOLDER").predict("image.jpg").ships:',
+        "    print(ship.center_rc, ship.length_px, ship.confidence)",
+        "```",
+    ]
+    if is_smp:
+        lines += ["", '`segmentation_models_pytorch.from_pretrained("THIS_FOLDER")` reads all but the normalisation.']
+    return lines
+
+
+def _input_lines(card: Card) -> list[str]:
+    entry = card.input
+    shown = "at its own resolution" if entry.scale == 1 else f"scaled by {entry.scale:.4g}"
+    return [
+        f"- RGB, 0-255, any size; the network sees it {shown}.",
+        f"- Images larger than {entry.tile} px there are cut into tiles that overlap by {entry.overlap} px.",
+        f"- Sides are padded to multiples of {entry.multiple} px, colours normalised (`{card.network.normalization}`).",
+        "",
+        "shipseg does all of this by itself.",
+    ]
+
+
+def _decision_lines(card: Card) -> list[str]:
+    decision, lines = card.decision, []
+    why = "a default" if decision.metric == "none" else f"chosen for: {_words(decision.metric)}"
+    lines.append(f"- A pixel is ship from probability {decision.threshold:.4g} on ({why}).")
+    if decision.min_peak:
+        lines.append(f"- A ship needs a probability of {decision.min_peak:.4g} somewhere.")
+    if decision.min_area_px > 1:
+        lines.append(f"- A ship has at least {decision.min_area_px} pixels.")
+    counts = card.choice.get("counts", {})
+    if counts:
+        images = f"{_number(counts['images'])} images, {_number(counts['images_without_ships'])} without ships"
+        lines.append(f"- Chosen on {_text(card.choice.get('data') or 'labelled images')}: {images}.")
+    if card.calibration is not None:
+        errors = card.calibration.errors
+        told = (
+            "" if errors is None else f"; error {errors.before:.2g} before, {errors.after:.2g} after, on unseen images"
+        )
+        how = "isotonic"
+        if card.calibration.method == "temperature":
+            how = f"temperature {card.calibration.temperature:.4g}"
+        lines.append(f"- Probabilities are calibrated ({how}{told}).")
+    return lines
+
+
+def _score_lines(card: Card) -> list[str]:
+    named = [(name.removeprefix("val_"), value) for name, value in card.scores.items()]
+    at_choice = {name: value for name, value in card.choice.get("scores", {}).items() if value is not None}
+    lines = _table(
+        ("Score, at the resolution of training", "Value"), [(_words(name), f"{value:.4f}") for name, value in named]
+    )
+    if at_choice:
+        title = "Score, at full resolution with the rules above"
+        rows = [(_words(name), f"{value:.4f}") for name, value in at_choice.items()]
+        lines += [""] * bool(lines) + _table((title, "Value"), rows)
+    return lines
+
+
+def _data_lines(card: Card) -> list[str]:
+    rest, lines = dict(card.data), []
+    for split, what in (("train", "learnt from"), ("val", "validated on")):
+        names = [f"{split}_{key}" for key in ("images", "images_with_ships", "ships")]
+        if all(name in rest for name in names):
+            images, with_ships, ships = (_number(rest.pop(name)) for name in names)
+            lines.append(f"- {images} images {what}: {with_ships} with ships, {ships} ships in all.")
+    return lines + [f"- {_capital(_words(key))}: {_text(value)}" for key, value in rest.items()]
+
+
+def _training_lines(card: Card) -> list[str]:
+    rest = dict(card.training)
+    recipe = rest.pop("recipe", None)
+    lines = _table(("", ""), [(_capital(_words(key)), _text(value)) for key, value in rest.items()])
+    versions = ", ".join(f"{name} {version}" for name, version in card.versions.items() if name != "shipseg")
+    if versions:
+        lines += [""] * bool(lines) + [f"With {versions}."]
+    if isinstance(recipe, Mapping):
+        lines += [""] * bool(lines) + ["The recipe, as `shipseg train --recipe FILE` reads it:", "", "```yaml"]
+        lines += [*_yaml(recipe).splitlines(), "```"]
+    return lines
+
+
+def _yaml(recipe: Mapping[str, Any]) -> str:
+    try:
+        return dump_recipe(validated(Recipe, recipe, "card"))
+    except ConfigError:  # of another version of shipseg
+        return "\n".join(f"{key}: {_text(value)}" for key, value in recipe.items())
+
+
+def _limits(card: Card) -> list[str]:
+    metres = card.input.metres_per_pixel
+    lines = [
+        "- It knows images like those above; on others, score it: `shipseg evaluate DATA SCORES --model THIS_FOLDER`.",
+        f"- Scale images of another resolution to {metres:g} m per pixel before.",
+        "- Vessels that touch come out as one; bow and stern are not told apart.",
+    ]
+    if card.training.get("finished") is False:
+        lines.append("- Its training had not finished when it was saved: the threshold is a preliminary one.")
+    return lines
+
+
+def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:
+    return ["| {} | {} |".format(*head), "|---|---|", *("| {} | {} |".format(*row) for row in rows)] if rows else []
+
+
+def _words(key: str) -> str:
+    return _WORDS.get(key, key.replace("_", " "))
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _text(value: Any) -> str:
+    """Return a value on one line of Markdown; whole numbers with commas, yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    shown = _number(value) if isinstance(value, int | float) else " ".join(str(value).split())
+    return shown.replace("|", "\\|")
