@@ -38,7 +38,7 @@ def scored_split(data: PreparedDataset) -> str:
     return "val" if data.rows("test").empty else "test"
 
 
-def conduct(trial: Trial, dataset: Path, out: Path) -> dict[str, Any]:
+def conduct(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
     """Do a trial, or go on with it, and return its result; what goes wrong with it alone becomes its result.
 
     Raises:
@@ -48,7 +48,7 @@ def conduct(trial: Trial, dataset: Path, out: Path) -> dict[str, Any]:
     """
     _LOG.info("trial %s begins", trial.name)
     try:
-        result = _conducted(trial, dataset, out)
+        result = _conducted(trial, data, out)
     except _MEETS_EVERY_TRIAL:
         raise
     except ShipsegError as error:
@@ -62,8 +62,7 @@ def failure(trial: Trial, reason: str) -> dict[str, Any]:
     return {"variant": trial.variant, "seed": trial.seed, "failed": " ".join(reason.split())}
 
 
-def _conducted(trial: Trial, dataset: Path, out: Path) -> dict[str, Any]:
-    given = open_dataset(dataset)
+def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any]:
     used = _at_its_size(trial, given, out)
     split = scored_split(used)
     run, scores = folder.run_folder(out, trial), folder.scores_folder(out, trial)
@@ -91,7 +90,7 @@ def _conducted(trial: Trial, dataset: Path, out: Path) -> dict[str, Any]:
         "parameters": _num_parameters(predictor.backend),
         "threads": torch.get_num_threads(),
         "shipseg": __version__,
-        "commands": repeat_commands(trial, dataset, given, split=split, threads=torch.get_num_threads()),
+        "commands": repeat_commands(trial, given, split=split, threads=torch.get_num_threads()),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -10,12 +11,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from shipseg.errors import ShipsegError, StorageError
+from shipseg.errors import ShipsegError
 from shipseg.studies import claims, folder
 from shipseg.studies.conduct import failure
 from shipseg.studies.trials import Trial
@@ -77,8 +77,7 @@ class Crew:
         """Yield trials as they get their results, from these workers or from elsewhere, until all have one.
 
         Raises:
-            StorageError: A worker met what would meet every trial.
-            ShipsegError: Workers die before they begin a trial.
+            ShipsegError: A worker met what would meet every trial, or workers die before they begin one.
         """
         left = list(waiting)
         while left:
@@ -90,6 +89,9 @@ class Crew:
                 if left:
                     self._replace(worker, left)
             time.sleep(_LOOK_EVERY_S if left else 0)
+        for worker in self._workers:  # they see it themselves, and have things to put away
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(_PATIENCE_S)
 
     def stop(self) -> None:
         """End all workers; each writes a checkpoint first."""
@@ -112,7 +114,7 @@ class Crew:
         status, words = worker.process.returncode, worker.last_words()
         worker.errors.close()
         if status == ENDS_THE_STUDY:
-            raise StorageError(words)
+            raise ShipsegError(words)
         if status:
             self._note_death(worker.process.pid, _how(status, words), left)
         self.start()
@@ -136,7 +138,7 @@ class Crew:
             claims.forget(place, name)
 
 
-@contextmanager
+@contextlib.contextmanager
 def crew(out: Path, dataset: Path, *, workers: int, threads: int) -> Iterator[Crew]:
     """Give running workers, which are stopped at the end of the block, however it ends."""
     running = Crew(out, dataset, threads=threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from shipseg.studies import folder
 from shipseg.studies.conduct import scored_split
 from shipseg.studies.spec import METRICS, Study
 from shipseg.studies.tables import StudyTable, as_csv, as_markdown, tabulate, verdict
-from shipseg.studies.trials import Trial
+from shipseg.studies.trials import Trial, as_yaml
 from shipseg.training.history import HISTORY_FILE, EpochRow, read_history
 
 __all__ = ["PAGE_FILE", "collect", "write_tables"]
@@ -57,7 +57,7 @@ def write_tables(out: Path, study: Study, trials: Sequence[Trial], data: Prepare
         figure_names=sorted({name for row in table.rows for name in row.reference}),
         verdict=verdict(table),
         varied=_varied(study),
-        common={"recipe": study.recipe, **study.set},
+        common=_in_words({"recipe": study.recipe, **study.set}),
         num_trials=len(trials),
         dataset=_dataset_row(data),
         dots=drawing(dots),
@@ -98,7 +98,7 @@ def _history(path: Path) -> list[EpochRow]:
         return []
 
 
-def _varied(study: Study) -> list[tuple[str, dict[str, Any]]]:
+def _varied(study: Study) -> list[tuple[str, str]]:
     """Return what each variant changes, for the page."""
     varied = []
     for variant in study.variants:
@@ -106,5 +106,9 @@ def _varied(study: Study) -> list[tuple[str, dict[str, Any]]]:
         changes |= variant.set
         if variant.prepare is not None:
             changes["prepare.size"] = variant.prepare.size
-        varied.append((variant.name, changes))
+        varied.append((variant.name, _in_words(changes) or "nothing"))
     return varied
+
+
+def _in_words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {as_yaml(value)}" for key, value in values.items())

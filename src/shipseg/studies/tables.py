@@ -112,8 +112,12 @@ class StudyTable:
     @property
     def columns(self) -> dict[str, str]:
         """Scores that the table shows, and their names; the judged one first."""
-        shown = {self.study.metric: METRICS[self.study.metric]} | {name: METRICS[name] for name in _SHOWN}
-        return shown | {name: f"{name} px" for name in _RECALL}
+        return {self.study.metric: METRICS[self.study.metric]} | {name: METRICS[name] for name in _SHOWN}
+
+    @property
+    def sizes(self) -> dict[str, str]:
+        """Recall by size of ship, and their names."""
+        return {name: f"{name} px" for name in _RECALL}
 
 
 def tabulate(study: Study, trials: Sequence[Trial], results: Mapping[str, Mapping[str, Any]]) -> StudyTable:
@@ -180,7 +184,7 @@ def verdict(table: StudyTable) -> tuple[str, ...]:
     study, noise = table.study, table.noise
     name = METRICS[study.metric]
     if noise is None:
-        why = f"the baseline {study.baseline} has no finished trial."
+        why = f"the baseline “{study.baseline}” has no finished trial."
         if not any(len(row.seeds) > 1 for row in table.rows):
             why = "no variant has two seeds behind it, so nobody knows how far apart two trainings of the same one lie."
         return (f"Nothing can be said about differences: {why}",)
@@ -194,14 +198,14 @@ def verdict(table: StudyTable) -> tuple[str, ...]:
     up = sorted((e for e in beyond if e.difference * better > 0), key=lambda e: -abs(e.difference))
     down = sorted((e for e in beyond if e.difference * better <= 0), key=lambda e: -abs(e.difference))
     spread = f"lie {noise.deviation:.3f} apart in {name} (standard deviation, {noise.degrees} degrees of freedom)"
-    shows = f"; a difference to {study.baseline} shows from about {noise.smallest:.3f} on" if noise.smallest else ""
+    shows = f"; a difference to “{study.baseline}” shows from about {noise.smallest:.3f} on" if noise.smallest else ""
     sentences = [f"Two trainings of the same variant that differ in the seed alone {spread}{shows}."]
     if up:
-        sentences.append(f"Better than {study.baseline}, beyond the noise: {listed(up)}.")
+        sentences.append(f"Better than “{study.baseline}”, beyond the noise: {listed(up)}.")
     if down:
-        sentences.append(f"Worse than {study.baseline}, beyond the noise: {listed(down)}.")
+        sentences.append(f"Worse than “{study.baseline}”, beyond the noise: {listed(down)}.")
     if within:
-        sentences.append(f"Within the noise of {study.baseline}: {listed(within)}.")
+        sentences.append(f"Within the noise of “{study.baseline}”: {listed(within)}.")
     return tuple(sentences)
 
 
@@ -224,15 +228,19 @@ def as_csv(table: StudyTable) -> tuple[str, str]:
 
 def as_markdown(table: StudyTable) -> str:
     """Return the table, the verdict and the commands of one seed of each variant as Markdown."""
-    names = {key: name for key, name in table.columns.items() if not key.startswith("recall ")}
-    names |= {key: name for key, name in table.columns.items() if key in _RECALL[:1]}
+    names = table.columns
     figures = sorted({key for row in table.rows for key in row.reference})
-    heads = ["variant", *names.values(), "difference", "minutes", "images seen", *(f"reference: {f}" for f in figures)]
+    sizes = "recall " + " / ".join(name.removeprefix("recall ") for name in table.sizes.values())
+    heads = ["variant", *names.values(), sizes, "difference", "minutes", "images seen"]
+    heads += [f"reference: {figure}" for figure in figures]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in table.rows:
+        recall = [row.scores[key] for key in table.sizes]
         difference = "baseline" if row.is_baseline else _cell(row.difference, "+.3f") + (" *" if row.exceeds else "")
-        cells = [row.variant, *(_cell(row.scores[key]) for key in names), difference, _cell(row.minutes, ".1f")]
-        cells += [_cell(row.images_seen, ",.0f"), *(_cell(row.reference.get(figure), "g") for figure in figures)]
+        cells = [row.variant, *(_cell(row.scores[key]) for key in names)]
+        cells += [" / ".join(_cell(each and each.mean, ".2f") for each in recall), difference]
+        cells += [_cell(row.minutes, ".1f"), _cell(row.images_seen, ",.0f")]
+        cells += [_cell(row.reference.get(figure), "g") for figure in figures]
         lines.append(f"| {' | '.join(cells)} |")
     commands = []
     for row in table.rows:

@@ -16,7 +16,7 @@ from shipseg.errors import ConfigError
 from shipseg.recipes import load_recipe
 from shipseg.studies.spec import Study, Variant
 
-__all__ = ["Trial", "expand", "repeat_commands"]
+__all__ = ["Trial", "as_yaml", "expand", "repeat_commands"]
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,16 @@ def expand(study: Study) -> list[Trial]:
     return [_trial(study, variant, seed) for seed in study.seeds for variant in study.variants]
 
 
-def repeat_commands(trial: Trial, dataset: Path, data: PreparedDataset, *, split: str, threads: int) -> list[str]:
+def repeat_commands(trial: Trial, data: PreparedDataset, *, split: str, threads: int) -> list[str]:
     """Return the shell commands that repeat a trial alone, from an empty folder, with the same numbers.
 
     Args:
         trial: Which.
-        dataset: The study's dataset, as it was given.
-        data: The same, open: where it came from, and how it was prepared.
+        data: The study's dataset: where it lies, where it came from, and how it was prepared.
         split: What the trial was scored on.
         threads: Threads that it was computed with: their number decides the last bits of sums.
     """
-    commands = []
+    commands, dataset = [], data.root
     if trial.size is not None and trial.size != data.report["options"]["size"]:
         dataset = Path(trial.name) / "dataset"
         commands.append(_command("prepare", data.report["source"]["root"], dataset, *_prepare_flags(trial, data)))
@@ -70,6 +69,12 @@ def repeat_commands(trial: Trial, dataset: Path, data: PreparedDataset, *, split
     commands.append(_command("train", dataset, run, "--recipe", trial.recipe_name, *flags, "--resume"))
     commands.append(_command("evaluate", dataset, Path(trial.name) / "scores", "--model", run, "--split", split))
     return [f"OMP_NUM_THREADS={threads} {command}" for command in commands]
+
+
+def as_yaml(value: Any) -> str:
+    """Return a value of a recipe as it is written in a line of YAML."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1_000_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _trial(study: Study, variant: Variant, seed: int) -> Trial:
@@ -88,8 +93,7 @@ def _command(name: str, *words: object) -> str:
 
 
 def _override_flags(key: str, value: Any) -> tuple[str, ...]:
-    text = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=True)
-    text = text.removesuffix("\n").removesuffix("\n...")
+    text = as_yaml(value)
     return (f"--{key}", text) if "." in key else ("--set", f"{key}={text}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.errors import ShipsegError, TrainingInterrupted
 from shipseg.studies import claims, folder
 from shipseg.studies.conduct import conduct
@@ -53,19 +54,20 @@ def work(out: Path, dataset: Path) -> None:
     """Do trials, one after another, until every trial of the study has a result, from here or from elsewhere.
 
     Raises:
+        DataError: The dataset cannot be read.
         StorageError: The disk is full, or the folder cannot be written.
         TrainingInterrupted: SIGTERM stopped a training; a checkpoint was written.
     """
-    trials = expand(load_study(folder.study_file(out)))
+    trials, data = expand(load_study(folder.study_file(out))), open_dataset(dataset)
     while True:
         waiting = [trial for trial in trials if not folder.result_file(out, trial).exists()]
         if not waiting:
             return
-        if not any(_done_here(trial, out, dataset) for trial in waiting):
+        if not any(_done_here(trial, data, out) for trial in waiting):
             time.sleep(_LOOK_AGAIN_S)
 
 
-def _done_here(trial: Trial, out: Path, dataset: Path) -> bool:
+def _done_here(trial: Trial, data: PreparedDataset, out: Path) -> bool:
     """Do a trial unless another process holds or has finished it; return whether it was done."""
     claim = claims.take(folder.claims(out), trial.name)
     if claim is None:
@@ -75,7 +77,7 @@ def _done_here(trial: Trial, out: Path, dataset: Path) -> bool:
             if folder.result_file(out, trial).exists():
                 return False
             with _logged(folder.log_file(out, trial)):
-                result = conduct(trial, dataset, out)
+                result = conduct(trial, data, out)
                 if claim.holds():
                     folder.write_result(out, trial, result)
     finally:

@@ -91,8 +91,8 @@ def _draw_panel(axes: Axes, runs: Sequence[Run], base: Sequence[Run], *, is_base
     if base and not is_baseline:
         seen, _, mean, _ = _band(base)
         axes.plot(seen, mean, color=VERMILION, linewidth=1.3, linestyle=(0, (1, 1.2)))
-    axes.set_ylim(0, 1)
     axes.set_xlim(0, None)
+    axes.set_ylim(0, None)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
