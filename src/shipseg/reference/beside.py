@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from shipseg import files
-from shipseg.config import Recipe
+from shipseg.config import Decision, Recipe
 from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.errors import ConfigError, TrainingError
-from shipseg.evaluation.evaluate import evaluate, write_evaluation
+from shipseg.evaluation.evaluate import EvaluateOptions, decision_of, evaluate, write_evaluation
 from shipseg.evaluation.results import Evaluation
 from shipseg.evaluation.scores import true_ships, union_mask
 from shipseg.evaluation.sources import Source, labelled_from_dataset
 from shipseg.inference.predictor import Predictor, load_model
+from shipseg.masks.metrics import ProbabilityHistogram
 from shipseg.masks.ships import keep_confident
+from shipseg.progress import track
 from shipseg.recipes import load_recipe
 from shipseg.reference.original import train_the_original_way
 from shipseg.reports.pictures import Picture, close_up, overview, to_jpeg
@@ -30,10 +32,13 @@ __all__ = ["PARTS", "BesidePlan", "compare"]
 
 PARTS = {
     "original": "the reference's way",
+    "original-refitted": "its network, a fitted threshold",
     "resized-256": "rightly, on the same input",
     "base": "our recipe base",
 }
-"""What is trained, by the name of its folder: the last two are recipes of ours."""
+"""What is scored, by the name of its folder: the last two are recipes of ours."""
+_OURS = ("resized-256", "base")
+_REFITTED = "original-refitted"
 _OF_THE_REFERENCE = "model-2-stratified"
 _TRIAL_BATCHES = 8
 _VALIDATION_SHARE = 0.15
@@ -43,7 +48,9 @@ _SCORES = (
     "airbus_score_of_predicting_nothing", "pooled_dice", "image_dice", "seed_dice", "ship_precision", "ship_recall",
     "ship_f1", "recall_by_size", "false_alarm_images", "false_alarms_per_1000km2", "intervals",
 )  # fmt: skip
-_OVERVIEW_PX, _CLOSE_UP_PX = 300, 300
+_PICTURE_PX = 300
+_FINE_BINS = 100_000
+"""Thresholds in steps of 0.00001: that of the reference is 0.0004."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,8 @@ def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
     data = open_dataset(plan.dataset)
     if data.canvas is None:
         raise ConfigError(f"dataset {data.root} was prepared at native size: prepare it with --size 256 to compare")
-    settings = {"dataset": data.fingerprint, "minutes": plan.minutes, "overrides": dict(plan.overrides or {})}
-    _check_settings(settings, out)
+    recipes = [load_recipe(name, plan.overrides).model_dump(mode="json") for name in (_OF_THE_REFERENCE, *_OURS)]
+    _check_settings({"dataset": data.fingerprint, "minutes": plan.minutes, "recipes": recipes}, out)
     split = "test" if len(data.rows("test")) else "val"
     source = labelled_from_dataset(data, split)
     parts = {}
@@ -90,7 +97,12 @@ def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
         result = out / name / "result.json"
         if not result.is_file():
             done = _train(name, data, plan, out / name)
-            evaluation = _score(load_model(out / name / "model"), source, data, split, out / name)
+            predictor, options = load_model(out / _folder_of_model(name) / "model"), EvaluateOptions()
+            if name == _REFITTED:
+                options = EvaluateOptions(threshold=_fitted_threshold(predictor, data))
+            evaluation = evaluate(predictor, source, options=options)
+            write_evaluation(evaluation, files.ensure_folder(out / name / "scores"))
+            _write_pictures(evaluation, predictor, source, decision_of(predictor.card, options), out / name)
             scores = {key: evaluation.metrics[key] for key in _SCORES}
             files.write_json(result, {"label": label, **done, "scores": scores})
         parts[name] = json.loads(result.read_text(encoding="utf-8"))
@@ -109,11 +121,14 @@ def _check_settings(settings: dict[str, Any], out: Path) -> None:
     path = out / "settings.json"
     if not path.is_file():
         files.write_json(path, settings)
-    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(settings)):
+    elif json.loads(path.read_text(encoding="utf-8")) != settings:
         raise TrainingError(f"{out} holds a comparison with another dataset, time or recipe: choose another folder")
 
 
 def _train(name: str, data: PreparedDataset, plan: BesidePlan, folder: Path) -> dict[str, Any]:
+    if name == _REFITTED:
+        of_original = json.loads((folder.parent / _folder_of_model(name) / "result.json").read_text(encoding="utf-8"))
+        return {key: of_original[key] for key in ("minutes", "steps", "images_seen")}
     if name == "original":
         recipe = load_recipe(_OF_THE_REFERENCE, plan.overrides)
         return train_the_original_way(data, recipe, minutes=plan.minutes, folder=folder / "model")
@@ -165,12 +180,27 @@ def _fitted(recipe: Recipe, plan: BesidePlan, trial: Path) -> dict[str, Any]:
     }
 
 
-def _score(predictor: Predictor, source: Source, data: PreparedDataset, split: str, folder: Path) -> Evaluation:
-    evaluation = evaluate(predictor, source)
-    write_evaluation(evaluation, files.ensure_folder(folder / "scores"))
+def _folder_of_model(name: str) -> str:
+    return "original" if name == _REFITTED else name
+
+
+def _fitted_threshold(predictor: Predictor, data: PreparedDataset) -> float:
+    """Return the threshold with the highest pooled Dice on validation images, as finely as the reference's needs."""
+    histogram = ProbabilityHistogram(_FINE_BINS)
+    for labelled in track(labelled_from_dataset(data, "val"), "fitting the threshold"):
+        image_hwc = labelled.read()
+        shape = (image_hwc.shape[0], image_hwc.shape[1])
+        histogram.add(predictor.probability(image_hwc), union_mask(true_ships(labelled.rles, shape), shape))
+    step = 1 / _FINE_BINS
+    return min(max(histogram.best_threshold("dice")[0], step), 1 - step)
+
+
+def _write_pictures(
+    evaluation: Evaluation, predictor: Predictor, source: Source, decision: Decision, folder: Path
+) -> None:
+    """Write an image each of no, one and several ships, with truth and prediction drawn on it: whole, and close up."""
     scores = {score.image_id: score for score in evaluation.images}
-    wanted = _examples(data, split)
-    decision = predictor.card.decision
+    wanted = _examples(source)
     for labelled in source:
         if labelled.image_id not in wanted or labelled.image_id not in scores:
             continue
@@ -188,17 +218,13 @@ def _score(predictor: Predictor, source: Source, data: PreparedDataset, split: s
             ),
         )
         kind = wanted[labelled.image_id]
-        files.write_bytes(folder / "pictures" / f"{kind}.jpg", to_jpeg(overview(picture, side=_OVERVIEW_PX)))
-        files.write_bytes(folder / "pictures" / f"{kind}-close.jpg", to_jpeg(close_up(picture, side=_CLOSE_UP_PX)))
-    return evaluation
+        files.write_bytes(folder / "pictures" / f"{kind}.jpg", to_jpeg(overview(picture, side=_PICTURE_PX)))
+        files.write_bytes(folder / "pictures" / f"{kind}-close.jpg", to_jpeg(close_up(picture, side=_PICTURE_PX)))
 
 
-def _examples(data: PreparedDataset, split: str) -> dict[str, str]:
-    """Return by ImageId which pictures to show: of no, one and several ships that with the median area of ships."""
-    rows = data.rows(split).sort_values(["ship_px", "ImageId"])
-    kinds = {"none": rows["Ships"] == 0, "one": rows["Ships"] == 1, "several": rows["Ships"] > 1}
-    return {
-        str(rows[chosen]["ImageId"].iloc[int(chosen.sum()) // 2]): kind
-        for kind, chosen in kinds.items()
-        if chosen.any()
-    }
+def _examples(source: Source) -> dict[str, str]:
+    """Return by ImageId which pictures to show: of no, one and several ships the one in the middle, by name."""
+    kinds: dict[str, list[str]] = {"none": [], "one": [], "several": []}
+    for labelled in source:
+        kinds[("none", "one", "several")[min(len(labelled.rles), 2)]].append(labelled.image_id)
+    return {sorted(names)[len(names) // 2]: kind for kind, names in kinds.items() if names}

@@ -57,7 +57,7 @@ def twin_curves(twins: Mapping[str, Mapping[str, Any]]) -> Figure:
         twins: By way: threshold, pooled_dice, airbus_score (of equal length), best_threshold.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 3.9), layout="constrained")
+        figure = Figure(figsize=(10, 4.1), layout="constrained")
         panels = figure.subplots(1, 2)
         for axes, (score, title) in zip(
             panels, {"pooled_dice": "Pooled Dice", "airbus_score": "Airbus score"}.items(), strict=True
@@ -68,8 +68,7 @@ def twin_curves(twins: Mapping[str, Mapping[str, Any]]) -> Figure:
                     axes.axvline(twins[fed]["best_threshold"], color=color, linewidth=1, linestyle=":")
                     _name_threshold(axes, twins[fed]["best_threshold"])
             axes.set(title=title, xlabel="threshold", xscale="log", xlim=(8e-6, 1.2), ylim=(0, None))
-        panels[0].margins(y=0.18)
-        panels[1].legend(loc="upper left")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -89,7 +88,7 @@ def resolution_ceilings(rows: Sequence[Mapping[str, Any]], names: Sequence[str])
     """
     strokes = dict(zip(names, (VERMILION, INK, BLUE, PURPLE, GREEN), strict=False))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+        figure = Figure(figsize=(10, 4.2), layout="constrained")
         axes = figure.subplots()
         places = range(len(rows))
         for name, color in strokes.items():
@@ -112,7 +111,7 @@ def shifted_mask(image_hw: NDArray[np.floating], mask_hw: NDArray[np.bool_]) -> 
         mask_hw: Of the same shape.
     """
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(4.2, 4.4), layout="constrained")
+        figure = Figure(figsize=(5.4, 4.4), layout="constrained")
         axes = figure.subplots()
         axes.imshow(image_hw, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         for start, stop in _borders(mask_hw):
@@ -145,7 +144,7 @@ def images_seen(facts: Mapping[str, Any]) -> Figure:
         "reference: several ships": facts["reference"]["multiple"],
     }
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.4, 4.0), layout="constrained")
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
         axes = figure.subplots()
         draw_lines(axes, facts["epoch"], lines, (BLUE, VERMILION, PURPLE))
         axes.set(title="Training images seen so far", xlabel="epochs", ylim=(0, 1.04), xticks=facts["epoch"])
@@ -168,7 +167,7 @@ def side_by_side(parts: Mapping[str, Mapping[str, Any]]) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         axes = figure.subplots()
-        for number, (part, color) in enumerate(zip(parts.values(), (VERMILION, PURPLE, BLUE), strict=False)):
+        for number, (part, color) in enumerate(zip(parts.values(), (VERMILION, PURPLE, GREEN, BLUE), strict=False)):
             scores = part["scores"]
             for place, name in enumerate(names):
                 if scores[name] is None:
@@ -188,5 +187,5 @@ def side_by_side(parts: Mapping[str, Mapping[str, Any]]) -> Figure:
         axes.tick_params(axis="x", length=0)
         axes.grid(visible=False, axis="x")
         axes.set(title="Scores at full resolution, equal training time", ylim=(0, 1.02))
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     return figure
