@@ -96,6 +96,21 @@ def test_the_exploration_shows_every_figure_and_writes_the_reference_s_table(exe
     assert all((row["EncodedPixels"] == "0") == (row["Ships"] == "0") for row in rows)
 
 
+def test_the_experiments_train_resume_choose_study_and_export(execute: Execute, tmp_path: Path) -> None:
+    small = {"images": 30, "size": 128, "crop": 64, "epochs": 3, "steps": 4, "seeds": 2}
+    shown = execute("experiments", work=tmp_path / "work", **small)
+    for cell in ("curves", "continue", "sizes", "panel", "curves-by-group", "reliability", "study-page"):
+        assert shown[cell].startswith("[png]"), cell
+    assert "ended by SIGKILL" in shown["kill"]
+    assert re.search(r"went on at step [48] of 12\ndifferences: none\n", shown["resume"])
+    assert "best airbus score" in shown["wishes"]
+    assert "model-2-stratified" in shown["recipes"]
+    trials = {path.name for path in (tmp_path / "work" / "study" / "trials").iterdir()}
+    assert trials >= {"none-seed0", "none-seed1", "a-third-seed0", "a-third-seed1"}
+    assert (tmp_path / "work" / "ships.onnx").is_file()
+    assert (tmp_path / "work" / "predictions" / "ships.csv").is_file()
+
+
 def test_the_hosted_notebook_ends_with_a_sound_submission_though_its_first_session_is_too_short(
     execute: Execute, tmp_path: Path
 ) -> None:
