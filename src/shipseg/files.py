@@ -20,6 +20,7 @@ __all__ = [
     "ensure_folder",
     "ensure_space",
     "remove_leftovers",
+    "size_in_words",
     "storage_errors",
     "write_bytes",
     "write_json",
@@ -165,11 +166,19 @@ def ensure_space(folder: Path, *, needed_bytes: int, what: str, margin: float = 
     free = shutil.disk_usage(existing).free
     if free < needed_bytes * margin:
         raise StorageError(
-            f"{what} needs {_size(needed_bytes)} and the disk of {folder} has {_size(free)} free: "
+            f"{what} needs {size_in_words(needed_bytes)} and the disk of {folder} has {size_in_words(free)} free: "
             "free some space, choose another folder or a smaller --size"
         )
 
 
-def _size(num_bytes: int) -> str:
-    """Return a size for people, in units of 1000."""
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.2f} MB"
+def size_in_words(num_bytes: float) -> str:
+    """Return a size for people, in units of 1000.
+
+    Example:
+        >>> size_in_words(5_600_000)
+        '5.60 MB'
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:,.2f} {unit}"
+    return f"{num_bytes / 1e3:.1f} kB"

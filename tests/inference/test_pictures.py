@@ -103,7 +103,9 @@ def test_an_input_that_is_not_there_is_named_before_any_work(tmp_path: Path) -> 
 
 def test_a_folder_without_pictures_is_refused_with_what_would_be_one(tmp_path: Path) -> None:
     make(tmp_path, "in/notes.txt", "in/deeper/a.png")
-    with pytest.raises(DataError, match=r"in holds no picture \(.*\.jpg.*\); folders inside it are not looked into"):
+    with pytest.raises(
+        DataError, match=r"in holds no picture \(.*\.jpg.*\); folders inside it are not looked into, --recursive does"
+    ):
         find_pictures([tmp_path / "in"], tmp_path / "out")
 
 
@@ -112,3 +114,16 @@ def test_a_file_name_that_is_not_unicode_is_shown_readably(tmp_path: Path) -> No
     Path(os.fsdecode(path)).write_bytes(b"")
     (label,) = called([tmp_path], tmp_path / "out")
     assert label.encode("utf-8") == b"caf\\udce9.png"
+
+
+def test_folders_inside_are_looked_into_only_when_asked_and_otherwise_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(tmp_path, "in/a.png", "in/b/a.png", "in/b/c/d.png", "in/.hidden/e.png", "in/notes/f.txt", "in/out/masks/a.png")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    inputs, out = [tmp_path / "in"], tmp_path / "in" / "out"
+    assert [picture.name for picture in find_pictures(inputs, out)] == ["a"]
+    assert caplog.messages == [f"2 folders with pictures inside {tmp_path / 'in'} not looked into: --recursive does"]
+    caplog.clear()
+    assert [picture.name for picture in find_pictures(inputs, out, recursive=True)] == ["in__a.png", "b__a.png", "d"]
+    assert caplog.messages == []

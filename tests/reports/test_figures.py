@@ -34,16 +34,22 @@ def heights(line: Line2D) -> list[float]:
 
 
 def test_training_curves_show_losses_scores_and_rate_and_mark_the_best_epoch() -> None:
-    losses, scores, rate = figures.training_curves(HISTORY).axes
+    losses, scores, rate = figures.training_curves(HISTORY, best_by="pooled_dice").axes
     assert heights(losses.lines[0]) == [0.9, 0.5, 0.4]
-    assert [line.get_label() for line in losses.lines] == ["training", "validation", "best: epoch 2"]
-    assert [line.get_label() for line in scores.lines] == ["pooled Dice", "image Dice", "pooled IoU", "best: epoch 2"]
+    assert [line.get_label() for line in losses.lines] == ["training", "validation", "best pooled Dice: epoch 2"]
+    assert [line.get_label() for line in scores.lines] == [
+        "pooled Dice",
+        "image Dice",
+        "pooled IoU",
+        "best pooled Dice: epoch 2",
+    ]
     assert heights(rate.lines[0]) == [1e-3, 1e-4, 1e-5]
 
 
 def test_training_curves_of_one_epoch_can_be_drawn() -> None:
     picture = io.BytesIO()
-    figures.save_png(figures.training_curves({name: column[:1] for name, column in HISTORY.items()}), picture)
+    first = {name: column[:1] for name, column in HISTORY.items()}
+    figures.save_png(figures.training_curves(first, best_by="loss"), picture)
     assert picture.getvalue().startswith(b"\x89PNG")
 
 

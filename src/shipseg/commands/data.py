@@ -144,9 +144,17 @@ def demo(
 
 def _in_short(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return what people want to know of a prepared dataset; the rest stands in report.json."""
-    shown = {name: summary[name] for name in ("images", "ships", "kept", "left_out", "image_sizes_px", "groups")}
+    kept, groups = summary["kept"], summary["groups"]
+    shown = {
+        "in the table": f"{summary['images']:,} images, {summary['ships']:,} ships",
+        "kept": f"{kept['images']:,} images, {kept['without_ships']:,} of them without ships; {kept['ships']:,} ships",
+        "left out": ", ".join(f"{count:,} {reason}" for reason, count in summary["left_out"].items()) or "none",
+        "sizes": ", ".join(f"{count:,} of {size} px" for size, count in summary["image_sizes_px"].items()),
+        "overlapping": f"{groups['overlapping_pairs']:,} pairs of images",
+        "groups": f"{groups['groups']:,}, {groups['groups_of_several']:,} of several images, up to {groups['largest']:,}",
+    }
     splits = {
-        name: f"{part['images']:,} images, {part['ships']:,} ships, {part['groups']:,} groups"
+        f"split {name}": f"{part['images']:,} images, {part['ships']:,} ships, {part['groups']:,} groups"
         for name, part in summary["splits"].items()
     }
     proof = {"groups that stand on two sides": summary["leak"]["groups_on_two_sides"]}

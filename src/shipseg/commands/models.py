@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from shipseg.model.card import Card
 
 __all__ = ["evaluate", "export", "models", "predict"]
 
@@ -70,6 +73,7 @@ def predict(
     out: Path,
     model: str,
     format: tuple[Literal["csv", "coco"], ...] = ("csv",),  # noqa: A002  (the flag is called --format)
+    recursive: bool = False,
     submission: Path | None = None,
     threshold: float | None = None,
     overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
@@ -79,11 +83,12 @@ def predict(
     """Find ships in pictures and folders of pictures.
 
     Args:
-        first: A picture (JPEG, PNG, TIFF ...), or a folder of pictures; folders inside it are not looked into.
+        first: A picture (JPEG, PNG, TIFF ...), or a folder of pictures.
         others: More pictures and folders.
         out: Folder to write: masks/, overlays/, ships.csv (one row per ship).
         model: A run, a model folder, or an ONNX file made by shipseg.
         format: Tables of ships beside ships.csv: coco (COCO JSON). Repeat the flag for several.
+        recursive: Take the pictures of folders inside the given folders, too.
         submission: Also write the challenge's submission CSV to this file.
         threshold: Use this threshold instead of the model's own.
         overlays: Write pictures with the ships drawn on them.
@@ -94,11 +99,23 @@ def predict(
     from shipseg.inference.images import PredictOptions, predict_pictures
     from shipseg.inference.predictor import load_model
 
-    options = PredictOptions(formats=format, submission=submission, threshold=threshold, overlays=overlays)
+    options = PredictOptions(
+        formats=format, submission=submission, threshold=threshold, overlays=overlays, recursive=recursive
+    )
     predictor = load_model(model, backend=backend)
     with progress.shown():
         report = predict_pictures((first, *others), out, predictor, options)
-    show(f"Ships in {report.num_images} pictures", report.as_dict(), as_json=json)
+    facts = report.as_dict()
+    short = {
+        "pictures": report.num_images,
+        "with ships": report.num_images_with_ships,
+        "ships": report.num_ships,
+        "could not be used": len(report.failed),
+        "time": f"{report.elapsed_s:.1f} s",
+        "written": facts["written"],
+        "failures": facts["failures"],
+    }
+    show(f"Ships in {report.num_images} pictures", facts if json else short, as_json=json)
     return 0 if report.ok else 1
 
 
@@ -111,48 +128,64 @@ def export(model: Path, out: Path, /, *, format: Literal["onnx"] = "onnx", json:
         format: Form to write: onnx (normalisation and sigmoid inside, any size and batch, card in the metadata).
         json: Print the comparison as JSON.
     """
+    from shipseg.files import size_in_words
     from shipseg.inference.export import export_onnx
 
     report = export_onnx(model, out)
-    show(f"{format} model {out}", report.as_dict(), as_json=json)
+    short = {
+        "file": f"{report.path}, {size_in_words(1e6 * report.size_mb)}",
+        "compared with the model": f"at {report.num_pixels:,} pixels of images of several sizes",
+        "largest difference": f"{report.max_difference:.1e} in probability",
+        "mean difference": f"{report.mean_difference:.1e} in probability",
+        "pixels decided otherwise": f"{100 * report.flipped_share:.3g} %",
+        "next": f"shipseg predict IMAGES --model {report.path} --out OUT",
+    }
+    show(f"{format} model {report.path}", report.as_dict() if json else short, as_json=json)
     return 0
 
 
 def models(folder: Path = Path(), /, *, json: bool = False) -> int:
-    """List the models below a folder: what runs here have made.
+    """List the models below a folder, which runs here have made, and those that come with shipseg.
 
     Args:
         folder: Where to look.
         json: Print the list as JSON.
     """
+    from shipseg.inference.loading import bundled_models
     from shipseg.model.card import read_card
 
     if not folder.is_dir():
         raise ModelError(f"{folder} is not a folder: give the folder that holds your runs")
-    found: dict[str, str] = {}
+    found = {f"{name} (comes with shipseg)": _facts(read_card(path)) for name, path in bundled_models().items()}
     foreign = 0
     for path in _candidates(folder):
         try:
-            card = read_card(path)
+            found[str(path)] = _facts(read_card(path))
         except ModelError as error:
             if path.suffix == ".onnx":
                 foreign += 1  # somebody else's, most likely
             else:
                 found[str(path)] = f"not usable: {error}"
-            continue
-        threshold = f"threshold {card.decision.threshold:.3g} for {card.decision.metric}"
-        found[str(path)] = f"{card.network.architecture}, {threshold}, made {card.created or 'at an unknown date'}"
     if foreign:
         found["ONNX files without our card"] = str(foreign)
     show(f"Models below {folder.resolve()}", found or {"none": "train one with  shipseg train"}, as_json=json)
     return 0
 
 
+def _facts(card: Card) -> str:
+    """Return on one line what tells models apart."""
+    network = card.network
+    kind = network.architecture if network.architecture == "compact" else f"{network.architecture} on {network.encoder}"
+    learnt = f"{card.data['train_images']:,} images learnt from, " if "train_images" in card.data else ""
+    threshold = f"threshold {card.decision.threshold:.3g} for {card.decision.metric.replace('_', ' ')}"
+    return f"{card.name}: {kind}, {learnt}{threshold}, made {card.created or 'at an unknown date'}"
+
+
 def _candidates(folder: Path) -> list[Path]:
     """Return model folders and ONNX files below a folder, hidden folders and installed packages aside."""
-    found = []
     from shipseg.model.card import CARD_FILE
 
+    found = []
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] != "." and name != "site-packages")
         if CARD_FILE in names:

@@ -29,7 +29,7 @@ from shipseg.data.workers import available_workers
 from shipseg.data.workspace import WORK_FOLDER, finished_report, move_up, working_in
 from shipseg.errors import ConfigError, DataError
 from shipseg.extras import needing
-from shipseg.files import remove_leftovers
+from shipseg.files import remove_leftovers, size_in_words
 
 with needing("train"):
     import pandas as pd
@@ -216,7 +216,7 @@ def _cache(
     if options.size == "native":
         return None
     layout = cache_layout(kept["height"].to_numpy(), kept["width"].to_numpy(), size=int(options.size))
-    _LOG.info("the cache of %d images takes %.2f GB", layout.num_images, layout.num_bytes / 1e9)
+    _LOG.info("the cache of %d images takes %s", layout.num_images, size_in_words(layout.num_bytes))
     write_pixels(kept, layout=layout, source=source.folder.images, work=work, workers=workers)
     move_up(work, (IMAGES_FILE, COVERAGE_FILE))
     return layout

@@ -51,7 +51,9 @@ def ensure_room(
         layout = cache_layout(np.full(num_images, height), np.full(num_images, width), size=size)
         what = f"The cache of {num_images} images at {layout.canvas[0]} x {layout.canvas[1]} px"
         needed = layout.num_bytes + scratch
-        _LOG.info("%s takes %.2f GB, and %.2f GB more while it is made", what, layout.num_bytes / 1e9, scratch / 1e9)
+        _LOG.info(
+            "%s takes %s, and %s more while it is made", what, *map(files.size_in_words, (layout.num_bytes, scratch))
+        )
     files.ensure_space(work, needed_bytes=max(0, needed - reserved), what=what)
 
 

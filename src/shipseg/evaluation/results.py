@@ -21,7 +21,7 @@ _SUMMARY_COUNTS = {
     "num_predicted": "detections",
     "num_failed": "images that could not be scored",
     "threshold": "a pixel is ship from probability",
-    "min_peak": "a ship needs a peak of",
+    "min_peak": "a ship needs a peak probability of",
 }
 _SUMMARY_SCORES = {
     "airbus_score": "Airbus score",

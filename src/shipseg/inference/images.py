@@ -45,6 +45,8 @@ class PredictOptions:
     """In 0-1; None takes the model's own."""
     submission: Path | None = None
     """Also write the challenge's submission CSV to this file."""
+    recursive: bool = False
+    """Take the pictures in folders inside the given folders, too."""
 
     def __post_init__(self) -> None:
         for name in self.formats:
@@ -107,7 +109,7 @@ def predict_pictures(
     stop the others. Each file is written whole or not at all, and a run that was killed is simply started again.
 
     Args:
-        inputs: Image files, and folders whose images are taken (not those of folders inside).
+        inputs: Image files, and folders whose images are taken.
         out: Folder to write, made when missing. What lies in its masks/ and overlays/ is never taken as input.
         predictor: The model.
         options: What to write; None writes masks, overlays and ships.csv.
@@ -119,7 +121,7 @@ def predict_pictures(
     """
     started = time.monotonic()
     options = options or PredictOptions()
-    pictures = find_pictures(inputs, out)
+    pictures = find_pictures(inputs, out, recursive=options.recursive)
     if options.submission is not None:
         check_unique_ids([picture.path.name for picture in pictures])
         if options.submission.resolve() in {picture.path.resolve() for picture in pictures}:

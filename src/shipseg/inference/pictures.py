@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from shipseg.errors import ConfigError, DataError
 from shipseg.reading import IMAGE_SUFFIXES, list_images
 
 __all__ = ["OUTPUT_FOLDERS", "Picture", "find_pictures"]
+
+_LOG = logging.getLogger(__name__)
 
 OUTPUT_FOLDERS: Final = ("masks", "overlays")
 """Folders of pictures inside an output folder."""
@@ -28,12 +32,13 @@ class Picture:
     """What it is called in tables: its file name where no other picture has the same, else its path."""
 
 
-def find_pictures(inputs: Sequence[Path], out: Path) -> list[Picture]:
+def find_pictures(inputs: Sequence[Path], out: Path, *, recursive: bool = False) -> list[Picture]:
     """Return the pictures that the inputs stand for, each once, in the order given; those of a folder sorted by name.
 
-    A folder stands for the images directly inside it. Pictures in `out`'s own masks/ and overlays/ are left out: a
-    shell's `*` may include the output folder. Results are called after a picture's stem, or, where several share it,
-    after its file name and as many of its folders as tell them apart.
+    A folder stands for the images directly inside it; with `recursive` also for those in the folders inside it, hidden
+    and linked ones aside. Without, the folders with pictures that are passed over are counted in a warning. Pictures in
+    `out`'s own masks/ and overlays/ are left out: a shell's `*` may include the output folder. Results are called after
+    a picture's stem, or, where several share it, after its file name and as many of its folders as tell them apart.
 
     Raises:
         ConfigError: No input is given.
@@ -43,7 +48,7 @@ def find_pictures(inputs: Sequence[Path], out: Path) -> list[Picture]:
         raise ConfigError("nothing to predict: give pictures or folders of pictures")
     own_places = {(out / name).resolve() for name in OUTPUT_FOLDERS}
     paths: dict[Path, Path] = {}
-    for path in (path for given in inputs for path in _listed(Path(given), out)):
+    for path in (path for given in inputs for path in _listed(Path(given), out, recursive=recursive)):
         folder = path.parent.resolve()
         if folder not in own_places:
             paths.setdefault(folder / path.name, path)
@@ -57,16 +62,43 @@ def find_pictures(inputs: Sequence[Path], out: Path) -> list[Picture]:
     ]
 
 
-def _listed(given: Path, out: Path) -> list[Path]:
+def _listed(given: Path, out: Path, *, recursive: bool) -> list[Path]:
     if given.is_file():
         return [given]
     if not given.is_dir():
         raise DataError(f"there is no picture or folder {given}: check the path")
     listed = list_images(given)
+    if recursive:
+        listed += [path for folder in _folders_inside(given) for path in list_images(folder)]
     if not listed and not given.resolve().is_relative_to(out.resolve()):
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise DataError(f"folder {given} holds no picture ({suffixes}); folders inside it are not looked into")
+        deeper = "" if recursive else "; folders inside it are not looked into, --recursive does"
+        raise DataError(f"folder {given} holds no picture ({suffixes}){deeper}")
+    if listed and not recursive:
+        _warn_of_folders(given, out)
     return listed
+
+
+def _folders_inside(given: Path) -> list[Path]:
+    """Return all folders inside a folder at any depth, in order, without hidden and linked ones."""
+    found = []
+    for root, folders, _ in os.walk(given):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(root) / name for name in folders if not (Path(root) / name).is_symlink()]
+    return found
+
+
+def _warn_of_folders(given: Path, out: Path) -> None:
+    """Say how many folders with pictures are passed over, those of our own results aside."""
+    results = out.resolve()
+    passed = [
+        folder
+        for folder in _folders_inside(given)
+        if not folder.resolve().is_relative_to(results) and list_images(folder)
+    ]
+    if passed:
+        count = "1 folder" if len(passed) == 1 else f"{len(passed):,} folders"
+        _LOG.warning("%s with pictures inside %s not looked into: --recursive does", count, given)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

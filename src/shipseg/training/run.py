@@ -127,7 +127,8 @@ class TrainAndTestModel:
         if not rows:
             raise TrainingError(f"run {self.run} has not finished an epoch: there is nothing to draw yet")
         columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
-        figures.save_png(figures.training_curves(columns), self.run / CURVES_FILE)
+        figure = figures.training_curves(columns, best_by=self.recipe.train.best_metric)
+        figures.save_png(figure, self.run / CURVES_FILE)
         return self.run / CURVES_FILE
 
     def _sit(self, *, resume: bool, added: _Addition | None) -> TrainingReport:

@@ -34,6 +34,9 @@ MIN_RELIABLE = 10
 """Of fewer, the observed share says next to nothing."""
 
 
+_SCORES = {"pooled_dice": "pooled Dice", "image_dice": "image Dice", "pooled_iou": "pooled IoU"}
+
+
 class Estimate(NamedTuple):
     """A score, its interval, and what it is counted over."""
 
@@ -60,12 +63,13 @@ class PanelRow(NamedTuple):
     predicted_hw: NDArray[np.bool_]
 
 
-def training_curves(columns: Mapping[str, Sequence[float]]) -> Figure:
+def training_curves(columns: Mapping[str, Sequence[float]], *, best_by: str) -> Figure:
     """Return losses, validation scores and learning rate against the epoch; the best epoch is marked.
 
     Args:
         columns: A run's history: epoch, train_loss, val_loss, lr, best (1 where the weights were the best so far), and
             any of val_pooled_dice, val_pooled_iou, val_image_dice.
+        best_by: What made them the best: loss, pooled_dice, pooled_iou or image_dice.
     """
     epoch = np.asarray(columns["epoch"])
     best = [number for number, flag in zip(epoch, columns["best"], strict=True) if flag]
@@ -76,8 +80,7 @@ def training_curves(columns: Mapping[str, Sequence[float]]) -> Figure:
             losses, epoch, {"training": columns["train_loss"], "validation": columns["val_loss"]}, (VERMILION, BLUE)
         )
         losses.set(title="Loss", xlabel="epoch")
-        names = {"val_pooled_dice": "pooled Dice", "val_image_dice": "image Dice", "val_pooled_iou": "pooled IoU"}
-        shown = {label: columns[name] for name, label in names.items() if name in columns}
+        shown = {label: columns[f"val_{name}"] for name, label in _SCORES.items() if f"val_{name}" in columns}
         draw_lines(scores, epoch, shown, (BLUE, GREEN, PURPLE))
         scores.set(title="Validation scores", xlabel="epoch", ylim=(0, 1))
         draw_lines(rate, epoch, {"learning rate": columns["lr"]}, (BLUE,))
@@ -86,8 +89,9 @@ def training_curves(columns: Mapping[str, Sequence[float]]) -> Figure:
         for axes in (losses, scores, rate):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if best:
+            label = f"best {_SCORES.get(best_by, 'validation loss')}: epoch {best[-1]:g}"
             for axes in (losses, scores):
-                axes.axvline(best[-1], color=INK, linewidth=1, linestyle=":", label=f"best: epoch {best[-1]:g}")
+                axes.axvline(best[-1], color=INK, linewidth=1, linestyle=":", label=label)
         for axes in (losses, scores):
             axes.legend()
     return figure
