@@ -16,7 +16,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from shipseg import __version__
-from shipseg.commands import data, explore, models, studies, training
+from shipseg.commands import data, explore, models, reference, studies, training
 from shipseg.errors import ShipsegError
 from shipseg.extras import explain_missing
 
@@ -42,6 +42,7 @@ for command in (
     models.export,
     models.models,
     studies.study,
+    reference.reference,
     data.demo,
 ):
     app.command(command, name=command.__name__.strip("_"))
