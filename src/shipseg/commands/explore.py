@@ -67,7 +67,7 @@ def _in_short(facts: Mapping[str, Any], page: Path) -> dict[str, Any]:
     """Return what people want to know at once."""
     imbalance, ships, lost = facts["imbalance"], facts["ships"], facts["cleaning"]["own"]["lost"]
     shown: dict[str, Any] = {
-        "images": f"{imbalance['images']:,}, {imbalance['empty_share']:.1%} of them empty",
+        "images": f"{imbalance['images']:,}, {100 * imbalance['empty_share']:.1f} % of them empty",
         "ships": f"{imbalance['ships']:,}, {imbalance['several']:,} images have several",
     }
     if ships["measured"]:

@@ -19,6 +19,7 @@ class Hint(NamedTuple):
 
 _BATCH = 16
 _MANY_EMPTY, _FEW_EMPTY = 0.6, 0.2
+_MOSTLY = 0.5
 _NOTABLE = 0.05  # a share of the ships that is worth a hint
 _ENOUGH_HEADINGS, _EVEN_HEADINGS = 500, 1.6  # ships; fullest of 18 bins against their mean
 _IMAGENET_MEAN = (123.7, 116.3, 103.5)
@@ -62,7 +63,7 @@ def _empties(facts: Facts) -> Hint | None:
         )
     if share < _FEW_EMPTY:
         return Hint(
-            f"Only {_percent(share)} of the images are empty.",
+            f"Only {_percent(share)} of the images are empty." if share else "No image is empty.",
             "Most sea is empty: false alarms are hardly measured here. Add empty images, above all to the validation.",
         )
     return None
@@ -93,7 +94,7 @@ def _small_ships(facts: Facts) -> Hint | None:
 
 def _several(facts: Facts) -> Hint | None:
     imbalance = facts["imbalance"]
-    if not imbalance["several"]:
+    if not imbalance["several"] or not imbalance["one"]:
         return None
     of_ships = imbalance["ships_in_images_of_several"] / imbalance["ships"]
     return Hint(
@@ -132,9 +133,9 @@ def _faulty(facts: Facts) -> Hint | None:
     reasons = ", ".join(
         f"{reason} {found['images']:,}" for reason, found in facts["cleaning"]["own"]["left_out"].items()
     )
+    ships = _count(lost["ships"], "ship is", "ships are") if lost["ships"] else "no ship is"
     return Hint(
-        f"{_count(lost['images'], 'image', 'images')} cannot be used ({reasons}): "
-        f"{_count(lost['ships'], 'ship is', 'ships are')} lost with them.",
+        f"{_count(lost['images'], 'image', 'images')} cannot be used ({reasons}): {ships} lost with them.",
         "`shipseg prepare` leaves them out and says why, one by one, in problems.csv.",
     )
 
@@ -144,16 +145,16 @@ def _small_files(facts: Facts) -> Hint | None:
     if not files or not files["below_line"]["images"]:
         return None
     below = files["below_line"]
-    cost = _count(below["ships"], "ship", "ships") if below["ships"] else "no ship"
-    return Hint(
-        f"{_count(below['images'], 'file has', 'files have')} {files['line_kb']:g} kB or less, with {cost} in them.",
-        "Small files are calm sea or one colour. The solid ones are left out anyway; "
-        + (
-            "dropping the others (`--min-kb`) costs ships."
-            if below["ships"]
-            else "dropping the others (`--min-kb`) takes away the easiest empties."
-        ),
+    ships = _count(below["ships"], "ship", "ships") if below["ships"] else "no ship"
+    finding = (
+        f"{_count(below['images'], 'file has', 'files have')} {files['line_kb']:g} kB or less, {ships} in all of them."
     )
+    if below["share"] > _MOSTLY:
+        return Hint(finding, "The reference drew that line for images of 768 px; for these it says nothing.")
+    solid = "Most such images are calm sea or one colour; the solid ones are left out anyway, and dropping the others "
+    if below["ships"]:
+        return Hint(finding, f"{solid}(`--min-kb`) costs ships.")
+    return Hint(finding, f"{solid}(`--min-kb`) takes away the easiest empties.")
 
 
 def _undersampling(facts: Facts) -> Hint | None:

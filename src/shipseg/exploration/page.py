@@ -73,7 +73,7 @@ def write_exploration_page(exploration: Exploration, path: Path) -> Path:
         measures=_measures(facts["ships"]),
         reasons=_REASONS,
         drawings={name: drawing(figure) for name, figure in figures.items() if name != "samples"},
-        missing=_missing(facts["not_known"]),
+        missing=_missing(facts),
         samples=_samples(exploration.samples),
     )
 
@@ -86,7 +86,7 @@ def _marked(text: str) -> Markup:
 def _headline(facts: Mapping[str, Any]) -> tuple[str, ...]:
     imbalance, ships = facts["imbalance"], facts["ships"]
     images, empty = imbalance["images"], imbalance["empty"]
-    sentences = [f"{images:,} images, {empty:,} of them ({imbalance['empty_share']:.1%}) without a ship."]
+    sentences = [f"{images:,} images, {empty:,} of them ({100 * imbalance['empty_share']:.1f} %) without a ship."]
     if imbalance["with_ships"]:
         sentences.append(
             f"{imbalance['ships']:,} ships in the other {imbalance['with_ships']:,}: {imbalance['one']:,} show one, "
@@ -96,7 +96,7 @@ def _headline(facts: Mapping[str, Any]) -> tuple[str, ...]:
         area, length = (ships[name]["quantiles"]["50"] for name in ("area_px", "length_px"))
         sentences.append(
             f"The ship in the middle is {length:.0f} px long and covers {area:,.0f} px; "
-            f"{ships['sizes'][0]['share']:.0%} of the ships are smaller than 100 px."
+            f"{100 * ships['sizes'][0]['share']:.0f} % of the ships are smaller than 100 px."
         )
     return tuple(sentences)
 
@@ -111,8 +111,8 @@ def _measures(ships: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _missing(not_known: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return what the page cannot show, and why, one line for each reason."""
+def _missing(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the page cannot show, and why, one line for each reason; that folders have no split goes unsaid."""
     names = {
         "images": "image sizes",
         "files": "file sizes",
@@ -123,8 +123,9 @@ def _missing(not_known: Mapping[str, str]) -> list[tuple[str, str]]:
         "samples": "sample images",
     }
     reasons: dict[str, list[str]] = {}
-    for section, reason in not_known.items():
-        reasons.setdefault(reason, []).append(names[section])
+    for section, reason in facts["not_known"].items():
+        if section != "split" or facts["source"]["kind"] == "labels":
+            reasons.setdefault(reason, []).append(names[section])
     return [(_listed(sections), reason) for reason, sections in reasons.items()]
 
 

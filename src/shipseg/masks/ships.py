@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,7 +12,16 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
 
-__all__ = ["Ship", "find_ships", "keep_confident", "ship_from_mask", "ship_pixels", "ships_from_mask"]
+__all__ = [
+    "Rectangle",
+    "Ship",
+    "find_ships",
+    "keep_confident",
+    "rectangle_of_sums",
+    "ship_from_mask",
+    "ship_pixels",
+    "ships_from_mask",
+]
 
 _CONNECTIVITY = 8  # pixels that touch at a corner belong together: a thin diagonal ship is one
 
@@ -218,14 +228,8 @@ def _measured(box: tuple[int, int, int, int], mask: NDArray[np.bool_], *, confid
     # Sums of whole numbers, as Python integers: no rounding, so that ships along the axes are measured exactly.
     sums = cv2.moments(np.ascontiguousarray(mask).view(np.uint8), binaryImage=True)
     area, x, y, xx, xy, yy = (int(sums[name]) for name in ("m00", "m10", "m01", "m20", "m11", "m02"))
-    # 12 times the second moments: the square of a rectangle's side. A pixel is a unit square, not a point: 1 more.
-    square_x = (12 * (area * xx - x * x) + area**2) / area**2
-    square_y = (12 * (area * yy - y * y) + area**2) / area**2
-    mixed = 12 * (area * xy - x * y) / area**2
-    angle = 0.5 * math.atan2(2 * mixed, square_x - square_y)  # of the longer side, clockwise from right
-    middle, spread = (square_x + square_y) / 2, math.hypot((square_x - square_y) / 2, mixed)
-    length, width = math.sqrt(middle + spread), math.sqrt(middle - spread)
-    center = (box[0] + y / area + 0.5, box[1] + x / area + 0.5)
+    rectangle = rectangle_of_sums(area, x, y, xx, xy, yy)
+    center = (box[0] + rectangle.center_rc[0], box[1] + rectangle.center_rc[1])
     return Ship(
         mask_box=box,
         mask=mask,
@@ -233,16 +237,48 @@ def _measured(box: tuple[int, int, int, int], mask: NDArray[np.bool_], *, confid
         confidence=confidence,
         peak=peak,
         center_rc=center,
-        length_px=length,
-        width_px=width,
-        heading_deg=_heading_deg(angle),
-        corners_xy=_corners_xy(center, length, width, angle),
+        length_px=rectangle.length_px,
+        width_px=rectangle.width_px,
+        heading_deg=rectangle.heading_deg,
+        corners_xy=_corners_xy(center, rectangle.length_px, rectangle.width_px, rectangle.angle),
     )
 
 
-def _heading_deg(angle: float) -> float:
-    heading = (90 + math.degrees(angle)) % 180
-    return 0.0 if heading == 180 else heading  # the remainder of a tiny negative number is rounded up to 180
+class Rectangle(NamedTuple):
+    """The oriented rectangle of a ship's pixels; see `Ship` for what its measures mean."""
+
+    center_rc: tuple[float, float]
+    length_px: float
+    width_px: float
+    angle: float
+    """Of the longer side, in radians clockwise from right."""
+
+    @property
+    def heading_deg(self) -> float:
+        """Direction of the longer side, clockwise from up, from 0 to below 180."""
+        heading = (90 + math.degrees(self.angle)) % 180
+        return 0.0 if heading == 180 else heading  # the remainder of a tiny negative number is rounded up to 180
+
+
+def rectangle_of_sums(area: int, x: int, y: int, xx: int, xy: int, yy: int) -> Rectangle:
+    """Return the rectangle with the centre, direction and second moments of the area that some pixels cover.
+
+    Args:
+        area: Number of pixels.
+        x: Sum of their columns, counted from 0.
+        y: Sum of their rows.
+        xx: Sum of the squares of their columns.
+        xy: Sum of row times column.
+        yy: Sum of the squares of their rows.
+    """
+    # 12 times the second moments: the square of a rectangle's side. A pixel is a unit square, not a point: 1 more.
+    square_x = (12 * (area * xx - x * x) + area**2) / area**2
+    square_y = (12 * (area * yy - y * y) + area**2) / area**2
+    mixed = 12 * (area * xy - x * y) / area**2
+    angle = 0.5 * math.atan2(2 * mixed, square_x - square_y)
+    middle, spread = (square_x + square_y) / 2, math.hypot((square_x - square_y) / 2, mixed)
+    length, width = math.sqrt(middle + spread), math.sqrt(middle - spread)
+    return Rectangle((y / area + 0.5, x / area + 0.5), length, width, angle)
 
 
 def _corners_xy(center_rc: tuple[float, float], length: float, width: float, angle: float) -> NDArray[np.float32]:

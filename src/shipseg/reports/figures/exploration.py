@@ -15,7 +15,7 @@ with needing("train"):
     import matplotlib as mpl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 __all__ = [
     "SampleImage",
@@ -35,6 +35,7 @@ __all__ = [
 
 _THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
 _DENSITY = ("#f7fbff", "#08519c")
+_CLIPPED = 5  # levels at either end that no-data and clipping can fill beyond all others
 
 
 class SampleImage(NamedTuple):
@@ -89,7 +90,7 @@ def imbalances(*, empty: int, one: int, several: int) -> Figure:
             total, left = max(1, sum(count for _, count, _ in parts)), 0.0
             for (name, count, color), side in zip(parts, ("left", "right"), strict=True):
                 axes.barh(place, count / total, left=left, height=0.5, color=color)
-                said = f"{name}: {count:,} ({count / total:.1%})"
+                said = f"{name}: {count:,} ({100 * count / total:.1f} %)"
                 axes.text(0 if side == "left" else 1, place + 0.3, said, ha=side, va="bottom", fontsize=9)
                 left += count / total
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
@@ -117,7 +118,7 @@ def ship_areas(areas_px: ArrayLike, *, bounds_px: Sequence[float] = (100, 1000))
             axes.axvline(bound, color=INK, linewidth=1, linestyle=":")
         _mark_median(axes, areas, "px")
         axes.xaxis.set_major_formatter(_THOUSANDS)
-        axes.yaxis.set_major_formatter(_THOUSANDS)
+        _count_in_whole(axes)
     return figure
 
 
@@ -142,9 +143,14 @@ def ship_shapes(lengths_px: ArrayLike, widths_px: ArrayLike, aspects: ArrayLike)
             axes.hist(known, np.linspace(low, max(high, low + 1), 41).tolist(), color=BLUE)
             axes.set(title=title, xlabel=unit)
             _mark_median(axes, known, short)
-            axes.yaxis.set_major_formatter(_THOUSANDS)
+            _count_in_whole(axes)
         figure.axes[0].set_ylabel("ships")
     return figure
+
+
+def _count_in_whole(axes: Axes) -> None:
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_formatter(_THOUSANDS)
 
 
 def _mark_median(axes: Axes, values: NDArray[np.float64], unit: str) -> None:
@@ -153,7 +159,7 @@ def _mark_median(axes: Axes, values: NDArray[np.float64], unit: str) -> None:
     median = float(np.median(values))
     axes.axvline(median, color=VERMILION, linewidth=1.5)
     axes.annotate(
-        f"median {median:,.3g} {unit}".strip(),
+        f"median {median:,.0f} {unit}" if median >= 100 else f"median {median:.3g} {unit}".strip(),
         (median, 1),
         xycoords=("data", "axes fraction"),
         xytext=(4, -2),
@@ -179,7 +185,7 @@ def ship_headings(headings_deg: ArrayLike) -> Figure:
         axes.set_theta_zero_location("N")
         axes.set_theta_direction(-1)
         axes.set_title("Heading")
-        axes.set_rlabel_position(45)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(_THOUSANDS)
         axes.tick_params(axis="y", labelsize=8)
     return figure
@@ -233,10 +239,9 @@ def file_sizes(sizes_kb: ArrayLike, *, line_kb: float, num_below: int) -> Figure
             va="top",
             fontsize=9,
         )
-        axes.set(
-            title="File sizes", xlabel="kB of 1024 bytes", ylabel="images", ylim=(0, 1.15 * max(1, *counts.tolist()))
-        )
-        axes.yaxis.set_major_formatter(_THOUSANDS)
+        axes.set(title="File sizes", xlabel="kB of 1024 bytes", ylabel="images", xlim=(0, edges[-1]))
+        axes.set_ylim(0, 1.15 * max(1, *counts.tolist()))
+        _count_in_whole(axes)
     return figure
 
 
@@ -248,8 +253,7 @@ def colour_histogram(channels: Mapping[str, ArrayLike]) -> Figure:
     """
     levels = np.arange(256)
     shares = {name: np.asarray(values, np.float64) for name, values in channels.items()}
-    # 0 and 255 collect what is clipped, no-data above all: the axis is scaled to what lies between.
-    most = max(float(values[1:-1].max()) for values in shares.values())
+    most = max(float(values[_CLIPPED:-_CLIPPED].max()) for values in shares.values())
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.8), layout="constrained")
         axes = figure.subplots()
@@ -301,7 +305,7 @@ def cleaning_cost(images: Mapping[str, int], ships: Mapping[str, int]) -> Figure
         axes.margins(x=0.1)
         axes.xaxis.set_major_formatter(_THOUSANDS)
         axes.grid(visible=False, axis="y")
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
     return figure
 
 
