@@ -16,7 +16,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from shipseg import __version__
-from shipseg.commands import data, explore, models, reference, studies, training
+from shipseg.commands import data, explore, models, reference, studies, thresholds, training
 from shipseg.errors import ShipsegError
 from shipseg.extras import explain_missing
 
@@ -38,6 +38,7 @@ for command in (
     training.continue_,
     training.recipes,
     models.evaluate,
+    thresholds.threshold,
     models.predict,
     models.export,
     models.models,

@@ -159,7 +159,7 @@ def test_a_wish_that_cannot_be_granted_gets_the_nearest_and_the_card_says_so(
     choice = choose_decision(red_model(), images, config=ThresholdConfig(precision=0.9))
     assert choice.decision.metric == "ship precision of at least 0.9, not reached: 0.333"
     assert choice.decision.threshold <= 0.8
-    assert "ship precision of at least 0.9 cannot be had on these images: the best is 0.333, with ship recall 1" in (
+    assert "ship precision of at least 0.9 cannot be had on these images: the best is 0.333, with a ship recall of 1" in (
         caplog.text
     )
 

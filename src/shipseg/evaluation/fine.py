@@ -60,22 +60,22 @@ class FineHistogram:
     def curve(self, thresholds: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Return pooled_dice, pooled_iou, precision and recall of the pixels at some thresholds.
 
-        A threshold acts at the lower edge of its bin. Where a score divides by 0 it is 1 when there is neither truth
-        nor prediction, else 0.
+        A threshold acts at the lower edge of its bin. Dice and IoU are 1 where there is neither truth nor prediction;
+        precision without a prediction and recall without truth are NaN.
         """
         places = _bins_of(np.asarray(thresholds, np.float32))
         predicted = np.cumsum(self.pixels[::-1])[::-1][places].astype(np.float64)
         hit = np.cumsum(self.ships[::-1])[::-1][places].astype(np.float64)
         true = float(self.ships.sum())
 
-        def divided(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.where(whole > 0, part / np.maximum(whole, 1), (predicted + true == 0).astype(np.float64))
+        def share(part: NDArray[np.float64], whole: NDArray[np.float64], empty: float) -> NDArray[np.float64]:
+            return np.where(whole > 0, part / np.maximum(whole, 1), empty)
 
         return {
-            "pooled_dice": divided(2 * hit, predicted + true),
-            "pooled_iou": divided(hit, predicted + true - hit),
-            "precision": divided(hit, predicted),
-            "recall": divided(hit, np.full_like(hit, true)),
+            "pooled_dice": share(2 * hit, predicted + true, 1.0),
+            "pooled_iou": share(hit, predicted + true - hit, 1.0),
+            "precision": share(hit, predicted, np.nan),
+            "recall": share(hit, np.full_like(hit, true), np.nan),
         }
 
 

@@ -7,18 +7,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from shipseg.config import Decision, ThresholdConfig
 from shipseg.errors import DataError
-from shipseg.evaluation.summary import INTERVAL_SHARE
+from shipseg.evaluation.summary import share_interval
 from shipseg.evaluation.survey import HALVES, Survey
 from shipseg.evaluation.sweep import SWEEP_SCORES, DecisionSweep
 
-__all__ = ["OperatingPoint", "best_peaks", "find_point", "middle_of_best", "share_interval", "wish_in_words"]
+__all__ = ["OperatingPoint", "best_peaks", "find_point", "middle_of_best", "wish_in_words"]
 
 _TIE = 1e-12
 """Scores this close are equal: they differ by rounding."""
+_METRICS = {
+    "airbus_score": "Airbus score",
+    "ship_f1": "ship F1",
+    "pooled_dice": "pooled Dice",
+    "pooled_iou": "pooled IoU",
+}
 _PIXEL_METRICS = ("pooled_dice", "pooled_iou")
 
 
@@ -61,14 +66,15 @@ class OperatingPoint:
         """Return what became of the wish, in one sentence that does not promise more than was counted."""
         wish, at = _wish_of(self.config), f"threshold {self.threshold:.3g}, smallest peak {self.min_peak:.3g}"
         if wish is None:
-            return f"the best {self.config.metric.replace('_', ' ')} is {_shown(self._value(self.config.metric))}"
-        gain = f"{wish.gain.replace('_', ' ')} {_shown(self._value(wish.gain))}"
+            return f"{wish_in_words(self.config)}: {_shown(self._value(self.config.metric))}"
+        whose = "a recall of pixels" if wish.gain == "recall" else "a ship recall"
+        gain = f"{whose} of {_shown(self._value(wish.gain))}"
         if not self.reached:
             return (
                 f"{wish.words} cannot be had on these images: the best is {_shown(self._value(wish.score))}, "
                 f"with {gain} ({at} of the network's own probability)"
             )
-        return f"{wish.words} is had with {gain}; {self._ground(wish)}"
+        return f"{wish.words}: reached, with {gain}; {self._ground(wish)}"
 
     def facts(self) -> dict[str, Any]:
         """Return the scores and counts at the point as plain data; a score without anything to count is None."""
@@ -136,22 +142,7 @@ def best_peaks(sweep: DecisionSweep, config: ThresholdConfig) -> NDArray[np.int6
 def wish_in_words(config: ThresholdConfig) -> str:
     """Return what a threshold is to be chosen for."""
     wish = _wish_of(config)
-    return f"best {config.metric.replace('_', ' ')}" if wish is None else wish.words
-
-
-def share_interval(part: float, whole: float) -> tuple[float, float] | None:
-    """Return the 90 % interval of a share that was counted: `part` of `whole`; None of nothing.
-
-    Each end leaves out 5 %: none of 59 is evidence for less than 5 %, not for none.
-
-    Source: C. J. Clopper, E. S. Pearson (1934), the exact interval of a binomial share.
-    """
-    if whole <= 0:
-        return None
-    tail = (1 - INTERVAL_SHARE) / 2
-    low = 0.0 if part <= 0 else float(beta.ppf(tail, part, whole - part + 1))
-    high = 1.0 if part >= whole else float(beta.ppf(1 - tail, part + 1, whole - part))
-    return low, high
+    return f"best {_METRICS[config.metric]}" if wish is None else wish.words
 
 
 def middle_of_best(scores: NDArray[np.float64], *, allowed: NDArray[np.bool_] | None = None) -> tuple[int, ...]:

@@ -28,16 +28,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
 
-__all__ = ["INTERVAL_SHARE", "Scores", "group_numbers", "intervals", "seed_dice", "set_scores"]
+__all__ = ["INTERVAL_SHARE", "Scores", "group_numbers", "intervals", "seed_dice", "set_scores", "share_interval"]
 
 INTERVAL_SHARE = 0.9
 """Share of the redrawn sets that a bootstrap interval covers."""
 
 _REFERENCE_BATCH = 16
 _REFERENCE_SMOOTH = 1.0
+
+_COUNTED = {
+    "ship_precision": ("matched", "predicted"),
+    "ship_recall": ("matched", "true"),
+    "false_alarm_images": ("alarmed", "empty"),
+}
 
 Sums = Mapping[str, NDArray[np.float64]]
 Scores = dict[str, float | None]
@@ -59,8 +66,9 @@ def intervals(
 ) -> dict[str, tuple[float, float] | None]:
     """Return a 90 % bootstrap interval of each of `set_scores`: whole groups are drawn with replacement.
 
-    Images without a group count as a group of their own. A score has no interval (None) where there are fewer than two
-    groups or where most redrawn sets leave it undefined.
+    Images without a group count as a group of their own. Where all that was counted were hits, or none (no false alarm
+    in 16 images), the redrawn sets are all alike and prove nothing: such a share gets `share_interval`. A score has no
+    interval (None) where there are fewer than two groups or where most redrawn sets leave it undefined.
 
     Args:
         images: Their counts.
@@ -80,7 +88,12 @@ def intervals(
         ]
     )
     drawn = _ratios(dict(zip(columns, sums.T, strict=True)))
-    return {name: _interval(values) if num_groups > 1 else None for name, values in drawn.items()}
+    found = {name: _interval(values) if num_groups > 1 else None for name, values in drawn.items()}
+    for name, (part, whole) in _COUNTED.items():
+        interval = found[name]
+        if interval is not None and interval[0] == interval[1]:
+            found[name] = share_interval(float(columns[part].sum()), float(columns[whole].sum()))
+    return found
 
 
 def seed_dice(images: Sequence[ImageScore]) -> float | None:
@@ -96,6 +109,21 @@ def seed_dice(images: Sequence[ImageScore]) -> float | None:
         for batch in batches
     ]
     return sum(scores) / len(scores) if scores else None
+
+
+def share_interval(part: float, whole: float) -> tuple[float, float] | None:
+    """Return the 90 % interval of a share that was counted: `part` of `whole`; None of nothing.
+
+    Each end leaves out 5 %: none of 59 is evidence for less than 5 %, not for none.
+
+    Source: C. J. Clopper, E. S. Pearson (1934), the exact interval of a binomial share.
+    """
+    if whole <= 0:
+        return None
+    tail = (1 - INTERVAL_SHARE) / 2
+    low = 0.0 if part <= 0 else float(beta.ppf(tail, part, whole - part + 1))
+    high = 1.0 if part >= whole else float(beta.ppf(1 - tail, part + 1, whole - part))
+    return low, high
 
 
 def _columns(images: Sequence[ImageScore], metres_per_pixel: float) -> dict[str, NDArray[np.float64]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from shipseg.errors import ConfigError
-from shipseg.files import ensure_folder, write_bytes, write_json, write_text
+from shipseg.files import ensure_folder, write_json, write_text
 from shipseg.inference.export import copy_onnx
 from shipseg.inference.loading import ONNX_FILE, find_model
-from shipseg.model.bundle import README_FILE, SMP_CONFIG_FILE, WEIGHTS_FILE
+from shipseg.model.bundle import README_FILE, WEIGHTS_FILE, load_network, save_model
 from shipseg.model.card import CARD_FILE, Card
 from shipseg.model.readme import describe_card
 
@@ -47,9 +47,8 @@ def copy_model(model: str | Path, out: Path, card: Card) -> Path:
         copy_onnx(source, target, card)
         return target
     ensure_folder(target)
-    for name in (WEIGHTS_FILE, SMP_CONFIG_FILE):
-        if (source / name).is_file():
-            write_bytes(target / name, (source / name).read_bytes())
+    if (source / WEIGHTS_FILE).is_file():
+        card = save_model(target, load_network(source)[0], card)
     if (source / ONNX_FILE).is_file():
         copy_onnx(source / ONNX_FILE, target / ONNX_FILE, card)
     write_text(target / README_FILE, describe_card(card))

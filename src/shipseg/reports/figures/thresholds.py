@@ -116,7 +116,7 @@ def _frontier(
 def _draw_curve(axes: Axes, curve: Curve, names: Mapping[str, str], *, chosen: float) -> None:
     shown = {label: curve[name] for name, label in names.items() if name in curve}
     draw_lines(axes, curve["threshold"], shown, _COLORS)
-    axes.axvline(chosen, color=INK, linewidth=1)
+    axes.axvline(chosen, color=INK, linewidth=1, label=f"in use: {chosen:.3g}")
     axes.set(xlabel="threshold", ylim=(0, 1.02))
     if _NARROW[0] < chosen < _NARROW[1]:
         axes.set_xlim(0, 1)
@@ -124,12 +124,3 @@ def _draw_curve(axes: Axes, curve: Curve, names: Mapping[str, str], *, chosen: f
         inside = [value for value in curve["threshold"] if 0 < value < 1]
         axes.set_xscale("logit")
         axes.set_xlim(min(*inside, chosen), max(*inside, chosen))
-    # Beside its line, on the side that has room.
-    is_left = chosen < 0.5
-    axes.annotate(
-        f"{chosen:.3g}",
-        (chosen, 0.02),
-        xytext=(4 if is_left else -4, 0),
-        textcoords="offset points",
-        ha="left" if is_left else "right",
-    )

@@ -1,0 +1,108 @@
+"""`threshold`: choosing a finished model's threshold anew, for a wish, on labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from shipseg.commands.summary import show
+from shipseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shipseg.evaluation.retune import Retuned
+
+__all__ = ["threshold"]
+
+
+def threshold(
+    model: str,
+    data: Path,
+    /,
+    *,
+    out: Path,
+    split: str | None = None,
+    metric: Literal["airbus_score", "ship_f1", "pooled_dice", "pooled_iou"] | None = None,
+    precision: float | None = None,
+    pixel_precision: float | None = None,
+    false_alarms: float | None = None,
+    false_alarms_per_1000km2: float | None = None,
+    calibrate: Literal["none", "temperature", "isotonic"] | None = None,
+    csv: Path | None = None,
+    images: Path | None = None,
+    max_images: int = 2000,
+    seed: int = 0,
+    json: bool = False,
+) -> int:
+    """Choose a model's threshold anew on labelled images: for the best score, a precision, or few false alarms.
+
+    Args:
+        model: A run, a model folder, or an ONNX file made by shipseg; it is not changed.
+        data: A prepared dataset, or an Airbus folder (CSV and images), that the model was not trained on.
+        out: Folder to write: model/ (or model.onnx), a copy with the new rules; report.html, curves.csv,
+            thresholds.json.
+        split: Which split of a dataset: train, val or test; val unless given.
+        metric: The score to maximise; airbus_score unless given.
+        precision: Instead: at least this ship precision, with the highest recall there.
+        pixel_precision: Instead: at least this precision of pixels, with the highest recall of pixels there.
+        false_alarms: Instead: at most this share of the images without ships with a false alarm, e.g. 0.02.
+        false_alarms_per_1000km2: Instead: at most so many false alarms.
+        calibrate: First make probabilities true on the same images; none takes the model's calibration away. The
+            model's own stays unless given.
+        csv: The CSV, where an Airbus folder holds several.
+        images: The folder of images, where an Airbus folder holds several.
+        max_images: Look at no more than this many images, drawn with their shares of no, one and several ships.
+        seed: Decides that draw, and the halves that are judged by each other.
+        json: Print thresholds.json.
+    """
+    from shipseg import files, progress
+    from shipseg.config import ThresholdConfig, validated
+    from shipseg.evaluation.retune import retune, write_retuned
+    from shipseg.evaluation.sources import DEFAULT_SPLIT, is_dataset, open_source
+    from shipseg.inference.copying import copy_model, copy_target
+    from shipseg.inference.predictor import load_model
+    from shipseg.reports.thresholds import write_threshold_report
+
+    wishes = {
+        "precision": precision,
+        "pixel_precision": pixel_precision,
+        "false_alarm_images": false_alarms,
+        "false_alarms_per_1000km2": false_alarms_per_1000km2,
+    }
+    if metric is not None and any(value is not None for value in wishes.values()):
+        raise ConfigError(f"--metric {metric} and another wish cannot both be granted: give one")
+    settings = {"metric": metric or "airbus_score", "calibration": calibrate or "none", "max_images": max_images}
+    config = validated(ThresholdConfig, settings | wishes, "shipseg threshold")
+    copy_target(model, out)
+    if out.resolve() == data.resolve():
+        raise ConfigError(f"the model would be written among the data in {data}: choose another folder for it")
+    predictor = load_model(model)
+    with progress.shown():
+        source = open_source(data, split=split, csv=csv, images=images)
+        name = f"{data.resolve().name}, split {split or DEFAULT_SPLIT}" if is_dataset(data) else data.resolve().name
+        keep = calibrate is None
+        retuned = retune(predictor, source, config=config, keep_calibration=keep, seed=seed, data=name)
+        with files.all_or_none(out) as folder:
+            write_retuned(retuned, folder)
+            write_threshold_report(retuned, folder / "report.html")
+            written = copy_model(model, out, retuned.card)
+    short = _in_short(retuned) | {"model": written, "report": out / "report.html"}
+    show(f"Threshold of {model} on {data}", retuned.facts() if json else short, as_json=json)
+    return 0
+
+
+def _in_short(retuned: Retuned) -> dict[str, Any]:
+    decision, facts, card = retuned.card.decision, retuned.choice.facts, retuned.card
+    point = retuned.choice.point
+    shown: dict[str, Any] = {"wish": retuned.wish, "result": point.sentence if point else ""}
+    shown |= {"a pixel is ship from probability": decision.threshold, "a ship needs a peak of": decision.min_peak}
+    held = facts["held_out_scores"] or {}
+    names = {"ship_precision": "ship precision", "ship_recall": "ship recall", "airbus_score": "Airbus score",
+             "false_alarm_images": "share of empty images with a false alarm"}  # fmt: skip
+    for key, words in names.items():
+        here, elsewhere = facts["scores"][key], held.get(key)
+        if here is not None:
+            shown[words] = f"{here:.3f}" + ("" if elsewhere is None else f" (on groups not chosen on: {elsewhere:.3f})")
+    if card.calibration is not None and card.calibration.errors is not None:
+        errors = card.calibration.errors
+        shown["calibration error, all pixels"] = f"{errors.before:.2g} before, {errors.after:.2g} after"
+    return shown
