@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 EVERY = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 TINY = """
-network: {architecture: compact, widths: [8, 8, 8, 8, 8]}
+network: {architecture: compact, widths: [8, 8, 8]}
 input: {mode: crops, crop_size: 64}
 sampling: {batches_per_epoch: 4, zero_ships_ratio: 0.4}
 train: {epochs: 2, batch_size: 4, lr: 3.0e-3, ema_decay: 0.9}
@@ -48,6 +48,14 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execute:
         return {cell.id: "".join(map(_shown, cell.outputs)) for cell in book.cells if cell.cell_type == "code"}
 
     return run
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A recipe that trains in a second; few layers, for an export takes its time by their number."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
 
 
 def _shown(output: nbformat.NotebookNode) -> str:
@@ -96,9 +104,9 @@ def test_the_exploration_shows_every_figure_and_writes_the_reference_s_table(exe
     assert all((row["EncodedPixels"] == "0") == (row["Ships"] == "0") for row in rows)
 
 
-def test_the_experiments_train_resume_choose_study_and_export(execute: Execute, tmp_path: Path) -> None:
+def test_the_experiments_train_resume_choose_study_and_export(execute: Execute, tiny: Path, tmp_path: Path) -> None:
     small = {"images": 30, "size": 128, "crop": 64, "epochs": 3, "steps": 4, "seeds": 2}
-    shown = execute("experiments", work=tmp_path / "work", **small)
+    shown = execute("experiments", work=tmp_path / "work", recipe=tiny, **small)
     for cell in ("curves", "continue", "sizes", "panel", "curves-by-group", "reliability", "study-page"):
         assert shown[cell].startswith("[png]"), cell
     assert "ended by SIGKILL" in shown["kill"]
@@ -112,10 +120,9 @@ def test_the_experiments_train_resume_choose_study_and_export(execute: Execute, 
 
 
 def test_the_hosted_notebook_ends_with_a_sound_submission_though_its_first_session_is_too_short(
-    execute: Execute, tmp_path: Path
+    execute: Execute, tiny: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    folders = {"input": tmp_path / "input", "scratch": tmp_path / "scratch", "recipe": tmp_path / "tiny.yaml"}
+    folders = {"input": tmp_path / "input", "scratch": tmp_path / "scratch", "recipe": tiny}
     small = {"rehearsal": 1, "images": 24, "size": 96, "reserve_hours": 0}
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
