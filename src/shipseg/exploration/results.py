@@ -43,7 +43,7 @@ class Exploration:
         """Return the page's figures by name; those of what is not known are missing.
 
         Example:
-            `explore(Path("airbus")).figures()["ships_per_image"]` shows itself in a notebook.
+            `explore(Path("airbus")).figures()["ships_per_image"].savefig("ships.png")`
         """
         from shipseg.exploration.drawing import draw_all
 
