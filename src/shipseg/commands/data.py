@@ -148,10 +148,13 @@ def _in_short(summary: Mapping[str, Any]) -> dict[str, Any]:
     shown = {
         "in the table": f"{summary['images']:,} images, {summary['ships']:,} ships",
         "kept": f"{kept['images']:,} images, {kept['without_ships']:,} of them without ships; {kept['ships']:,} ships",
-        "left out": ", ".join(f"{count:,} {reason}" for reason, count in summary["left_out"].items()) or "none",
+        "left out": ", ".join(
+            f"{lost['images']:,} {reason} ({lost['ships']:,} ships)" for reason, lost in summary["left_out"].items()
+        )
+        or "none",
         "sizes": ", ".join(f"{count:,} of {size} px" for size, count in summary["image_sizes_px"].items()),
         "overlapping": f"{groups['overlapping_pairs']:,} pairs of images",
-        "groups": f"{groups['groups']:,}, {groups['groups_of_several']:,} of several images, up to {groups['largest']:,}",
+        "groups": f"{groups['groups']:,}, {groups['groups_of_several']:,} of several, the largest {groups['largest']:,}",
     }
     splits = {
         f"split {name}": f"{part['images']:,} images, {part['ships']:,} ships, {part['groups']:,} groups"
