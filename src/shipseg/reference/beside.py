@@ -13,7 +13,7 @@ from typing import Any
 from shipseg import files
 from shipseg.config import Decision, Recipe
 from shipseg.data.cache import PreparedDataset, open_dataset
-from shipseg.errors import ConfigError, TrainingError
+from shipseg.errors import ConfigError, TrainingError, TrainingInterrupted
 from shipseg.evaluation.evaluate import EvaluateOptions, decision_of, evaluate, write_evaluation
 from shipseg.evaluation.results import Evaluation
 from shipseg.evaluation.scores import true_ships, union_mask
@@ -96,7 +96,10 @@ def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
     for name, label in PARTS.items():
         result = out / name / "result.json"
         if not result.is_file():
-            done = _train(name, data, plan, out / name)
+            try:
+                done = _train(name, data, plan, out / name)
+            except TrainingInterrupted as error:  # its advice is for `shipseg train`
+                raise TrainingInterrupted(f"stopped while training {label}: the same command goes on") from error
             predictor, options = load_model(out / _folder_of_model(name) / "model"), EvaluateOptions()
             if name == _REFITTED:
                 options = EvaluateOptions(threshold=_fitted_threshold(predictor, data))
