@@ -18,24 +18,18 @@ from shipseg.evaluation.sources import labelled_from_dataset
 from shipseg.evaluation.tables import write_evaluation
 from shipseg.inference.predictor import load_model
 from shipseg.studies import claims, folder
+from shipseg.studies.results import SIZES, failure, scored_split
 from shipseg.studies.spec import METRICS
 from shipseg.studies.trials import Trial, repeat_commands
+from shipseg.training.checkpoint import LAST, PREVIOUS
 from shipseg.training.history import HISTORY_FILE, read_history
 from shipseg.training.run import TrainAndTestModel
 
-__all__ = ["SCORE_COLUMNS", "conduct", "failure", "scored_split"]
+__all__ = ["conduct", "put_away"]
 
 _LOG = logging.getLogger(__name__)
-_SIZES = ("<100", "100-1000", ">=1000")
-SCORE_COLUMNS = (*METRICS, *(f"recall {size}" for size in _SIZES))
-"""Scores that a result holds."""
 _MEETS_EVERY_TRIAL = (StorageError, MissingExtraError, TrainingInterrupted)
 _LOOK_AGAIN_S = 1.0
-
-
-def scored_split(data: PreparedDataset) -> str:
-    """Return the split that trials are scored on: test where there is one, else val."""
-    return "val" if data.rows("test").empty else "test"
 
 
 def conduct(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
@@ -57,11 +51,6 @@ def conduct(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
     return result
 
 
-def failure(trial: Trial, reason: str) -> dict[str, Any]:
-    """Return the result of a trial that failed."""
-    return {"variant": trial.variant, "seed": trial.seed, "failed": " ".join(reason.split())}
-
-
 def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any]:
     used = _at_its_size(trial, given, out)
     split = scored_split(used)
@@ -78,7 +67,7 @@ def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any
         "seed": trial.seed,
         "failed": "",
         **{name: metrics[name] for name in METRICS},
-        **{f"recall {size}": recall[size] for size in _SIZES},
+        **{f"recall {size}": recall[size] for size in SIZES},
         "split": split,
         "num_images": metrics["num_images"],
         "threshold": metrics["threshold"],
@@ -92,6 +81,12 @@ def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any
         "shipseg": __version__,
         "commands": repeat_commands(trial, given, split=split, threads=torch.get_num_threads()),
     }
+
+
+def put_away(trial: Trial, out: Path) -> None:
+    """Remove the checkpoints of a finished trial: five times as large as its model, they are of no more use."""
+    for name in (LAST, PREVIOUS):
+        (folder.run_folder(out, trial) / name).unlink(missing_ok=True)
 
 
 def _num_parameters(backend: Any) -> int:

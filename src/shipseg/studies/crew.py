@@ -17,13 +17,14 @@ from typing import IO
 
 from shipseg.errors import ShipsegError
 from shipseg.studies import claims, folder
-from shipseg.studies.conduct import failure
+from shipseg.studies.results import failure
 from shipseg.studies.trials import Trial
-from shipseg.studies.worker import ENDS_THE_STUDY
 
-__all__ = ["Crew", "crew"]
+__all__ = ["ENDS_THE_STUDY", "Crew", "crew"]
 
 _LOG = logging.getLogger(__name__)
+ENDS_THE_STUDY = 3
+"""A worker's exit status for an error that would meet every trial; its sentence is the last line on standard error."""
 _LOOK_EVERY_S = 0.3
 _PATIENCE_S = 60.0
 """How long a worker may take to write its checkpoint when it is stopped."""

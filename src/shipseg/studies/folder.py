@@ -13,7 +13,6 @@ from shipseg.errors import ConfigError, StorageError
 from shipseg.recipes import dump_recipe
 from shipseg.studies.spec import Study, dump_study, load_study
 from shipseg.studies.trials import Trial
-from shipseg.training.checkpoint import LAST, PREVIOUS
 
 __all__ = [
     "begin",
@@ -93,14 +92,12 @@ def read_result(out: Path, trial: Trial) -> dict[str, Any] | None:
 
 
 def write_result(out: Path, trial: Trial, result: Mapping[str, Any]) -> None:
-    """Write a trial's result; its checkpoints, five times as large as its model, are of no more use then.
+    """Write a trial's result: it is finished then.
 
     Raises:
         StorageError: It cannot be written.
     """
     files.write_json(result_file(out, trial), dict(result))
-    for name in (LAST, PREVIOUS):
-        (run_folder(out, trial) / name).unlink(missing_ok=True)
 
 
 def begin(out: Path, study: Study, trials: Sequence[Trial], data: PreparedDataset) -> None:

@@ -12,7 +12,7 @@ from shipseg.errors import TrainingError
 from shipseg.reports import figures
 from shipseg.reports.page import drawing, write_page
 from shipseg.studies import folder
-from shipseg.studies.conduct import scored_split
+from shipseg.studies.results import scored_split
 from shipseg.studies.spec import METRICS, Study
 from shipseg.studies.tables import StudyTable, as_csv, as_markdown, tabulate, verdict
 from shipseg.studies.trials import Trial, as_yaml

@@ -81,7 +81,8 @@ def _trial(study: Study, variant: Variant, seed: int) -> Trial:
     recipe_name = variant.recipe or study.recipe
     overrides = {**study.set, **variant.set, "train.seed": seed}
     try:
-        recipe = load_recipe(recipe_name, overrides)
+        # As on a command line: a text that looks like something else stays a text.
+        recipe = load_recipe(recipe_name, {key: as_yaml(value) for key, value in overrides.items()})
     except ConfigError as error:
         raise ConfigError(f"variant {variant.name} of study {study.name}: {error}") from error
     size = None if variant.prepare is None else variant.prepare.size

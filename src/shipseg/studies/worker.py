@@ -17,14 +17,13 @@ from typing import NoReturn
 from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.errors import ShipsegError, TrainingInterrupted
 from shipseg.studies import claims, folder
-from shipseg.studies.conduct import conduct
+from shipseg.studies.conduct import conduct, put_away
+from shipseg.studies.crew import ENDS_THE_STUDY
 from shipseg.studies.spec import load_study
 from shipseg.studies.trials import Trial, expand
 
-__all__ = ["ENDS_THE_STUDY", "main", "work"]
+__all__ = ["main", "work"]
 
-ENDS_THE_STUDY = 3
-"""Exit status for an error that would meet every trial; its sentence is the last line on standard error."""
 _LOOK_AGAIN_S = 1.0
 _PARENT_CHECK_S = 0.5
 
@@ -38,7 +37,6 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the coordinator, which ends its workers
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    logging.getLogger("shipseg").setLevel(logging.INFO)
     out, dataset = Path(arguments[0]), Path(arguments[1])
     try:
         work(out, dataset)
@@ -80,6 +78,7 @@ def _done_here(trial: Trial, data: PreparedDataset, out: Path) -> bool:
                 result = conduct(trial, data, out)
                 if claim.holds():
                     folder.write_result(out, trial, result)
+                    put_away(trial, out)
     finally:
         if folder.result_file(out, trial).exists():
             claims.forget(folder.claims(out), trial.name)
@@ -93,10 +92,13 @@ def _logged(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("shipseg")
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()
 

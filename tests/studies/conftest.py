@@ -1,0 +1,83 @@
+"""Studies that take seconds: a network of few weights, a few steps, 20 small images."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shipseg.config import validated
+from shipseg.studies.spec import Study
+
+StudyMaker = Callable[..., Study]
+
+TINY = {
+    "network.architecture": "compact",
+    "network.widths": [8, 8, 8, 8, 8],
+    "input.mode": "resized",
+    "sampling.batches_per_epoch": 3,
+    "train.epochs": 2,
+    "train.batch_size": 4,
+    "train.schedule": {"name": "constant"},
+    "train.ema_decay": 0.5,
+    "threshold.max_images": 4,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_study() -> StudyMaker:
+    """Make a study of two variants and two seeds; keys replace its own."""
+
+    def make(**changes: Any) -> Study:
+        values: dict[str, Any] = {
+            "name": "tiny",
+            "question": "Does Dice do as well as both?",
+            "recipe": "base",
+            "set": TINY,
+            "seeds": [0, 1],
+            "baseline": "both",
+            "metric": "seed_dice",
+            "variants": [{"name": "both"}, {"name": "dice", "set": {"loss.weights": {"dice": 1.0}}}],
+        }
+        return validated(Study, values | changes, "a test")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished_study(dataset_folder: Path, tiny_study: StudyMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that study, run without any disturbance; not to be changed."""
+    from shipseg.studies.run import run_study
+
+    out = tmp_path_factory.mktemp("studies") / "undisturbed"
+    run_study(tiny_study(), dataset_folder, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Callable[[Path], dict[str, dict[str, Any]]]:
+    """Give a study's results by trial, but for their clock and place."""
+
+    def read(out: Path) -> dict[str, dict[str, Any]]:
+        results = {path.parent.name: json.loads(path.read_text()) for path in out.glob("trials/*/result.json")}
+        return {
+            name: {key: value for key, value in result.items() if key not in ("minutes", "commands")}
+            for name, result in results.items()
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def begun() -> Callable[[Path], list[str]]:
+    """Give the names of a study's trials that were begun, sorted, each as often as it was."""
+
+    def read(out: Path) -> list[str]:
+        logs = "".join(path.read_text() for path in out.glob("trials/*/log.txt"))
+        return sorted(re.findall(r"trial (\S+) begins", logs))
+
+    return read
