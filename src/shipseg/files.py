@@ -79,7 +79,8 @@ def all_or_none(folder: Path) -> Iterator[Path]:
     Raises:
         StorageError: The disk is full or the place cannot be written.
     """
-    temporary = ensure_folder(Path(folder)) / f".{os.getpid()}.part"
+    remove_leftovers(ensure_folder(folder))
+    temporary = folder / f".{os.getpid()}.part"
     ensure_folder(temporary)
     try:
         yield temporary

@@ -154,7 +154,7 @@ def _in_short(summary: Mapping[str, Any]) -> dict[str, Any]:
         or "none",
         "sizes": ", ".join(f"{count:,} of {size} px" for size, count in summary["image_sizes_px"].items()),
         "overlapping": f"{groups['overlapping_pairs']:,} pairs of images",
-        "groups": f"{groups['groups']:,}, {groups['groups_of_several']:,} of several, the largest {groups['largest']:,}",
+        "groups": f"{groups['groups']:,}, {groups['groups_of_several']:,} of several, the largest {groups['largest']}",
     }
     splits = {
         f"split {name}": f"{part['images']:,} images, {part['ships']:,} ships, {part['groups']:,} groups"

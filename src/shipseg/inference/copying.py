@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shipseg.errors import ConfigError
-from shipseg.files import ensure_folder, write_json, write_text
+from shipseg.files import ensure_folder, remove_leftovers, write_json, write_text
 from shipseg.inference.export import copy_onnx
 from shipseg.inference.loading import ONNX_FILE, find_model
 from shipseg.model.bundle import README_FILE, WEIGHTS_FILE, load_network, save_model
@@ -46,7 +46,7 @@ def copy_model(model: str | Path, out: Path, card: Card) -> Path:
     if source.is_file():
         copy_onnx(source, target, card)
         return target
-    ensure_folder(target)
+    remove_leftovers(ensure_folder(target))
     if (source / WEIGHTS_FILE).is_file():
         card = save_model(target, load_network(source)[0], card)
     if (source / ONNX_FILE).is_file():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
-from shipseg.files import atomic_path
+from shipseg.files import atomic_path, remove_leftovers
 from shipseg.inference.backends import INPUT_NAME, OUTPUT_NAME, OnnxBackend, TorchBackend
 from shipseg.inference.loading import ONNX_FILE, WEIGHTS_FILE, model_folder
 from shipseg.model.card import CARD_KEY, Card
@@ -87,6 +87,7 @@ def export_onnx(model: Path, out: Path) -> ExportReport:
     network, card = load_network(folder)
     graph = _build_graph(network)
     _add_metadata(graph, {CARD_KEY: card.model_dump_json(), **deepness_metadata(card)})
+    remove_leftovers(file.parent)
     with atomic_path(file) as temporary:
         onnx.save_model(graph, str(temporary))
         differences = _compare(network, temporary, card)

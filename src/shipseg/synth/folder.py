@@ -154,6 +154,7 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
     if out.exists() and not out.is_dir():
         raise StorageError(f"{out} is a file, not a folder: choose another folder")
     if not path.exists():
+        files.remove_leftovers(out)
         if out.exists() and any(out.iterdir()):
             raise StorageError(f"{out} is not empty and has no {PARAMETERS}, so it is not ours: choose another folder")
         files.write_json(path, parameters)
