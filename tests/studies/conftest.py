@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from shipseg.config import validated
+from shipseg.studies.results import SCORE_COLUMNS
 from shipseg.studies.spec import Study
+from shipseg.studies.tables import StudyTable, tabulate
+from shipseg.studies.trials import expand
 
 StudyMaker = Callable[..., Study]
 
@@ -81,3 +84,37 @@ def begun() -> Callable[[Path], list[str]]:
         return sorted(re.findall(r"trial (\S+) begins", logs))
 
     return read
+
+
+def made_result(variant: str, seed: int, score: float | None) -> dict[str, Any]:
+    scores = dict.fromkeys(SCORE_COLUMNS, 0.5) | {
+        "seed_dice": score,
+        "false_alarm_images": score,
+        "recall <100": None,
+    }
+    return {
+        "variant": variant,
+        "seed": seed,
+        "failed": "",
+        **scores,
+        "minutes": 2.0 + seed,
+        "images_seen": 100,
+        "steps": 10,
+        "parameters": 7,
+        "commands": [f"train {variant} {seed}", "evaluate"],
+    }
+
+
+@pytest.fixture(scope="session")
+def table_of() -> Callable[[Study, dict[str, list[float | None]]], StudyTable]:
+    """Make the table where each variant's seeds 0, 1, ... have these scores."""
+
+    def make(study: Study, scores: dict[str, list[float | None]]) -> StudyTable:
+        results = {
+            f"{name}-seed{seed}": made_result(name, seed, score)
+            for name, values in scores.items()
+            for seed, score in enumerate(values)
+        }
+        return tabulate(study, expand(study), results)
+
+    return make

@@ -14,8 +14,9 @@ from shipseg.reports.page import drawing, write_page
 from shipseg.studies import folder
 from shipseg.studies.results import scored_split
 from shipseg.studies.spec import METRICS, Study
-from shipseg.studies.tables import StudyTable, as_csv, as_markdown, tabulate, verdict
+from shipseg.studies.tables import StudyTable, as_csv, tabulate
 from shipseg.studies.trials import Trial, as_yaml
+from shipseg.studies.words import as_markdown, verdict
 from shipseg.training.history import HISTORY_FILE, EpochRow, read_history
 
 __all__ = ["PAGE_FILE", "collect", "write_tables"]

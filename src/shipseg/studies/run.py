@@ -17,8 +17,9 @@ from shipseg.studies import claims, folder
 from shipseg.studies.crew import crew
 from shipseg.studies.page import PAGE_FILE, collect, write_tables
 from shipseg.studies.spec import Study
-from shipseg.studies.tables import StudyTable, verdict
+from shipseg.studies.tables import StudyTable
 from shipseg.studies.trials import Trial, expand
+from shipseg.studies.words import verdict
 
 __all__ = ["StudyReport", "run_study"]
 

@@ -1,4 +1,4 @@
-"""What the trials of a study came to: a row for each trial, a row for each variant, and the verdict in words."""
+"""What the trials of a study came to: a row for each trial, a row for each variant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shipseg.studies.results import SCORE_COLUMNS
 from shipseg.studies.spec import METRICS, Study, Variant
 from shipseg.studies.trials import Trial
 
-__all__ = ["Mean", "StudyTable", "VariantRow", "as_csv", "as_markdown", "tabulate", "verdict"]
+__all__ = ["LOWER_IS_BETTER", "Mean", "StudyTable", "VariantRow", "as_csv", "tabulate"]
 
 _TRIAL_COLUMNS = (
     "variant",
@@ -35,7 +35,8 @@ _TRIAL_COLUMNS = (
     "failed",
     "commands",
 )
-_LOWER_IS_BETTER = ("false_alarm_images",)
+LOWER_IS_BETTER = ("false_alarm_images",)
+"""Scores of which less is better."""
 _SHOWN = ("pooled_dice", "image_dice", "ship_f1", "false_alarm_images")
 _RECALL = tuple(name for name in SCORE_COLUMNS if name.startswith("recall "))
 
@@ -67,11 +68,14 @@ class VariantRow:
     """None where no finished trial has the score."""
     values: tuple[float, ...]
     """The judged score of each finished seed."""
+    against: Mapping[str, Comparison]
+    """By score: the variant against the baseline; empty for the baseline, and where nothing can be said."""
     difference: float | None
-    """To the baseline, in the judged score."""
+    """To the baseline, in the judged score; None as above."""
     p: float | None
     """See `Comparison.p`."""
     exceeds: bool
+    """Whether that difference exceeds the noise."""
     minutes: float | None
     """Of training and validation, mean."""
     images_seen: float | None
@@ -88,8 +92,13 @@ class StudyTable:
     rows: tuple[VariantRow, ...]
     trials: tuple[Mapping[str, Any], ...]
     """Results of finished and failed trials, in the order of the table."""
-    noise: Noise | None
-    """None while nothing can be said."""
+    noises: Mapping[str, Noise]
+    """By score; without those of which nothing can be said."""
+
+    @property
+    def noise(self) -> Noise | None:
+        """Of the judged score."""
+        return self.noises.get(self.study.metric)
 
     @property
     def num_missing(self) -> int:
@@ -105,7 +114,7 @@ class StudyTable:
     def best(self) -> VariantRow | None:
         """The variant with the best mean of the judged score."""
         metric = self.study.metric
-        sign = -1 if metric in _LOWER_IS_BETTER else 1
+        sign = -1 if metric in LOWER_IS_BETTER else 1
         known = [(mean.mean * sign, row) for row in self.rows if (mean := row.scores[metric]) is not None]
         return max(known, key=lambda each: each[0])[1] if known else None
 
@@ -132,18 +141,17 @@ def tabulate(study: Study, trials: Sequence[Trial], results: Mapping[str, Mappin
     for trial in trials:
         if trial.name in results:
             done[trial.variant][trial.seed] = results[trial.name]
-    good = {name: [r for r in by_seed.values() if not r["failed"]] for name, by_seed in done.items()}
-    judged = {
-        name: [float(r[study.metric]) for r in each if r[study.metric] is not None] for name, each in good.items()
+    values = {
+        score: {name: _known(score, by_seed.values()) for name, by_seed in done.items()} for score in SCORE_COLUMNS
     }
-    noise = compare(judged, study.baseline)
-    compared = {each.variant: each for each in noise.comparisons} if noise else {}
+    found = {score: compare(by_variant, study.baseline) for score, by_variant in values.items()}
+    noises = {score: noise for score, noise in found.items() if noise is not None}
     rows = tuple(
-        _variant_row(study, variant, done[variant.name], judged[variant.name], compared.get(variant.name))
+        _variant_row(study, variant, done[variant.name], values[study.metric][variant.name], noises)
         for variant in study.variants
     )
     ordered = tuple(done[variant.name][seed] for variant in study.variants for seed in sorted(done[variant.name]))
-    return StudyTable(study, rows, ordered, noise)
+    return StudyTable(study, rows, ordered, noises)
 
 
 def _variant_row(
@@ -151,9 +159,13 @@ def _variant_row(
     variant: Variant,
     done: Mapping[int, Mapping[str, Any]],
     judged: Sequence[float],
-    against: Comparison | None,
+    noises: Mapping[str, Noise],
 ) -> VariantRow:
     """Return a variant's row from its results by seed."""
+    against = {
+        score: each for score, noise in noises.items() for each in noise.comparisons if each.variant == variant.name
+    }
+    judgement = against.get(study.metric)
     good = [result for result in done.values() if not result["failed"]]
 
     def typical(name: str) -> float | None:
@@ -166,47 +178,18 @@ def _variant_row(
         seeds=tuple(seed for seed in study.seeds if seed in done and not done[seed]["failed"]),
         failed=tuple(seed for seed in study.seeds if seed in done and done[seed]["failed"]),
         missing=tuple(seed for seed in study.seeds if seed not in done),
-        scores={name: _mean([result[name] for result in good]) for name in SCORE_COLUMNS},
+        scores={name: _mean(_known(name, good)) for name in SCORE_COLUMNS},
         values=tuple(judged),
-        difference=against.difference if against else None,
-        p=against.p if against else None,
-        exceeds=bool(against and against.exceeds),
+        against=against,
+        difference=judgement.difference if judgement else None,
+        p=judgement.p if judgement else None,
+        exceeds=bool(judgement and judgement.exceeds),
         minutes=typical("minutes"),
         images_seen=typical("images_seen"),
         steps=typical("steps"),
         parameters=good[0]["parameters"] if good else None,
         reference=study.reference.get(variant.name, {}),
     )
-
-
-def verdict(table: StudyTable) -> tuple[str, ...]:
-    """Return in words which differences exceed the noise."""
-    study, noise = table.study, table.noise
-    name = METRICS[study.metric]
-    if noise is None:
-        why = f"the baseline “{study.baseline}” has no finished trial."
-        if not any(len(row.seeds) > 1 for row in table.rows):
-            why = "no variant has two seeds behind it, so nobody knows how far apart two trainings of the same one lie."
-        return (f"Nothing can be said about differences: {why}",)
-    better = -1 if study.metric in _LOWER_IS_BETTER else 1
-    beyond = [each for each in noise.comparisons if each.exceeds]
-    within = [each for each in noise.comparisons if not each.exceeds]
-
-    def listed(those: Iterable[Any]) -> str:
-        return ", ".join(f"{each.variant} ({each.difference:+.3f})" for each in those)
-
-    up = sorted((e for e in beyond if e.difference * better > 0), key=lambda e: -abs(e.difference))
-    down = sorted((e for e in beyond if e.difference * better <= 0), key=lambda e: -abs(e.difference))
-    spread = f"lie {noise.deviation:.3f} apart in {name} (standard deviation, {noise.degrees} degrees of freedom)"
-    shows = f"; a difference to “{study.baseline}” shows from about {noise.smallest:.3f} on" if noise.smallest else ""
-    sentences = [f"Two trainings of the same variant that differ in the seed alone {spread}{shows}."]
-    if up:
-        sentences.append(f"Better than “{study.baseline}”, beyond the noise: {listed(up)}.")
-    if down:
-        sentences.append(f"Worse than “{study.baseline}”, beyond the noise: {listed(down)}.")
-    if within:
-        sentences.append(f"Within the noise of “{study.baseline}”: {listed(within)}.")
-    return tuple(sentences)
 
 
 def as_csv(table: StudyTable) -> tuple[str, str]:
@@ -226,40 +209,15 @@ def as_csv(table: StudyTable) -> tuple[str, str]:
     return _csv(_TRIAL_COLUMNS, per_trial), _csv(tuple(per_variant[0]), per_variant)
 
 
-def as_markdown(table: StudyTable) -> str:
-    """Return the table, the verdict and the commands of one seed of each variant as Markdown."""
-    names = table.columns
-    figures = sorted({key for row in table.rows for key in row.reference})
-    sizes = "recall " + " / ".join(name.removeprefix("recall ") for name in table.sizes.values())
-    heads = ["variant", *names.values(), sizes, "difference", "minutes", "images seen"]
-    heads += [f"reference: {figure}" for figure in figures]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for row in table.rows:
-        recall = [row.scores[key] for key in table.sizes]
-        difference = "baseline" if row.is_baseline else _cell(row.difference, "+.3f") + (" *" if row.exceeds else "")
-        cells = [row.variant, *(_cell(row.scores[key]) for key in names)]
-        cells += [" / ".join(_cell(each and each.mean, ".2f") for each in recall), difference]
-        cells += [_cell(row.minutes, ".1f"), _cell(row.images_seen, ",.0f")]
-        cells += [_cell(row.reference.get(figure), "g") for figure in figures]
-        lines.append(f"| {' | '.join(cells)} |")
-    commands = []
-    for row in table.rows:
-        first = next((t for t in table.trials if t["variant"] == row.variant and not t["failed"]), None)
-        commands += [] if first is None else [f"# {row.variant}", *first["commands"]]
-    seeds = ", ".join(map(str, table.study.seeds))
-    said = ["", f"Mean ± standard deviation over the seeds {seeds}; * exceeds the noise.", "", *verdict(table)]
-    return "\n".join([*lines, *said, "", "```bash", *commands, "```", ""])
+def _known(score: str, results: Iterable[Mapping[str, Any]]) -> list[float]:
+    """Return a score of the trials that have it: neither failed nor without anything to count."""
+    return [float(each[score]) for each in results if not each["failed"] and each[score] is not None]
 
 
-def _cell(value: object, form: str = "") -> str:
-    return "–" if value is None else format(value, form)
-
-
-def _mean(values: Sequence[float | None]) -> Mean | None:
-    known = [float(value) for value in values if value is not None]
-    if not known:
+def _mean(values: Sequence[float]) -> Mean | None:
+    if not values:
         return None
-    return Mean(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+    return Mean(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
