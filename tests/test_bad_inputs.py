@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import shutil
 import tempfile
@@ -49,6 +50,14 @@ def write_csv(text: str | bytes) -> Callable[[Bench], None]:
             csv.unlink()
         data = text.encode() if isinstance(text, str) else text
         (bench.airbus / "labels.csv").write_bytes(data)
+
+    return spoil
+
+
+def beside_truth(text: str | bytes) -> Callable[[Bench], None]:
+    def spoil(bench: Bench) -> None:
+        write_csv(text)(bench)
+        (bench.airbus / "truth.csv").write_text("ImageId,scene,row0,col0\n")
 
     return spoil
 
@@ -130,15 +139,40 @@ def changed_weights(bench: Bench) -> None:
     weights.write_bytes(data)
 
 
-def onnx_without_card(bench: Bench) -> None:
-    import onnx
+def absurd_card(bench: Bench) -> None:
+    card = bench.model / "shipseg.json"
+    values = json.loads(card.read_text())
+    values["network"]["widths"] = [2048] * 6
+    card.write_text(json.dumps(values))
+
+
+def other_card(bench: Bench) -> None:
+    card = bench.model / "shipseg.json"
+    card.write_text(card.read_text().replace('"compact"', '"unet"'))
+
+
+def foreign_graph(metadata: dict[str, str]) -> bytes:
     from onnx import TensorProto, helper
 
     value = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1])
     other = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Identity", ["image"], ["probability"])], "g", [value], [other])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.save(model, bench.scratch / "bare.onnx")
+    helper.set_model_props(model, metadata)
+    return bytes(model.SerializeToString())
+
+
+def onnx_without_card(bench: Bench) -> None:
+    (bench.scratch / "bare.onnx").write_bytes(foreign_graph({}))
+
+
+def changed_onnx(bench: Bench) -> None:
+    from shipseg.model.card import CARD_KEY, Card
+    from shipseg.model.onnxfile import HASH_KEY, graph_hash
+
+    metadata = {CARD_KEY: Card().model_dump_json(), HASH_KEY: graph_hash(foreign_graph({}))}
+    data = foreign_graph(metadata)
+    (bench.scratch / "changed.onnx").write_bytes(data.replace(b"Identity", b"identity"))
 
 
 def pickle_with_code(bench: Bench) -> None:
@@ -181,6 +215,8 @@ CASES = [
     Case("an empty CSV", "prepare {airbus} {scratch}/ds", "empty", write_csv("")),
     Case("a wrong column", "prepare {airbus} {scratch}/ds", "ImageId", write_csv("image,rle\na.jpg,\n")),
     Case("a CSV that is not text", "prepare {airbus} {scratch}/ds", "UTF-8", write_csv(b"ImageId,EncodedPixels\n\xff\xfe,\n")),
+    Case("a CSV with semicolons beside another one", "prepare {airbus} {scratch}/ds", "comma", beside_truth("ImageId;EncodedPixels\na.jpg;\n")),
+    Case("a CSV in UTF-16 beside another one", "prepare {airbus} {scratch}/ds", "UTF-16", beside_truth("ImageId,EncodedPixels\na.jpg,\n".encode("utf-16"))),
     Case("an id with a path in it", "prepare {airbus} {scratch}/ds", "path", write_csv("ImageId,EncodedPixels\n../../etc/passwd,\n")),
     Case("a row without an id", "prepare {airbus} {scratch}/ds", "row", write_csv("ImageId,EncodedPixels\n,1 2\n")),
     Case("no images", "prepare {airbus} {scratch}/ds", "image", no_images),
@@ -206,6 +242,16 @@ CASES = [
     Case("a negative learning rate", TRAIN + " --train.lr -0.1", "train.lr must be greater than 0, got -0.1"),
     Case("an unknown key", TRAIN + " --train.lrr 1", "did you mean train.lr"),
     Case("a key without a value", TRAIN + " --train.lr", "--train.lr needs a value"),
+    Case("a key with an empty part", TRAIN + " --set train..lr=1", "one of its parts is empty"),
+    Case("a number in place of a section", TRAIN + " --set train=3", "train must hold keys and values, got 3"),
+    Case("a yes in place of a number", TRAIN + " --train.lr yes", "not yes or no, got True"),
+    Case("a fraction of epochs", TRAIN + " --train.epochs 1.5", "must be a whole number, got 1.5"),
+    Case("more epochs than anyone has", TRAIN + " --train.epochs 1000000000", "at most 100000"),
+    Case("more workers than any machine has", TRAIN + " --train.workers 100000", "at most 256"),
+    Case("a batch larger than any memory", TRAIN + " --train.batch_size 1000000", "at most 16384"),
+    Case("no loss at all", TRAIN + " --loss.weights {{}}", "loss.weights must not be empty"),
+    Case("an unknown loss", TRAIN + " --set loss.weights.focall=1", "must name 'bce'"),
+    Case("a value that is no YAML", TRAIN + " --train.lr [[[[", "cannot be read as a value"),
     Case("an unknown augmentation", TRAIN + " --augment.names [flip]", "unknown augmentation 'flip'"),
     Case("an unknown encoder", TRAIN + " --network.encoder resnet19", "resnet1"),
     Case("an unknown architecture", TRAIN + " --network.architecture unett", "did you mean 'unet'"),
@@ -223,8 +269,11 @@ CASES = [
     Case("a model folder without weights", PREDICT, "model.safetensors", no_weights),
     Case("weights cut short", PREDICT, "model.safetensors", truncated_weights),
     Case("weights changed since they were saved", PREDICT, "model.safetensors", changed_weights),
+    Case("a card of another architecture", PREDICT, "does not fit", other_card),
+    Case("a card with absurd widths", PREDICT, "does not fit", absurd_card),
     Case("an ONNX file that is none", "predict {scratch}/a.jpg --model {scratch}/a.onnx --out {scratch}/o", "a.onnx", picture("a.onnx", b"no")),
     Case("an ONNX file of somebody else", "predict {scratch}/a.jpg --model {scratch}/bare.onnx --out {scratch}/o", "bare.onnx", onnx_without_card),
+    Case("an ONNX file changed since it was exported", "predict {scratch}/a.jpg --model {scratch}/changed.onnx --out {scratch}/o", "SHA-256", changed_onnx),
     Case("exporting what is no model", "export {scratch} {scratch}/a.onnx", "shipseg.json"),
     # Evaluating
     Case("data that are neither", "evaluate {scratch} {scratch}/scores --model {model}", "scratch|CSV|dataset"),
@@ -240,6 +289,7 @@ CASES = [
     Case("a truncated JPEG", PREDICT, "a.jpg.*truncated", picture("a.jpg", JPEG[: len(JPEG) // 2])),
     Case("a TIFF of floats", "predict {scratch}/a.tif --model {model} --out {scratch}/o", "a.tif", picture("a.tif", encoded(".tif", noise(np.float32)))),
     Case("a folder without pictures", "predict {scratch} --model {model} --out {scratch}/ships", "picture|image"),
+    Case("results among the pictures", "predict {scratch} --model {model} --out {scratch}", "another folder", picture("a.jpg", JPEG)),
     Case("a file where the output should go", "predict {scratch}/a.jpg --model {model} --out {scratch}/out", "out", a_good_picture_and_a_file_in_the_way),
     Case("a submission in place of a picture", PREDICT + " --submission {scratch}/a.jpg", "replace", picture("a.jpg", JPEG)),
     Case("an unknown format", PREDICT + " --format shapefile", "shapefile", status=2),
@@ -291,7 +341,7 @@ def page_of(airbus: Path, dataset: Path, model: Path) -> str:
                 run(command)
         sentences = [line for line in said.getvalue().splitlines() if line.startswith("shipseg: ")]
         sentence = (sentences or [last_sentence(output.getvalue())])[0].removeprefix("shipseg: ")
-        shown = re.sub(r"[{](\w+)[}]", r"\1", case.command)
+        shown = re.sub(r"[{](\w+)[}]", r"\1", case.command).replace("{{}}", "{}")
         rows.append(f"| {case.mistake} | `shipseg {shown}` | {sentence.replace(f'{folder}/', '')} | {case.status} |")
     return PAGE_HEAD + "\n".join(row.replace("\n", " ") for row in rows) + "\n"
 

@@ -26,6 +26,12 @@ def test_a_written_file_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_pa
     assert os.listdir(target.parent) == ["a.txt"]
 
 
+def test_a_name_as_long_as_the_file_system_allows_can_be_written(tmp_path: Path) -> None:
+    target = tmp_path / ("é" * 127)  # 254 bytes
+    files.write_text(target, "whole")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
+
+
 def test_a_failure_in_the_middle_keeps_the_old_file_and_removes_the_part(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")

@@ -27,6 +27,8 @@ __all__ = [
     "write_text",
 ]
 
+_NAME_KEPT = 50  # characters, of up to 4 bytes: a temporary name stays within the 255 bytes of file systems
+
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
@@ -57,7 +59,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         StorageError: The disk is full or the place cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name[-_NAME_KEPT:]}.{os.getpid()}.part")
     try:
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -75,10 +75,9 @@ def test_a_name_made_from_folders_does_not_meet_a_file_that_is_called_so(tmp_pat
 
 
 def test_earlier_results_are_never_taken_for_input(tmp_path: Path) -> None:
-    """Neither with the output folder inside the input folder, nor with both the same, nor with a shell's star."""
+    """Neither with the output folder inside the input folder nor with a shell's star."""
     make(tmp_path, "in/a.png", "in/out/masks/a.png", "in/out/overlays/a.jpg", "in/masks/a.png")
     assert called([tmp_path / "in"], tmp_path / "in" / "out") == {"a.png": "a"}
-    assert called([tmp_path / "in"], tmp_path / "in") == {"a.png": "a"}
     star = sorted((tmp_path / "in").iterdir())
     assert called(star, tmp_path / "in")["a.png"] == "a"
     assert len(called(star, tmp_path / "in")) == 1
@@ -127,3 +126,9 @@ def test_folders_inside_are_looked_into_only_when_asked_and_otherwise_counted(
     caplog.clear()
     assert [picture.name for picture in find_pictures(inputs, out, recursive=True)] == ["in__a.png", "b__a.png", "d"]
     assert caplog.messages == []
+
+
+def test_results_are_not_written_among_the_pictures(tmp_path: Path) -> None:
+    make(tmp_path, "in/a.png", "in/masks/a.png")
+    with pytest.raises(ConfigError, match=r"among the pictures in .*in: choose another folder"):
+        find_pictures([tmp_path / "in"], tmp_path / "in" / ".")

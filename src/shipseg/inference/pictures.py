@@ -41,11 +41,16 @@ def find_pictures(inputs: Sequence[Path], out: Path, *, recursive: bool = False)
     a picture's stem, or, where several share it, after its file name and as many of its folders as tell them apart.
 
     Raises:
-        ConfigError: No input is given.
+        ConfigError: No input is given, or `out` is one of the folders and holds pictures.
         DataError: An input does not exist, a folder holds no image, or nothing but earlier results is left.
     """
     if not inputs:
         raise ConfigError("nothing to predict: give pictures or folders of pictures")
+    for given in inputs:
+        if given.is_dir() and given.resolve() == out.resolve() and list_images(given):
+            raise ConfigError(
+                f"the results would be written among the pictures in {out}: choose another folder for them"
+            )
     own_places = {(out / name).resolve() for name in OUTPUT_FOLDERS}
     paths: dict[Path, Path] = {}
     for path in (path for given in inputs for path in _listed(Path(given), out, recursive=recursive)):
