@@ -8,8 +8,8 @@ from typing import Any
 from shipseg.exploration.label_facts import ROUND_ASPECT
 from shipseg.exploration.samples import Sample
 from shipseg.extras import needing
+from shipseg.reports import figures as drawn
 from shipseg.reports.figures import Figure
-from shipseg.reports.figures import exploration as drawn
 
 with needing("train"):
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["find_hints"]
+__all__ = ["Hint", "find_hints"]
 
 Facts = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ _BATCH = 16
 _MANY_EMPTY, _FEW_EMPTY = 0.6, 0.2
 _MOSTLY = 0.5
 _NOTABLE = 0.05  # a share of the ships that is worth a hint
-_ENOUGH_HEADINGS, _EVEN_HEADINGS = 500, 1.6  # ships; fullest of 18 bins against their mean
+_ENOUGH_HEADINGS, _EVEN_HEADINGS = 1500, 1.3  # ships; fullest of 18 bins against their mean
 _IMAGENET_MEAN = (123.7, 116.3, 103.5)
 _SHIFTED_LEVELS = 20
 

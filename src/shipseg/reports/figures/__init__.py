@@ -10,10 +10,6 @@ from shipseg.reports.figures.exploration import (
     group_sizes,
     imbalances,
     sample_panel,
-    ship_areas,
-    ship_headings,
-    ship_positions,
-    ship_shapes,
     ships_per_image,
     split_balance,
 )
@@ -26,6 +22,7 @@ from shipseg.reports.figures.scores import (
     three_by_three,
     training_curves,
 )
+from shipseg.reports.figures.ships import ship_areas, ship_headings, ship_positions, ship_shapes
 from shipseg.reports.figures.studies import study_curves, study_dots
 from shipseg.reports.figures.style import Figure, save_png, to_svg
 from shipseg.reports.figures.thresholds import TradeOffs, group_curves, threshold_curves, trade_offs

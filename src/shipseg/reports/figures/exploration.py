@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shipseg.extras import needing
+from shipseg.reports.figures.ships import THOUSANDS, count_in_whole
 from shipseg.reports.figures.style import BLUE, GREEN, INK, STYLE, VERMILION, draw_lines
 
 with needing("train"):
     import matplotlib as mpl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 __all__ = [
     "SampleImage",
@@ -25,16 +26,10 @@ __all__ = [
     "group_sizes",
     "imbalances",
     "sample_panel",
-    "ship_areas",
-    "ship_headings",
-    "ship_positions",
-    "ship_shapes",
     "ships_per_image",
     "split_balance",
 ]
 
-_THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
-_DENSITY = ("#f7fbff", "#08519c")
 _CLIPPED = 5  # levels at either end that no-data and clipping can fill beyond all others
 
 
@@ -61,7 +56,7 @@ def ships_per_image(images: Mapping[int, int]) -> Figure:
         _write_counts(axes, bars, list(images.values()))
         axes.set(xlabel="ships in the image", ylabel="images")
         axes.set_title("Images by number of ships (logarithmic)")
-        axes.yaxis.set_major_formatter(_THOUSANDS)
+        axes.yaxis.set_major_formatter(THOUSANDS)
         axes.set_xticks(numbers if len(numbers) <= 24 else numbers[:: max(1, len(numbers) // 12)])
         axes.grid(visible=False, axis="x")
     return figure
@@ -101,118 +96,6 @@ def imbalances(*, empty: int, one: int, several: int) -> Figure:
     return figure
 
 
-def ship_areas(areas_px: ArrayLike, *, bounds_px: Sequence[float] = (100, 1000)) -> Figure:
-    """Return a histogram of ship areas on a logarithmic axis; the bounds of the size bins and the median are marked.
-
-    Args:
-        areas_px: Area of each ship in pixels.
-        bounds_px: Between small, middling and large ships.
-    """
-    areas = np.asarray(areas_px, np.float64)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.4, 3.8), layout="constrained")
-        axes = figure.subplots()
-        edges = np.geomspace(1, max(1e5, float(areas.max(initial=1))), 51)
-        axes.hist(areas, edges.tolist(), color=BLUE)
-        axes.set(xscale="log", title="Ship area", xlabel="pixels (logarithmic)", ylabel="ships")
-        for bound in bounds_px:
-            axes.axvline(bound, color=INK, linewidth=1, linestyle=":")
-        _mark_median(axes, areas, "px")
-        axes.xaxis.set_major_formatter(_THOUSANDS)
-        _count_in_whole(axes)
-    return figure
-
-
-def ship_shapes(lengths_px: ArrayLike, widths_px: ArrayLike, aspects: ArrayLike) -> Figure:
-    """Return histograms of length, width, and length by width, cut where the last hundredth begins; medians are marked.
-
-    Args:
-        lengths_px: Length of each ship in pixels.
-        widths_px: Its width.
-        aspects: Its length divided by its width.
-    """
-    columns = (
-        ("Length", "pixels", lengths_px, "px"),
-        ("Width", "pixels", widths_px, "px"),
-        ("Length / width", "ratio", aspects, ""),
-    )
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 3.2), layout="constrained")
-        for axes, (title, unit, values, short) in zip(figure.subplots(1, 3), columns, strict=True):
-            known = np.asarray(values, np.float64)
-            low, high = 1.0 if not short else 0.0, float(np.quantile(known, 0.99)) if len(known) else 2.0
-            axes.hist(known, np.linspace(low, max(high, low + 1), 41).tolist(), color=BLUE)
-            axes.set(title=title, xlabel=unit)
-            _mark_median(axes, known, short)
-            _count_in_whole(axes)
-        figure.axes[0].set_ylabel("ships")
-    return figure
-
-
-def _count_in_whole(axes: Axes) -> None:
-    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_formatter(_THOUSANDS)
-
-
-def _mark_median(axes: Axes, values: NDArray[np.float64], unit: str) -> None:
-    if not len(values):
-        return
-    median = float(np.median(values))
-    axes.axvline(median, color=VERMILION, linewidth=1.5)
-    axes.annotate(
-        f"median {median:,.0f} {unit}" if median >= 100 else f"median {median:.3g} {unit}".strip(),
-        (median, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, -2),
-        textcoords="offset points",
-        va="top",
-        fontsize=9,
-    )
-
-
-def ship_headings(headings_deg: ArrayLike) -> Figure:
-    """Return a rose of headings: bow and stern are not told apart, so each ship counts in two opposite directions.
-
-    Args:
-        headings_deg: Clockwise from up, 0 to below 180, of ships that have a direction.
-    """
-    headings = np.asarray(headings_deg, np.float64)
-    both = np.radians(np.concatenate([headings, headings + 180]))
-    counts, edges = np.histogram(both, np.linspace(0, 2 * np.pi, 37))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 4.2), layout="constrained")
-        axes: Any = figure.add_subplot(projection="polar")
-        axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=BLUE, edgecolor="none")
-        axes.set_theta_zero_location("N")
-        axes.set_theta_direction(-1)
-        axes.set_title("Heading")
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.yaxis.set_major_formatter(_THOUSANDS)
-        axes.tick_params(axis="y", labelsize=8)
-    return figure
-
-
-def ship_positions(counts_rc: ArrayLike) -> Figure:
-    """Return the density of ship centres over the image: 1 is what an even spread would give.
-
-    Args:
-        counts_rc: Ships in each cell of a grid over the image, rows from the top.
-    """
-    counts = np.asarray(counts_rc, np.float64)
-    relative = counts / counts.mean() if counts.any() else counts
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.4, 4.2), layout="constrained")
-        axes = figure.subplots()
-        colors = mpl.colors.LinearSegmentedColormap.from_list("density", _DENSITY)
-        drawn = axes.pcolormesh(relative, cmap=colors, vmin=0, vmax=max(2.0, float(relative.max(initial=0))))
-        axes.invert_yaxis()
-        axes.set(xticks=[], yticks=[], aspect="equal", title="Where ships are")
-        axes.grid(visible=False)
-        bar = figure.colorbar(drawn, ax=axes, shrink=0.9)
-        bar.set_label("ships, relative to an even spread")
-    return figure
-
-
 def file_sizes(sizes_kb: ArrayLike, *, line_kb: float, num_below: int) -> Figure:
     """Return a histogram of the files' sizes with the line below which the reference dropped them.
 
@@ -242,7 +125,7 @@ def file_sizes(sizes_kb: ArrayLike, *, line_kb: float, num_below: int) -> Figure
         )
         axes.set(title="File sizes", xlabel="kB of 1024 bytes", ylabel="images", xlim=(0, edges[-1]))
         axes.set_ylim(0, 1.15 * max(1, *counts.tolist()))
-        _count_in_whole(axes)
+        count_in_whole(axes)
     return figure
 
 
@@ -280,7 +163,7 @@ def group_sizes(groups: Mapping[str, int]) -> Figure:
         _write_counts(axes, bars, list(groups.values()))
         axes.set_xticks(range(len(groups)), list(groups))
         axes.set(xlabel="images in the group", ylabel="groups (logarithmic)")
-        axes.yaxis.set_major_formatter(_THOUSANDS)
+        axes.yaxis.set_major_formatter(THOUSANDS)
         axes.grid(visible=False, axis="x")
     return figure
 
@@ -304,7 +187,8 @@ def cleaning_cost(images: Mapping[str, int], ships: Mapping[str, int]) -> Figure
         axes.invert_yaxis()
         axes.set(title="What cleaning leaves out, and the ships that go with it")
         axes.margins(x=0.1)
-        axes.xaxis.set_major_formatter(_THOUSANDS)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.xaxis.set_major_formatter(THOUSANDS)
         axes.grid(visible=False, axis="y")
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
     return figure
