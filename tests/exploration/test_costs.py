@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from shipseg.errors import DataError
 from shipseg.exploration.explore import ExploreOptions, explore
 from shipseg.exploration.results import Exploration
 
@@ -45,3 +48,10 @@ def test_without_files_only_the_drawing_of_empties_can_leave_out(labels_alone: E
     assert list(reference["left_out"]) == ["empty-undersampled"]
     assert reference["left_out"]["empty-undersampled"]["images"] == 2  # of three, round(0.3 * 3) = 1 is kept
     assert reference["kept"]["ships"] == 5
+
+
+def test_a_drop_list_of_other_images_is_refused(known_folder: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "corrupted.txt"
+    listed.write_text("z.png\n")
+    with pytest.raises(DataError, match=r"none of the 1 ids in the drop list .*first: z\.png.* check the list"):
+        explore(known_folder, ExploreOptions(workers=1, drop_list=listed))

@@ -11,7 +11,7 @@ from typing import Any
 from shipseg import files
 from shipseg.data.cleaning import read_drop_list
 from shipseg.data.workers import available_workers
-from shipseg.errors import ConfigError
+from shipseg.errors import ConfigError, DataError
 from shipseg.exploration.costs import cleaning_facts
 from shipseg.exploration.distributions import plain
 from shipseg.exploration.file_facts import (
@@ -126,6 +126,11 @@ def explore(source: Path, options: ExploreOptions | None = None) -> Exploration:
             labels_size=options.size,
             store=options.store or Path(temporary),
             workers=available_workers(options.workers),
+        )
+    if listed and not material.images["ImageId"].isin(listed).any():
+        raise DataError(
+            f"none of the {len(listed)} ids in the drop list {options.drop_list} (first: {min(listed)}) is an image of "
+            f"{source}: check the list"
         )
     ships = measure_each_ship(material.images, assumed_size=material.assumed_size)
     facts = _facts(material, ships, options, listed)
