@@ -12,12 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from shipseg.config import Decision, ThresholdConfig
-from shipseg.errors import ImageError
+from shipseg.errors import ConfigError, ImageError
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.sources import Labelled
 from shipseg.evaluation.thresholds import Choice, choose_decision
 from shipseg.masks.ships import find_ships
 from shipseg.model.card import Card, parse_card
+from shipseg.recipes import load_recipe
 
 Model = Callable[..., GivesProbability]
 MakeImage = Callable[..., Labelled]
@@ -159,8 +160,9 @@ def test_a_wish_that_cannot_be_granted_gets_the_nearest_and_the_card_says_so(
     choice = choose_decision(red_model(), images, config=ThresholdConfig(precision=0.9))
     assert choice.decision.metric == "ship precision of at least 0.9, not reached: 0.333"
     assert choice.decision.threshold <= 0.8
-    assert "ship precision of at least 0.9 cannot be had on these images: the best is 0.333, with a ship recall of 1" in (
-        caplog.text
+    assert (
+        "ship precision of at least 0.9 cannot be had on these images: the best is 0.333, with a ship recall of 1"
+        in (caplog.text)
     )
 
 
@@ -238,3 +240,10 @@ def test_the_same_ships_come_out_of_calibrated_probabilities(
             for hw, rule in ((probability_hw, plain.decision), (calibrated_hw, made.decision))
         ]
         assert found[0] == found[1]
+
+
+def test_two_wishes_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="precision and false_alarm_images are two wishes: give one"):
+        load_recipe("base", {"threshold.precision": "0.9", "threshold.false_alarm_images": "0.02"})
+    with pytest.raises(ConfigError, match="precision must be at most 1, got 90"):
+        load_recipe("base", {"threshold.precision": "90"})

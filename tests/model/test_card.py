@@ -12,6 +12,7 @@ import pytest
 
 from shipseg.config import Decision, NetworkConfig
 from shipseg.errors import ModelError
+from shipseg.model.calibration import Calibration
 from shipseg.model.card import CARD_FILE, CARD_KEY, Card, CardInput, parse_card, read_card
 
 CARD = Card(
@@ -101,3 +102,26 @@ def test_a_card_holds_no_number_that_json_has_not() -> None:
     text = json.dumps({"scores": {"dice": float("nan")}})
     with pytest.raises(ModelError, match="holds no usable model card"):
         parse_card(text, "here")
+
+
+def test_a_card_from_before_there_was_calibration_is_read() -> None:
+    values = json.loads(CARD.model_dump_json())
+    del values["calibration"], values["choice"]
+    card = parse_card(json.dumps(values), "here")
+    assert card.calibration is None
+    assert card.network_threshold == card.decision.threshold
+
+
+def test_a_calibration_travels_in_the_card() -> None:
+    calibration = Calibration(method="temperature", temperature=2.0)
+    card = CARD.model_copy(update={"calibration": calibration})
+    assert parse_card(card.model_dump_json(), "here") == card
+    # Odds of 3 to 1 are the square root of 9 to 1.
+    halfway = card.model_copy(update={"decision": Decision(threshold=0.75)})
+    assert halfway.network_threshold == pytest.approx(0.9)
+
+
+def test_a_calibration_that_does_not_rise_is_refused() -> None:
+    values = {**json.loads(CARD.model_dump_json()), "calibration": {"method": "isotonic", "knots": [[0, 1], [1, 0]]}}
+    with pytest.raises(ModelError, match="rise strictly"):
+        parse_card(json.dumps(values), "here")

@@ -30,7 +30,7 @@ _PILOT_IMAGES = 16
 """Images with ships that are predicted once more beforehand, to learn on what scale the network's probabilities lie."""
 _PIXEL_LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Thresholds are tried that lose such shares of the ship pixels, wherever on the scale they lie."""
-_PEAK_LEVELS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_PEAK_LEVELS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 """Smallest peaks are tried that lose such shares of the ships."""
 
 
