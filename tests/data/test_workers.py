@@ -80,11 +80,13 @@ def test_a_killed_worker_is_an_error_with_advice() -> None:
         list(run_tasks(die, range(3), workers=2))
 
 
-def test_the_number_of_workers_is_at_least_one() -> None:
+def test_the_number_of_workers_is_at_least_one_and_within_reason() -> None:
     assert available_workers(3) == 3
     assert available_workers(None) >= 1
     with pytest.raises(ConfigError, match="workers must be at least 1, got 0"):
         available_workers(0)
+    with pytest.raises(ConfigError, match="workers must be at most 256, got 100000"):
+        available_workers(100_000)
 
 
 PARENT = """

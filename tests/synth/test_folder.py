@@ -210,6 +210,7 @@ def test_a_damaged_parameter_file_is_named(tmp_path: Path) -> None:
         ({"seed": -1}, "seed must not be negative, got -1"),
         ({"overlap": 1.5}, r"overlap must lie within 0 and 1, got 1\.5"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
+        ({"workers": 100_000}, "workers must be at most 256, got 100000"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_written(

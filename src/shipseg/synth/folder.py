@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from shipseg import files
+from shipseg.config import MAX_WORKERS
 from shipseg.errors import ConfigError, ShipsegError, StorageError
 from shipseg.progress import track
 from shipseg.synth.plan import SCENE_STREAM, Job, plan_jobs
@@ -31,6 +32,7 @@ __all__ = ["FolderSummary", "write_airbus_folder"]
 IMAGES = "train_v2"
 LABELS = "train_ship_segmentations_v2.csv"
 TRUTH = "truth.csv"
+_MAX_IMAGES = 1_000_000  # five times the challenge's, planned within seconds
 PARAMETERS = "synth.json"
 JOURNAL = ".labels.jsonl"
 """Labels of the images written so far, one line per job: what a killed run is taken up from."""
@@ -41,6 +43,7 @@ BYTES_PER_PIXEL = 0.3
 TILE_STREAM = 3
 """Random numbers of the noise that a tile gets, apart from those of its ground (0-2, see `world.render`)."""
 PARENT_CHECK_S = 1.0
+MOST_WORKERS = 256
 """How long a worker may outlive its killed parent."""
 TILE_NOISE = (0.4, 1.6)
 """Grey levels by which two tiles of one ground differ, besides their JPEG."""
@@ -128,14 +131,16 @@ def write_airbus_folder(
 
 
 def _check(*, images: int, seed: int, overlap: float, workers: int | None) -> None:
-    if images < 1:
-        raise ConfigError(f"images must be at least 1, got {images}")
+    if not 1 <= images <= _MAX_IMAGES:
+        raise ConfigError(f"images must be within 1 and {_MAX_IMAGES:,}, got {images:,}")
     if seed < 0:
         raise ConfigError(f"seed must not be negative, got {seed}")
     if not 0.0 <= overlap <= 1.0:
         raise ConfigError(f"overlap must lie within 0 and 1, got {overlap}")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers must be at least 1, got {workers}")
+    if workers is not None and not 1 <= workers <= MAX_WORKERS:
+        raise ConfigError(f"workers must be within 1 and {MAX_WORKERS}, got {workers}")
+    if workers is not None and workers > MOST_WORKERS:
+        raise ConfigError(f"workers must be at most {MOST_WORKERS}, got {workers}")
 
 
 def _parameters(*, images: int, seed: int, config: WorldConfig, overlap: float) -> dict[str, Any]:
