@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -116,3 +117,29 @@ def test_temporary_files_of_dead_processes_are_removed_and_no_others(tmp_path: P
     assert (dead.exists(), folder.exists(), alive.exists(), foreign.exists()) == (False, False, True, True)
     files.remove_leftovers(tmp_path, alone=True)
     assert (alive.exists(), foreign.exists()) == (False, True)
+
+
+def test_files_that_belong_together_come_all_at_once(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("old")
+    with files.all_or_none(tmp_path) as folder:
+        files.write_text(folder / "old.csv", "new")
+        files.write_text(folder / "more.csv", "new")
+        assert (tmp_path / "old.csv").read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["more.csv", "old.csv"]
+    assert (tmp_path / "old.csv").read_text() == "new"
+
+
+def test_a_full_disk_in_the_middle_leaves_the_old_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("old")
+
+    def write_two() -> None:
+        with files.all_or_none(tmp_path) as folder:
+            files.write_text(folder / "a.csv", "new")
+            with files.storage_errors(folder / "b.csv"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StorageError) as caught:
+        write_two()
+    assert str(caught.value).startswith(f"no space left on the disk while writing {tmp_path / 'b.csv'}: free")
+    assert os.listdir(tmp_path) == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "old"

@@ -89,6 +89,20 @@ def test_predict_ends_well_when_every_picture_could_be_used(
     assert "Ships in 2 pictures" in done.stdout
 
 
+def test_a_calibrated_model_needs_no_more_than_any_other(
+    tmp_path: Path, pictures: Path, exported: ExportReport
+) -> None:
+    from shipseg.inference.copying import copy_model
+    from shipseg.model.calibration import Calibration
+    from shipseg.model.card import read_card
+
+    knots = ((0.0, 0.0), (0.5, 0.9), (1.0, 1.0))
+    calibrated = {"calibration": Calibration(method="isotonic", knots=knots)}
+    model = copy_model(exported.path, tmp_path, read_card(exported.path).model_copy(update=calibrated))
+    done = shipseg("predict", pictures / "a.jpg", "--model", model, "--out", tmp_path / "out", "--threshold", "0.001")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_model_that_needs_torch_names_the_extra(tmp_path: Path, pictures: Path, model_folder: Path) -> None:
     done = shipseg("predict", pictures / "a.jpg", "--model", model_folder, "--out", tmp_path / "out")
     assert done.returncode == 1

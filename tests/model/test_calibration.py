@@ -32,7 +32,8 @@ def test_knots_are_joined_by_lines() -> None:
 def test_shape_and_type_stay() -> None:
     for calibration in (COOL, BENT):
         calibrated = calibration.apply(np.full((3, 5), 0.3, np.float32))
-        assert (calibrated.shape, calibrated.dtype) == ((3, 5), np.float32)
+        assert calibrated.shape == (3, 5)
+        assert calibrated.dtype == np.dtype(np.float32)
 
 
 def random_knots(seed: int) -> Calibration:

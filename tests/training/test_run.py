@@ -73,9 +73,28 @@ def test_the_threshold_chosen_on_validation_stands_in_the_card_with_its_curve(fi
     card = read_card(finished_run / "model")
     curve = card.threshold_curve
     assert card.decision.metric == "pooled_dice"
-    assert len(curve["threshold"]) == len(curve["pooled_dice"]) > 50
+    assert len(curve["threshold"]) == len(curve["pooled_dice"]) > 15
     place = int(np.argmin(np.abs(np.array(curve["threshold"]) - card.decision.threshold)))
     assert curve["pooled_dice"][place] == max(curve["pooled_dice"])
+
+
+def test_a_wish_that_cannot_be_granted_does_not_lose_the_run(
+    dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wish = {"precision": 1.0, "calibration": "isotonic"}
+    recipe = tiny(threshold=wish, train={"epochs": 1}, sampling={"batches_per_epoch": 1})
+    report = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train()
+    card = read_card(report.model)
+    assert card.training["finished"] is True
+    # One step of training outlines no ship: the wish gives way to the metric, or gets the nearest.
+    assert card.decision.metric == "pooled_dice" or "not reached" in card.decision.metric
+    assert "ship precision of at least 1" in caplog.text
+    assert card.calibration is not None
+    assert card.calibration.method == "isotonic"
+    predictor = load_model(report.model, device="cpu")
+    image_hwc = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    own = predictor.uncalibrated().probability(image_hwc)
+    np.testing.assert_array_equal(predictor.probability(image_hwc), card.calibration.apply(own))
 
 
 def test_the_model_predicts(finished_run: Path) -> None:

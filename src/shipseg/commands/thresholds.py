@@ -70,6 +70,8 @@ def threshold(
     }
     if metric is not None and any(value is not None for value in wishes.values()):
         raise ConfigError(f"--metric {metric} and another wish cannot both be granted: give one")
+    if seed < 0:
+        raise ConfigError(f"seed must be at least 0, got {seed}")
     settings = {"metric": metric or "airbus_score", "calibration": calibrate or "none", "max_images": max_images}
     config = validated(ThresholdConfig, settings | wishes, "shipseg threshold")
     copy_target(model, out)
