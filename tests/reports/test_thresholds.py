@@ -23,7 +23,7 @@ class Bright:
     pixels_per_batch = 1024 * 1024
 
     def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
-        return images_n3hw.mean(axis=1, keepdims=True) / np.float32(255)
+        return np.asarray(images_n3hw.mean(axis=1, keepdims=True) / np.float32(255))
 
 
 def page(source: Source, path: Path, **wish: object) -> str:
