@@ -230,6 +230,8 @@ CASES = [
     Case("a file where the dataset should go", "prepare {airbus} {scratch}/out", "out", a_file_in_the_way),
     # Synthetic data
     Case("no images wanted", "synth {scratch}/world --images 0", "images"),
+    Case("more images than any disk holds", "synth {scratch}/world --images 100000000000", "images must be at most"),
+    Case("more processes than any machine has", "synth {scratch}/world --workers 100000", "workers must be at most 256"),
     Case("an impossible share of empties", "synth {scratch}/world --empty-share 1.5", "empty.share"),
     Case("a size that is none", "synth {scratch}/world --size 0x10", "--size"),
     Case("a folder with other things in it", "synth {scratch}/out --images 2", "out", a_foreign_folder),

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from shipseg.schema import Frozen, validated
 
 __all__ = [
+    "MAX_WORKERS",
     "AugmentConfig",
     "Decision",
     "Frozen",
@@ -26,6 +27,9 @@ __all__ = [
     "TrainConfig",
     "validated",
 ]
+
+MAX_WORKERS = 256
+"""Processes of one command: more than the cores of any usual machine only cost memory."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -175,7 +179,7 @@ class TrainConfig(Frozen):
     """Refuse operations whose result changes from run to run (GPU)."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 ..."""
-    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    workers: Annotated[int, Field(ge=0, le=MAX_WORKERS)] = 0
     """Processes that load images; 0 loads in the training process."""
     checkpoint_every_steps: Count = 200
     """Steps between two checkpoints (one more after every epoch)."""

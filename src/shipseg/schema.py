@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 
 from shipseg.errors import ConfigError
 
-__all__ = ["Frozen", "validated"]
+__all__ = ["Frozen", "check_count", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -87,6 +87,18 @@ def validated(kind: type[Model], values: Any, origin: str) -> Model:
         raise ConfigError(_sentence(kind, error, origin)) from error
 
 
+def check_count(name: str, value: int, *, most: int) -> None:
+    """Refuse a number below 1 or beyond all reason.
+
+    Raises:
+        ConfigError: `value` is not within 1 and `most`.
+    """
+    if value < 1:
+        raise ConfigError(f"{name} must be at least 1, got {value}")
+    if value > most:
+        raise ConfigError(f"{name} must be at most {most}, got {value}")
+
+
 def _sentence(kind: type[BaseModel], error: ValidationError, origin: str) -> str:
     first = error.errors()[0]
     is_key = first["loc"][-1:] == ("[key]",)
@@ -100,7 +112,9 @@ def _sentence(kind: type[BaseModel], error: ValidationError, origin: str) -> str
     problem = _problem(first["type"], first["msg"], first.get("ctx", {}))
     if is_key:
         problem = problem.replace("must be", "must name")
-    return f"{place} {problem}, got {_shown(first.get('input'))} ({origin})".lstrip()
+    # What contradicts itself within a section is named by the problem; the section as a whole would say nothing.
+    got = "" if first["type"] == "value_error" and isinstance(first.get("input"), dict) else _shown(first.get("input"))
+    return f"{place} {problem}{', got ' * bool(got)}{got} ({origin})".lstrip()
 
 
 def _problem(error: str, message: str, context: Mapping[str, Any]) -> str:

@@ -17,7 +17,8 @@ from typing import TypeVar
 import cv2
 
 from shipseg.config import MAX_WORKERS
-from shipseg.errors import ConfigError, ShipsegError
+from shipseg.errors import ShipsegError
+from shipseg.schema import check_count
 
 __all__ = ["available_workers", "run_tasks"]
 
@@ -26,21 +27,17 @@ Result = TypeVar("Result")
 
 _WAITING_PER_WORKER = 4  # tasks handed out ahead: enough to keep workers busy, few enough to stay small in memory
 _PARENT_CHECK_S = 0.2
-_MOST_WORKERS = 256  # as for loading processes: more is a slip of the finger that ends in spent memory
 
 
 def available_workers(workers: int | None) -> int:
     """Return `workers`, or the number of cores this process may use.
 
     Raises:
-        ConfigError: `workers` is below 1 or above 256.
+        ConfigError: `workers` is below 1 or above MAX_WORKERS.
     """
     if workers is None:
         return len(os.sched_getaffinity(0))
-    if not 1 <= workers <= MAX_WORKERS:
-        raise ConfigError(f"workers must be within 1 and {MAX_WORKERS}, got {workers}")
-    if workers > _MOST_WORKERS:
-        raise ConfigError(f"workers must be at most {_MOST_WORKERS}, got {workers}")
+    check_count("workers", workers, most=MAX_WORKERS)
     return workers
 
 

@@ -22,6 +22,7 @@ from shipseg import files
 from shipseg.config import MAX_WORKERS
 from shipseg.errors import ConfigError, ShipsegError, StorageError
 from shipseg.progress import track
+from shipseg.schema import check_count
 from shipseg.synth.plan import SCENE_STREAM, Job, plan_jobs
 from shipseg.synth.sensor import encode_jpeg
 from shipseg.synth.view import View, WorldConfig, picture_of
@@ -43,7 +44,6 @@ BYTES_PER_PIXEL = 0.3
 TILE_STREAM = 3
 """Random numbers of the noise that a tile gets, apart from those of its ground (0-2, see `world.render`)."""
 PARENT_CHECK_S = 1.0
-MOST_WORKERS = 256
 """How long a worker may outlive its killed parent."""
 TILE_NOISE = (0.4, 1.6)
 """Grey levels by which two tiles of one ground differ, besides their JPEG."""
@@ -131,16 +131,13 @@ def write_airbus_folder(
 
 
 def _check(*, images: int, seed: int, overlap: float, workers: int | None) -> None:
-    if not 1 <= images <= _MAX_IMAGES:
-        raise ConfigError(f"images must be within 1 and {_MAX_IMAGES:,}, got {images:,}")
+    check_count("images", images, most=_MAX_IMAGES)
     if seed < 0:
         raise ConfigError(f"seed must not be negative, got {seed}")
     if not 0.0 <= overlap <= 1.0:
         raise ConfigError(f"overlap must lie within 0 and 1, got {overlap}")
-    if workers is not None and not 1 <= workers <= MAX_WORKERS:
-        raise ConfigError(f"workers must be within 1 and {MAX_WORKERS}, got {workers}")
-    if workers is not None and workers > MOST_WORKERS:
-        raise ConfigError(f"workers must be at most {MOST_WORKERS}, got {workers}")
+    if workers is not None:
+        check_count("workers", workers, most=MAX_WORKERS)
 
 
 def _parameters(*, images: int, seed: int, config: WorldConfig, overlap: float) -> dict[str, Any]:
