@@ -61,12 +61,19 @@ def test_the_markdown_table_is_one_with_figures_of_the_reference_and_the_command
     tiny_study: StudyMaker, table_of: TableMaker
 ) -> None:
     study = tiny_study(reference={"dice": {"Dice": 0.539, "loss": 0.985}})
-    lines = as_markdown(table_of(study, {"both": [0.5, 0.6], "dice": [0.9, 0.9]})).split("\n")
+    lines = as_markdown(table_of(study, {"both": [0.50, 0.51], "dice": [0.9, 0.9]})).split("\n")
     assert lines[0].startswith("| variant | the reference's Dice | pooled Dice |")
     assert lines[0].endswith("| reference: Dice | reference: loss |")
     assert {line.count("|") for line in lines[:4]} == {lines[0].count("|")}
     assert "| baseline |" in lines[2]
     assert lines[3].startswith("| dice | 0.900 ± 0.000 * | 0.500 ± 0.000 |")
-    assert lines[3].endswith("| – / 0.50 / 0.50 | +0.350 | 2.5 | 100 | 0.539 | 0.985 |")
+    assert lines[3].endswith("| – / 0.50 / 0.50 | +0.395 | 2.5 | 100 | 0.539 | 0.985 |")
     commands = ["```bash", "# both", "train both 0", "evaluate", "# dice", "train dice 0", "evaluate", "```"]
     assert lines[lines.index("```bash") :] == [*commands, ""]
+
+
+def test_where_every_variant_scores_the_same_at_each_seed_nothing_is_said(
+    tiny_study: StudyMaker, table_of: TableMaker
+) -> None:
+    (sentence,) = verdict(table_of(tiny_study(), {"both": [0.5, 0.5], "dice": [0.4, 0.4]}))
+    assert sentence.endswith("every variant has the same score at each of its seeds: most likely nothing was learned.")

@@ -77,7 +77,7 @@ def _dataset_row(data: PreparedDataset) -> dict[str, Any]:
         "with_ships": int((rows["Ships"] > 0).sum()),
         "ships": int(rows["Ships"].sum()),
         "train_images": len(train),
-        "size": options["size"],
+        "size": "native size" if options["size"] == "native" else f"{options['size']} px",
     }
 
 

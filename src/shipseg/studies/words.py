@@ -15,9 +15,12 @@ def verdict(table: StudyTable) -> tuple[str, ...]:
     """Return in sentences which differences exceed the noise."""
     study, noise = table.study, table.noise
     if noise is None:
-        why = f"the baseline “{study.baseline}” has no finished trial."
         if not any(len(row.seeds) > 1 for row in table.rows):
             why = "no variant has two seeds behind it, so nobody knows how far apart two trainings of the same one lie."
+        elif not any(row.is_baseline and row.seeds for row in table.rows):
+            why = f"the baseline “{study.baseline}” has no finished trial."
+        else:
+            why = "every variant has the same score at each of its seeds: most likely nothing was learned."
         return (f"Nothing can be said about differences: {why}",)
     base, better = f"“{study.baseline}”", -1 if study.metric in LOWER_IS_BETTER else 1
     beyond = [each for each in noise.comparisons if each.exceeds]
