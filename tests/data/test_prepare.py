@@ -284,7 +284,7 @@ def test_a_cache_that_the_disk_cannot_hold_is_refused_with_its_size_before_anyth
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 30_000))
     with caplog.at_level("INFO", "shipseg"), pytest.raises(StorageError, match=r"19 images at 96 x 96 px needs"):
         small(messy, tmp_path / "out", size=96)
-    assert "19 images at 96 x 96 px takes 0.00 GB" in caplog.text
+    assert "19 images at 96 x 96 px takes 700.4 kB" in caplog.text
     assert not list((tmp_path / "out").rglob("*.npz"))
 
 

@@ -200,8 +200,10 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(
 ) -> None:
     from shipseg.data.cache import open_dataset
 
-    train = {"optimizer": "sgd", "lr": 1e30, "clip_norm": None, "ema_decay": None}
-    trainer = TrainAndTestModel(tiny(train=train), dataset_folder, tmp_path / "run")
+    # Decay of 100 times the weights a step: they grow a hundredfold each time until the loss overflows.
+    exploding = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 1.0, "clip_norm": None, "ema_decay": None}
+    recipe = tiny(train=exploding, sampling={"batches_per_epoch": 9})
+    trainer = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run")
     with pytest.raises(NonFiniteLossError, match=r"became (nan|inf) at step \d \(epoch 1\) on ") as caught:
         trainer.train()
     named = str(caught.value).partition(" on ")[2].partition(":")[0].split(", ")

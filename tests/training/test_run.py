@@ -238,7 +238,7 @@ def test_where_there_is_no_run_none_can_be_continued(dataset_folder: Path, tiny:
         TrainAndTestModel.open(dataset_folder, tmp_path / "nothing")
     with pytest.raises(TrainingError, match="holds no run to continue"):
         TrainAndTestModel(tiny(), dataset_folder, tmp_path / "nothing").continue_training(epochs=1)
-    with pytest.raises(ConfigError, match="epochs must be at least 1 and lr above 0, got 0 and None"):
+    with pytest.raises(ConfigError, match="epochs must be at least 1, got 0"):
         TrainAndTestModel(tiny(), dataset_folder, tmp_path / "nothing").continue_training(epochs=0)
     with pytest.raises(TrainingError, match=r"history\.csv is not the history of a run"):
         TrainAndTestModel(tiny(), dataset_folder, tmp_path / "nothing").curves()

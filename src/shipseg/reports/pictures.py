@@ -45,11 +45,11 @@ class Masked(Protocol):
 
     @property
     def true_hw(self) -> NDArray[np.bool_]:
-        """bool (H, W)."""
+        """Bool (H, W)."""
 
     @property
     def predicted_hw(self) -> NDArray[np.bool_]:
-        """bool (H, W)."""
+        """Bool (H, W)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from shipseg.config import Decision, PhaseConfig, Recipe, ScheduleConfig
+from shipseg.config import Decision, PhaseConfig, Recipe, ScheduleConfig, validated
 from shipseg.data.cache import PreparedDataset, open_dataset
-from shipseg.errors import ConfigError, TrainingError
+from shipseg.errors import TrainingError
 from shipseg.evaluation.sources import labelled_from_dataset
 from shipseg.evaluation.thresholds import Choice, choose_decision
 from shipseg.inference.predictor import Predictor, TorchBackend
@@ -111,10 +111,13 @@ class TrainAndTestModel:
         Raises:
             TrainingError: There is no run in the folder; else as for `train`.
         """
-        if epochs < 1 or (lr is not None and not lr > 0):
-            raise ConfigError(f"epochs must be at least 1 and lr above 0, got {epochs} and {lr}")
         train = self.recipe.train
-        phase = PhaseConfig(epochs=epochs, lr=lr or train.lr, schedule=schedule or train.schedule)
+        wished = {
+            "epochs": epochs,
+            "lr": train.lr if lr is None else lr,
+            "schedule": (schedule or train.schedule).model_dump(),
+        }
+        phase = validated(PhaseConfig, wished, f"continuation of {self.run}")
         return self._sit(resume=True, added=_Addition(phase, only_once=resume))
 
     def curves(self) -> Path:
