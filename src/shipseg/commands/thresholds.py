@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
 
 if TYPE_CHECKING:
+    from shipseg.config import ThresholdConfig
     from shipseg.evaluation.retune import Retuned
 
 __all__ = ["threshold"]
+
+_REPORT_FILE = "report.html"
 
 
 def threshold(
@@ -54,13 +57,7 @@ def threshold(
         seed: Decides that draw, and the halves that are judged by each other.
         json: Print thresholds.json.
     """
-    from shipseg import files, progress
     from shipseg.config import ThresholdConfig, validated
-    from shipseg.evaluation.retune import retune, write_retuned
-    from shipseg.evaluation.sources import DEFAULT_SPLIT, is_dataset, open_source
-    from shipseg.inference.copying import copy_model, copy_target
-    from shipseg.inference.predictor import load_model
-    from shipseg.reports.thresholds import write_threshold_report
 
     wishes = {
         "precision": precision,
@@ -74,22 +71,48 @@ def threshold(
         raise ConfigError(f"seed must be at least 0, got {seed}")
     settings = {"metric": metric or "airbus_score", "calibration": calibrate or "none", "max_images": max_images}
     config = validated(ThresholdConfig, settings | wishes, "shipseg threshold")
-    copy_target(model, out)
+    labels = _Labels(data, split, csv, images)
+    retuned, written = _retune(model, labels, out, config=config, keep_calibration=calibrate is None, seed=seed)
+    short = _in_short(retuned) | {"model": written, "report": out / _REPORT_FILE}
+    show(f"Threshold of {model} on {data}", retuned.facts() if json else short, as_json=json)
+    return 0
+
+
+class _Labels(NamedTuple):
+    """Where the labelled images are."""
+
+    data: Path
+    split: str | None
+    csv: Path | None
+    images: Path | None
+
+
+def _retune(
+    model: str, labels: _Labels, out: Path, *, config: ThresholdConfig, keep_calibration: bool, seed: int
+) -> tuple[Retuned, Path]:
+    """Choose, write all into `out`, and return the choice and the new model."""
+    from shipseg import files, progress
+    from shipseg.evaluation.retune import retune, write_retuned
+    from shipseg.evaluation.sources import DEFAULT_SPLIT, is_dataset, open_source
+    from shipseg.inference.copying import copy_model, copy_target
+    from shipseg.inference.predictor import load_model
+    from shipseg.reports.thresholds import write_threshold_report
+
+    copy_target(model, out)  # refuses to write over the model, before any work
+    data = labels.data
     if out.resolve() == data.resolve():
         raise ConfigError(f"the model would be written among the data in {data}: choose another folder for it")
     predictor = load_model(model)
     with progress.shown():
-        source = open_source(data, split=split, csv=csv, images=images)
-        name = f"{data.resolve().name}, split {split or DEFAULT_SPLIT}" if is_dataset(data) else data.resolve().name
-        keep = calibrate is None
-        retuned = retune(predictor, source, config=config, keep_calibration=keep, seed=seed, data=name)
+        source = open_source(data, split=labels.split, csv=labels.csv, images=labels.images)
+        split = f", split {labels.split or DEFAULT_SPLIT}" if is_dataset(data) else ""
+        name = f"{data.resolve().name}{split}"
+        retuned = retune(predictor, source, config=config, keep_calibration=keep_calibration, seed=seed, data=name)
         with files.all_or_none(out) as folder:
             write_retuned(retuned, folder)
-            write_threshold_report(retuned, folder / "report.html")
+            write_threshold_report(retuned, folder / _REPORT_FILE)
             written = copy_model(model, out, retuned.card)
-    short = _in_short(retuned) | {"model": written, "report": out / "report.html"}
-    show(f"Threshold of {model} on {data}", retuned.facts() if json else short, as_json=json)
-    return 0
+    return retuned, written
 
 
 def _in_short(retuned: Retuned) -> dict[str, Any]:
