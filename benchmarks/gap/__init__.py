@@ -1,0 +1,1 @@
+"""The gap between synthetic and real images, measured without labels; see `__main__`."""
