@@ -69,7 +69,8 @@ class Difference:
 def calm_patches(facts: ImageFacts) -> NDArray[np.bool_]:
     """Return which patches are calm sea."""
     column = [item.name for item in STATISTICS].index("strength of waves of 32-64 px")
-    return (facts.grounds == "sea") & (facts.values[:, column] < CALM_STD)
+    calm: NDArray[np.bool_] = facts.values[:, column] < CALM_STD
+    return calm & (facts.grounds == "sea")
 
 
 _CHOICES: dict[Part, Callable[[ImageFacts], NDArray[np.bool_]]] = {
@@ -104,11 +105,11 @@ def compare_part(
     counts = (int((used & ~is_synthetic).sum()), int((used & is_synthetic).sum()))
     if min(counts) < MIN_PATCHES:
         return counts, []
-    numbers = np.flatnonzero(used)
-    values = np.stack([facts[int(k)].values[chosen[int(k)]].mean(0) for k in numbers])
+    numbers = [int(number) for number in np.flatnonzero(used)]
+    values = np.stack([facts[k].values[chosen[k]].mean(0) for k in numbers])
     items: tuple[Statistic, ...] = STATISTICS
     if part == "whole images":
-        values = np.hstack([_file_values([facts[int(k)] for k in numbers]), values])
+        values = np.hstack([_file_values([facts[k] for k in numbers]), values])
         items = FILE_STATISTICS + STATISTICS
     found = compare_values(items, values, is_synthetic=is_synthetic[numbers], groups=groups[numbers], seed=seed)
     return counts, sorted(found, key=lambda item: -item.distance)
