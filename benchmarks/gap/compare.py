@@ -69,8 +69,9 @@ class Difference:
 def calm_patches(facts: ImageFacts) -> NDArray[np.bool_]:
     """Return which patches are calm sea."""
     column = [item.name for item in STATISTICS].index("strength of waves of 32-64 px")
+    sea: NDArray[np.bool_] = facts.grounds == "sea"
     calm: NDArray[np.bool_] = facts.values[:, column] < CALM_STD
-    return calm & (facts.grounds == "sea")
+    return sea & calm
 
 
 _CHOICES: dict[Part, Callable[[ImageFacts], NDArray[np.bool_]]] = {
