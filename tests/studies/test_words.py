@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from shipseg.studies.results import failure
 from shipseg.studies.spec import Study
 from shipseg.studies.tables import StudyTable, tabulate
 from shipseg.studies.trials import expand
-from shipseg.studies.words import as_markdown, verdict
+from shipseg.studies.words import as_markdown, signed, verdict
 
 StudyMaker = Callable[..., Study]
 TableMaker = Callable[[Study, dict[str, list[float | None]]], StudyTable]
@@ -77,3 +78,15 @@ def test_where_every_variant_scores_the_same_at_each_seed_nothing_is_said(
 ) -> None:
     (sentence,) = verdict(table_of(tiny_study(), {"both": [0.5, 0.5], "dice": [0.4, 0.4]}))
     assert sentence.endswith("every variant has the same score at each of its seeds: most likely nothing was learned.")
+
+
+def test_airbus_scores_are_measured_against_predicting_nothing(tiny_study: StudyMaker, table_of: TableMaker) -> None:
+    scores: dict[str, list[float | None]] = {"both": [0.5, 0.51], "dice": [0.9, 0.91]}
+    judged_by_it = replace(table_of(tiny_study(metric="airbus_score"), scores), empty_share=0.4894)
+    assert verdict(judged_by_it)[-1] == "Predicting nothing gets an Airbus score of 0.489 on these images."
+    judged_by_another = replace(table_of(tiny_study(metric="pooled_dice"), scores), empty_share=0.4894)
+    assert not any("Predicting nothing" in sentence for sentence in verdict(judged_by_another))
+
+
+def test_a_difference_that_rounds_to_nothing_is_not_below_it() -> None:
+    assert [signed(value) for value in (-0.0004, 0.0, 0.0004, -0.0006)] == ["+0.000", "+0.000", "+0.000", "-0.001"]

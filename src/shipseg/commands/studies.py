@@ -61,10 +61,12 @@ def study(
 
 def _in_short(report: StudyReport) -> dict[str, Any]:
     """Return what people want to know of a finished study."""
+    from shipseg.studies.words import signed
+
     table = {}
     for row in report.rows:
         judged = next(value for key, value in row.items() if key not in ("variant", "seeds"))
-        difference = "" if row["difference"] is None else f", {row['difference']:+.3f}"
+        difference = "" if row["difference"] is None else f", {signed(row['difference'])}"
         table[row["variant"]] = f"{judged or 'no score'}{difference}{' *' if row['exceeds_noise'] else ''}"
     failed = {"failed": "; ".join(report.failed)} if report.failed else {}
     return table | failed | {"verdict": " ".join(report.verdict), "report": report.page}

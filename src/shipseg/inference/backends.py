@@ -101,7 +101,8 @@ class TorchBackend:
         import torch
 
         was_training = self.network.training
-        self.network.eval()
+        if was_training:  # going through all modules costs a small network as much as a small image
+            self.network.eval()
         try:
             with (
                 torch.inference_mode(),
@@ -113,7 +114,8 @@ class TorchBackend:
                 probability: NDArray[np.float32] = torch.sigmoid(logits.float()).contiguous().cpu().numpy()
                 return probability
         finally:
-            self.network.train(was_training)
+            if was_training:
+                self.network.train()
 
 
 def _torch_device(name: str) -> torch.device:

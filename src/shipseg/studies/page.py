@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from shipseg.errors import TrainingError
 from shipseg.reports import figures
 from shipseg.reports.page import drawing, write_page
 from shipseg.studies import folder
-from shipseg.studies.results import scored_split
+from shipseg.studies.results import empty_share, scored_split
 from shipseg.studies.spec import METRICS, Study
 from shipseg.studies.tables import StudyTable, as_csv, tabulate
 from shipseg.studies.trials import Trial, as_yaml
-from shipseg.studies.words import as_markdown, verdict
+from shipseg.studies.words import as_markdown, signed, verdict
 from shipseg.training.history import HISTORY_FILE, EpochRow, read_history
 
 __all__ = ["PAGE_FILE", "collect", "write_tables"]
@@ -36,7 +37,7 @@ def write_tables(out: Path, study: Study, trials: Sequence[Trial], data: Prepare
     Raises:
         StorageError: They cannot be written.
     """
-    table = collect(out, study, trials)
+    table = replace(collect(out, study, trials), empty_share=empty_share(data))
     per_trial, per_variant = as_csv(table)
     files.write_text(out / "results.csv", per_trial)
     files.write_text(out / "table.csv", per_variant)
@@ -55,6 +56,7 @@ def write_tables(out: Path, study: Study, trials: Sequence[Trial], data: Prepare
         study=study,
         table=table,
         metric=METRICS[study.metric],
+        signed=signed,
         figure_names=sorted({name for row in table.rows for name in row.reference}),
         verdict=verdict(table),
         varied=_varied(study),

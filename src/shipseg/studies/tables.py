@@ -94,6 +94,8 @@ class StudyTable:
     """Results of finished and failed trials, in the order of the table."""
     noises: Mapping[str, Noise]
     """By score; without those of which nothing can be said."""
+    empty_share: float | None = None
+    """Share of the scored images without a ship, which is the Airbus score of predicting nothing."""
 
     @property
     def noise(self) -> Noise | None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from shipseg.studies.noise import Comparison
 from shipseg.studies.spec import METRICS
-from shipseg.studies.tables import LOWER_IS_BETTER, StudyTable
+from shipseg.studies.tables import LOWER_IS_BETTER, StudyTable, VariantRow
 
-__all__ = ["as_markdown", "verdict"]
+__all__ = ["as_markdown", "signed", "verdict"]
 
 
 def verdict(table: StudyTable) -> tuple[str, ...]:
@@ -21,7 +21,7 @@ def verdict(table: StudyTable) -> tuple[str, ...]:
             why = f"the baseline “{study.baseline}” has no finished trial."
         else:
             why = "every variant has the same score at each of its seeds: most likely nothing was learned."
-        return (f"Nothing can be said about differences: {why}",)
+        return (f"Nothing can be said about differences: {why}", *_floor(table))
     base, better = f"“{study.baseline}”", -1 if study.metric in LOWER_IS_BETTER else 1
     beyond = [each for each in noise.comparisons if each.exceeds]
     spread = f"{noise.deviation:.3f} apart in {METRICS[study.metric]}"
@@ -36,8 +36,14 @@ def verdict(table: StudyTable) -> tuple[str, ...]:
             for score, name in table.columns.items()
             if score != study.metric and score in table.noises
         ),
+        *_floor(table),
     )
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def signed(difference: float) -> str:
+    """Return a difference with its sign, to the third digit; nothing is +0.000."""
+    return f"{round(difference, 3) + 0.0:+.3f}"
 
 
 def as_markdown(table: StudyTable) -> str:
@@ -50,7 +56,7 @@ def as_markdown(table: StudyTable) -> str:
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in table.rows:
         recall = [row.scores[key] for key in table.sizes]
-        difference = "baseline" if row.is_baseline else _cell(row.difference, "+.3f")
+        difference = "baseline" if row.is_baseline else _difference(row)
         starred = {key: " *" if key in row.against and row.against[key].exceeds else "" for key in names}
         cells = [row.variant, *(_cell(row.scores[key]) + starred[key] for key in names)]
         cells += [" / ".join(_cell(each and each.mean, ".2f") for each in recall), difference]
@@ -74,8 +80,19 @@ def as_markdown(table: StudyTable) -> str:
 def _sentence(start: str, comparisons: Iterable[Comparison]) -> str:
     """Return the variants with their differences, the largest first; nothing where there are none."""
     largest_first = sorted(comparisons, key=lambda each: -abs(each.difference))
-    listed = ", ".join(f"{each.variant} ({each.difference:+.3f})" for each in largest_first)
+    listed = ", ".join(f"{each.variant} ({signed(each.difference)})" for each in largest_first)
     return f"{start}: {listed}." if listed else ""
+
+
+def _floor(table: StudyTable) -> tuple[str, ...]:
+    """Return what the Airbus scores have to be measured against, where the study is judged by them."""
+    if table.study.metric != "airbus_score" or table.empty_share is None:
+        return ()
+    return (f"Predicting nothing gets an Airbus score of {table.empty_share:.3f} on these images.",)
+
+
+def _difference(row: VariantRow) -> str:
+    return "–" if row.difference is None else signed(row.difference)
 
 
 def _cell(value: object, form: str = "") -> str:

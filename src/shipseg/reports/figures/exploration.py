@@ -144,6 +144,7 @@ def colour_histogram(channels: Mapping[str, ArrayLike]) -> Figure:
         draw_lines(axes, levels, shares, (VERMILION, GREEN, BLUE))
         axes.set(title="Pixel values by channel", xlabel="value", ylabel="share of the pixels")
         axes.set(xlim=(0, 255), ylim=(0, 1.08 * max(most, 1e-6)))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))  # a quarter of a per cent is no label
         axes.yaxis.set_major_formatter(PercentFormatter(1, 1))
         axes.legend()
     return figure
