@@ -160,6 +160,12 @@ def test_model_2_takes_0_3629_of_its_images_from_those_with_several_ships() -> N
     assert (len(drawn), drawn.count(0), drawn.count(3)) == (10_000, 0, 3_629)
 
 
+def test_epochs_that_phases_would_leave_without_effect_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--train.epochs has no effect on recipe improvement-2, whose phases"):
+        load_recipe("improvement-2", {"train.epochs": "3"})
+    assert load_recipe("improvement-2", {"train.epochs": "3", "phases": "[]"}).resolved_phases()[0].epochs == 3
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_of_ours_trains(name: str, dataset_folder: Path, tmp_path: Path) -> None:
     phases = [{**phase.model_dump(mode="json"), "epochs": 1} for phase in load_recipe(name).phases]

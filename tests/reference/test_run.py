@@ -75,6 +75,9 @@ def test_a_folder_with_other_settings_and_a_dataset_without_a_cache_are_refused(
     prepare(airbus_folder, tmp_path / "native", PrepareOptions(size="native", workers=1))
     with pytest.raises(ConfigError, match="native size: prepare it with --size 256"):
         compare(BesidePlan(tmp_path / "native"), tmp_path / "out")
+    with pytest.raises(ConfigError, match="native size: prepare it with --size 256"):
+        run_reference(tmp_path / "all", ReferenceOptions(BesidePlan(tmp_path / "native")))
+    assert not (tmp_path / "all").exists()  # said before minutes of other parts
     with pytest.raises(ConfigError, match="--minutes must be above 0, got 0"):
         BesidePlan(dataset_folder, 0)
     with pytest.raises(ConfigError, match="written into the dataset"):

@@ -64,7 +64,7 @@ class OperatingPoint:
     @property
     def sentence(self) -> str:
         """Return what became of the wish, in one sentence that does not promise more than was counted."""
-        wish, at = _wish_of(self.config), f"threshold {self.threshold:.3g}, smallest peak {self.min_peak:.3g}"
+        wish, at = _wish_of(self.config), f"threshold {self.threshold:.3g}, smallest peak {self.min_peak:.4g}"
         if wish is None:
             return f"{wish_in_words(self.config)}: {_shown(self._value(self.config.metric))}"
         whose = "a recall of pixels" if wish.gain == "recall" else "a ship recall"

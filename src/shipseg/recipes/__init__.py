@@ -35,7 +35,7 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         overrides: e.g. `{"train.lr": 3e-4, "augment.names": "[d4, color-jitter]"}`; texts are read as YAML.
 
     Raises:
-        ConfigError: No such recipe, not YAML, an unknown key, or a value out of its range.
+        ConfigError: No such recipe, not YAML, an unknown key, a value out of its range, or `train.epochs` over phases.
 
     Example:
         >>> load_recipe("base", {"train.epochs": 2}).train.epochs
@@ -58,6 +58,12 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     values.setdefault("name", Path(str(name_or_file)).stem)
     for key, value in (overrides or {}).items():
         _override(values, key, value)
+    given = overrides or {}
+    if values.get("phases") and "train.epochs" in given and "phases" not in given:
+        raise ConfigError(
+            f"--train.epochs has no effect on {origin}, whose phases have epochs of their own: give --phases instead, "
+            "as in --phases '[{epochs: 2, lr: 1.0e-4}]', or --phases '[]' to go by train.epochs"
+        )
     return validated(Recipe, values, origin)
 
 

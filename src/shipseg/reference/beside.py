@@ -28,7 +28,7 @@ from shipseg.reports.pictures import Picture, close_up, overview, to_jpeg
 from shipseg.training.history import read_history
 from shipseg.training.run import TrainAndTestModel
 
-__all__ = ["PARTS", "BesidePlan", "compare"]
+__all__ = ["PARTS", "BesidePlan", "check", "compare"]
 
 PARTS = {
     "original": "the reference's way",
@@ -72,6 +72,20 @@ class BesidePlan:
             raise ConfigError(f"--minutes must be above 0, got {self.minutes}")
 
 
+def check(plan: BesidePlan) -> PreparedDataset:
+    """Return the dataset of a plan that can be carried out.
+
+    Raises:
+        ConfigError: The dataset has no cached images, or a value of the recipes is wrong.
+        DataError: The dataset cannot be read.
+    """
+    data = open_dataset(plan.dataset)
+    if data.canvas is None:
+        raise ConfigError(f"dataset {data.root} was prepared at native size: prepare it with --size 256 to compare")
+    _recipes(plan)
+    return data
+
+
 def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
     """Train and score the three, and return the scores of each; what is finished in `out` is not done again.
 
@@ -85,11 +99,8 @@ def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
         ConfigError: The dataset has no cached images.
         DataError: The dataset cannot be read, or has nothing to train or to score on.
     """
-    data = open_dataset(plan.dataset)
-    if data.canvas is None:
-        raise ConfigError(f"dataset {data.root} was prepared at native size: prepare it with --size 256 to compare")
-    recipes = [load_recipe(name, plan.overrides).model_dump(mode="json") for name in (_OF_THE_REFERENCE, *_OURS)]
-    _check_settings({"dataset": data.fingerprint, "minutes": plan.minutes, "recipes": recipes}, out)
+    data = check(plan)
+    _check_settings({"dataset": data.fingerprint, "minutes": plan.minutes, "recipes": _recipes(plan)}, out)
     split = "test" if len(data.rows("test")) else "val"
     source = labelled_from_dataset(data, split)
     parts = {}
@@ -118,6 +129,10 @@ def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
         "precision": train.precision,
         "parts": parts,
     }
+
+
+def _recipes(plan: BesidePlan) -> list[dict[str, Any]]:
+    return [load_recipe(name, plan.overrides).model_dump(mode="json") for name in (_OF_THE_REFERENCE, *_OURS)]
 
 
 def _check_settings(settings: dict[str, Any], out: Path) -> None:

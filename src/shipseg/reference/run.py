@@ -45,6 +45,8 @@ def run_reference(out: Path, options: ReferenceOptions | None = None) -> dict[st
     out = Path(out)
     if options.beside is not None and out.resolve() == options.beside.dataset.resolve():
         raise ConfigError(f"the report would be written into the dataset {out}: choose another folder for it")
+    if options.beside is not None:
+        beside.check(options.beside)  # before minutes of other parts
     files.ensure_folder(out)
     ships = 20 if options.quick else 300
     plan = _QUICK_TWINS if options.quick else twins.TwinPlan()
