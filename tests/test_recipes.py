@@ -161,7 +161,7 @@ def test_model_2_takes_0_3629_of_its_images_from_those_with_several_ships() -> N
 
 
 def test_epochs_that_phases_would_leave_without_effect_are_refused() -> None:
-    with pytest.raises(ConfigError, match="--train.epochs has no effect on recipe improvement-2, whose phases"):
+    with pytest.raises(ConfigError, match="train.epochs has no effect on recipe improvement-2, whose phases"):
         load_recipe("improvement-2", {"train.epochs": "3"})
     assert load_recipe("improvement-2", {"train.epochs": "3", "phases": "[]"}).resolved_phases()[0].epochs == 3
 

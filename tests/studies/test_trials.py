@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from shipseg.data.cache import open_dataset
+from shipseg.errors import ConfigError
 from shipseg.recipes import load_recipe
 from shipseg.studies.spec import Study
 from shipseg.studies.trials import as_yaml, expand, repeat_commands
@@ -36,11 +37,18 @@ def test_trials_come_seed_by_seed(tiny_study: StudyMaker) -> None:
 
 
 def test_a_variant_may_stand_on_a_recipe_of_its_own(tiny_study: StudyMaker) -> None:
-    study = tiny_study(variants=[{"name": "both"}, {"name": "other", "recipe": "model-1-simple"}])
+    phases = {"phases": [{"epochs": 2}]}
+    study = tiny_study(variants=[{"name": "both"}, {"name": "other", "recipe": "model-1-simple", "set": phases}])
     both, other = expand(study)[:2]
     assert both.recipe.loss.weights == {"bce": 1.0, "dice": 1.0}
     assert other.recipe.loss.weights == {"focal": 1.0}
     assert other.recipe.network.architecture == "compact"  # what the study sets holds for all
+
+
+def test_a_study_s_epochs_do_not_pass_by_a_recipe_s_phases(tiny_study: StudyMaker) -> None:
+    study = tiny_study(variants=[{"name": "both"}, {"name": "other", "recipe": "model-1-simple"}])
+    with pytest.raises(ConfigError, match="variant other of study tiny: train.epochs has no effect on recipe model-1"):
+        expand(study)
 
 
 def test_the_printed_flags_give_the_very_recipe(tiny_study: StudyMaker, dataset_folder: Path) -> None:

@@ -61,8 +61,8 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     given = overrides or {}
     if values.get("phases") and "train.epochs" in given and "phases" not in given:
         raise ConfigError(
-            f"--train.epochs has no effect on {origin}, whose phases have epochs of their own: give --phases instead, "
-            "as in --phases '[{epochs: 2, lr: 1.0e-4}]', or --phases '[]' to go by train.epochs"
+            f"train.epochs has no effect on {origin}, whose phases have epochs of their own: give phases instead, as "
+            "in --phases '[{epochs: 2, lr: 1.0e-4}]', or --phases '[]' to go by train.epochs"
         )
     return validated(Recipe, values, origin)
 
