@@ -76,6 +76,7 @@ def study_curves(curves: Mapping[str, Sequence[Run]], *, baseline: str) -> Figur
         for axes, (name, runs) in zip(grid.flat, curves.items(), strict=False):
             _draw_panel(axes, runs, curves[baseline], is_baseline=name == baseline)
             axes.set_title(f"{name} (baseline)" if name == baseline else name)
+        grid[0, 0].set_ylim(0, None)  # of all panels, so after the last one is drawn: it ends their scaling
         for axes in grid[:, 0]:
             axes.set_ylabel("pooled Dice")
         figure.supxlabel("images seen", fontsize=10)
@@ -92,7 +93,6 @@ def _draw_panel(axes: Axes, runs: Sequence[Run], base: Sequence[Run], *, is_base
         seen, _, mean, _ = _band(base)
         axes.plot(seen, mean, color=VERMILION, linewidth=1.3, linestyle=(0, (1, 1.2)))
     axes.set_xlim(0, None)
-    axes.set_ylim(0, None)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
