@@ -152,6 +152,7 @@ def _data_lines(card: Card) -> list[str]:
 def _training_lines(card: Card) -> list[str]:
     rest = dict(card.training)
     recipe = rest.pop("recipe", None)
+    rest |= {f"started from: {key}": value for key, value in rest.pop("started_from", {}).items() if value}
     lines = _table(("", ""), [(_capital(_words(key)), _text(value)) for key, value in rest.items()])
     versions = ", ".join(f"{name} {version}" for name, version in card.versions.items() if name != "shipseg")
     if versions:
