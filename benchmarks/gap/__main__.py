@@ -105,7 +105,9 @@ def print_report(report: dict[str, Any]) -> None:
         shares = ", ".join(f"{100 * share:.0f} % {ground}" for ground, share in side["patches"].items())
         print(f"{name}: {side['images']} images in {side['groups']} groups; patches: {shares}")
     for part, content in report["parts"].items():
-        print(f"\n{part}: {content['real_images']} real and {content['synthetic_images']} synthetic images")
+        rows = content["differences"]
+        mean = f"; mean distance {np.mean([row['distance'] for row in rows]):.3f}" if rows else ""
+        print(f"\n{part}: {content['real_images']} real and {content['synthetic_images']} synthetic images{mean}")
         if content["differences"]:
             print(
                 f"{'':48} {'real':>8} {'synth.':>8}  distance (90 %)         by chance  spread  the synthetic side is"
