@@ -174,6 +174,7 @@ def test_every_recipe_of_ours_trains(name: str, dataset_folder: Path, tmp_path: 
         "network.widths": "[8, 8, 8]",
         "input.crop_size": 32,
         "sampling.batches_per_epoch": 2,
+        "train.start_from": None,
         "train.epochs": 1,
         "train.batch_size": 4,
         "phases": yaml.safe_dump(phases),

@@ -4,7 +4,8 @@
 
 Prints, for the sea, the calm sea (where fine detail is the sensor's), land and whole images, how far apart the
 statistics of the two sides are; then how well a classifier tells patches of 128 px apart (AUC 0.5: it cannot). --out
-keeps all of it as gap.json, and sheet.png: the patches that the classifier is surest of.
+keeps all of it as gap.json, and sheet.png: the patches that the classifier is surest of, where there are enough to
+train one.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def study_gap(folders: Sequence[Path], *, max_images: int | None, seed: int, out
     if out is not None:
         ensure_folder(out)
         write_json(out / "gap.json", report)
-        write_sheet(out / "sheet.png", [one for one in verdicts if not one.trial.matched], facts)
+        shown = [one for one in verdicts if not one.trial.matched]
+        if shown:
+            write_sheet(out / "sheet.png", shown, facts)
     return report
 
 
@@ -102,7 +105,9 @@ def print_report(report: dict[str, Any]) -> None:
         shares = ", ".join(f"{100 * share:.0f} % {ground}" for ground, share in side["patches"].items())
         print(f"{name}: {side['images']} images in {side['groups']} groups; patches: {shares}")
     for part, content in report["parts"].items():
-        print(f"\n{part}: {content['real_images']} real and {content['synthetic_images']} synthetic images")
+        rows = content["differences"]
+        mean = f"; mean distance {np.mean([row['distance'] for row in rows]):.3f}" if rows else ""
+        print(f"\n{part}: {content['real_images']} real and {content['synthetic_images']} synthetic images{mean}")
         if content["differences"]:
             print(
                 f"{'':48} {'real':>8} {'synth.':>8}  distance (90 %)         by chance  spread  the synthetic side is"

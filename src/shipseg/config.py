@@ -151,6 +151,9 @@ class PhaseConfig(Frozen):
 class TrainConfig(Frozen):
     """The optimisation and its safety net."""
 
+    start_from: str | None = None
+    """A run, a model folder, or the name of a model that comes with shipseg, whose weights training starts from;
+    `shipseg train --from` sets it, and the network with it. null starts from random weights."""
     epochs: Epochs = 10
     """Epochs, where the recipe has no phases."""
     batch_size: Annotated[int, Field(ge=1, le=16_384)] = 16

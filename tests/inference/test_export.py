@@ -155,7 +155,7 @@ def test_what_is_no_model_is_not_exported(tmp_path: Path, what: str) -> None:
 
 
 def test_an_exported_file_is_not_exported_again(exported: ExportReport, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"tiny\.onnx has no model\.safetensors to export"):
+    with pytest.raises(ModelError, match=r"tiny\.onnx has no model\.safetensors, the weights"):
         export_onnx(exported.path, tmp_path / "out.onnx")
 
 

@@ -13,7 +13,7 @@ from shipseg.errors import ConfigError, MissingExtraError, ModelError
 from shipseg.inference import loading
 from shipseg.inference.backends import usable_cores
 from shipseg.inference.export import ExportReport
-from shipseg.inference.loading import ONNX_FILE, WEIGHTS_FILE, bundled_models
+from shipseg.inference.loading import ONNX_FILE, WEIGHTS_FILE, bundled_models, default_model, find_weights
 from shipseg.inference.predictor import OnnxBackend, TorchBackend, load_model
 from shipseg.model import bundle
 
@@ -111,6 +111,47 @@ def test_what_is_bundled_can_be_called_by_name(
         load_model("harbor-v1")
     with pytest.raises(ModelError, match="there is no model runs/harbor: .*, or a name: harbour-v1, ocean-v1"):
         load_model("runs/harbor")
+
+
+@pytest.fixture
+def shipped(exported: ExportReport, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of models that come with shipseg, with one in it: shipseg-small."""
+    folder = tmp_path / "models"
+    shutil.copytree(model_folder, folder / "shipseg-small")
+    shutil.copy(exported.path, folder / "shipseg-small.onnx")
+    monkeypatch.setattr(loading, "bundled_folder", lambda: folder)
+    return folder
+
+
+def test_the_best_model_that_comes_with_shipseg_is_the_default(shipped: Path, exported: ExportReport) -> None:
+    assert (default_model(), load_model().card.name) == ("shipseg-small", "tiny")
+    shutil.copy(exported.path, shipped / "another.onnx")
+    assert default_model() == "shipseg-small"
+    shutil.copy(exported.path, shipped / "shipseg-base.onnx")
+    assert default_model() == "shipseg-base"
+
+
+def test_a_name_runs_as_onnx_and_with_torch_where_that_is_asked_for(shipped: Path) -> None:
+    assert isinstance(load_model("shipseg-small").backend, OnnxBackend)
+    assert isinstance(load_model("shipseg-small", backend="torch").backend, TorchBackend)
+    shutil.rmtree(shipped / "shipseg-small")
+    with pytest.raises(ModelError, match=r"shipseg-small\.onnx has no model\.safetensors for backend torch"):
+        load_model("shipseg-small", backend="torch")
+
+
+def test_the_weights_to_train_on_are_found_by_name_run_or_folder(shipped: Path, folder: Path) -> None:
+    assert find_weights("shipseg-small") == shipped / "shipseg-small"
+    assert find_weights(folder) == folder
+    assert find_weights(folder.parent) == folder  # a run
+    (shipped / "shipseg-small" / WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelError, match=r"shipseg-small has no model\.safetensors, the weights that can be"):
+        find_weights("shipseg-small")
+
+
+def test_without_any_model_one_sentence_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "bundled_folder", lambda: tmp_path / "nothing")
+    with pytest.raises(ModelError, match=r"no model comes with this copy of shipseg: give one with --model .*or make"):
+        load_model()
 
 
 def test_bundled_models_are_onnx_files() -> None:

@@ -1,8 +1,10 @@
-"""Predicting with an ONNX file needs the core dependencies alone: shown through the real command line."""
+"""Predicting with an ONNX file needs the core dependencies alone, and no network: through the real command line."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 
 from shipseg.inference.export import ExportReport
+from shipseg.inference.loading import bundled_models
+from shipseg.synth import WorldConfig, make_picture
 
 # What the extra `train` brings. Importing any of it fails as it does where it is not installed.
 EXTRA = [
@@ -41,16 +45,25 @@ class Absent:
         if name.partition(".")[0] in {EXTRA!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
+import os, pathlib, socket
+def refuse(*_):
+    raise OSError("no network here")
+socket.socket.connect = refuse
 from shipseg.cli import run
+from shipseg.inference import loading
+if os.environ.get("MODELS"):
+    loading.bundled_folder = lambda: pathlib.Path(os.environ["MODELS"])
 status = run(sys.argv[1:])
 assert not [name for name in {EXTRA!r} if name in sys.modules]
 sys.exit(status)
 """
 
 
-def shipseg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def shipseg(*arguments: str | Path, models: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command without the extra; `models` stands for the folder of the models that come with shipseg."""
     command = [sys.executable, "-W", "error", "-c", COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    environment = os.environ | ({} if models is None else {"MODELS": str(models)})
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 
 @pytest.fixture
@@ -87,6 +100,35 @@ def test_predict_ends_well_when_every_picture_could_be_used(
     done = shipseg("predict", pictures / "a.jpg", pictures / "b.png", "--model", exported.path, "--out", tmp_path / "o")
     assert done.returncode == 0, done.stderr
     assert "Ships in 2 pictures" in done.stdout
+
+
+def test_the_model_that_comes_with_shipseg_is_taken_unless_another_is_named(
+    tmp_path: Path, pictures: Path, exported: ExportReport
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(exported.path, models / "shipseg-small.onnx")
+    done = shipseg("predict", pictures / "a.jpg", "--out", tmp_path / "out", models=models)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "ships.csv").is_file()
+    listed = json.loads(shipseg("models", tmp_path / "out", "--json", models=models).stdout)
+    assert list(listed) == ["shipseg-small (comes with shipseg, the default)"]
+
+
+def test_without_a_model_the_sentence_says_how_to_get_one(tmp_path: Path, pictures: Path) -> None:
+    done = shipseg("predict", pictures, "--out", tmp_path / "out", models=tmp_path)
+    assert done.returncode == 1
+    assert "no model comes with this copy of shipseg: give one with --model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not bundled_models(), reason="no model has been bundled yet")
+def test_a_ship_of_the_synthetic_world_is_found_by_the_shipped_model(tmp_path: Path) -> None:
+    picture = make_picture(7, 3, WorldConfig(empty_share=0.0))  # never trained on: another seed
+    cv2.imwrite(str(tmp_path / "a.png"), cv2.cvtColor(picture.image_hwc, cv2.COLOR_RGB2BGR))
+    done = shipseg("predict", tmp_path / "a.png", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ships"] >= 1
 
 
 def test_a_calibrated_model_needs_no_more_than_any_other(

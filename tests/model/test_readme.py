@@ -29,6 +29,26 @@ CARD = Card(
 )
 
 
+def test_the_page_of_a_shipped_model_tells_licence_use_limits_and_tests() -> None:
+    shipped = {
+        "license": "Apache-2.0",
+        "intended_use": "a first look.",
+        "limits": ("It misses boats.",),
+        "tested": {"600 synthetic images": {"airbus_score": 0.75, "num_images": 600, "recall < 100 px": None}},
+    }
+    page = describe_card(CARD.model_copy(update=shipped))
+    for words in (
+        "Licence: Apache-2.0.",
+        "Meant for: a first look.",
+        "- It misses boats.",
+        "| Score on 600 synthetic images | Value |",
+        "| score of the Airbus challenge | 0.7500 |",
+        "| num images | 600 |",
+    ):
+        assert words in page
+    assert "recall < 100" not in page
+
+
 def test_the_page_tells_use_decision_scores_data_and_hashes() -> None:
     page = describe_card(CARD)
     for words in (

@@ -22,7 +22,7 @@ def evaluate(
     out: Path,
     /,
     *,
-    model: str,
+    model: str | None = None,
     split: str | None = None,
     csv: Path | None = None,
     images: Path | None = None,
@@ -36,7 +36,8 @@ def evaluate(
         data: A prepared dataset, or an Airbus folder (CSV and images).
         out: Folder to write: metrics.json, images.csv, ships.csv, failed.csv, threshold_curve.csv, ship_curve.csv,
             calibration.csv, report.html, panel.png.
-        model: A run, a model folder, or an ONNX file made by shipseg.
+        model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; the best
+            of those unless given.
         split: Which split of a dataset: train, val or test; val unless given.
         csv: The CSV, where an Airbus folder holds several.
         images: The folder of images, where an Airbus folder holds several.
@@ -49,11 +50,13 @@ def evaluate(
     from shipseg.evaluation.evaluate import evaluate as run_evaluate
     from shipseg.evaluation.sources import open_source
     from shipseg.evaluation.tables import write_evaluation
+    from shipseg.inference.loading import default_model
     from shipseg.inference.predictor import load_model
     from shipseg.reports.html import REPORT_FILE, write_evaluation_report
 
     if out.resolve() == data.resolve():
         raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
+    model = default_model() if model is None else model
     predictor = load_model(model, backend=backend)
     with progress.shown():
         source = open_source(data, split=split, csv=csv, images=images)
@@ -71,7 +74,7 @@ def predict(
     /,
     *others: Path,
     out: Path,
-    model: str,
+    model: str | None = None,
     format: tuple[Literal["csv", "coco"], ...] = ("csv",),  # noqa: A002  (the flag is called --format)
     recursive: bool = False,
     submission: Path | None = None,
@@ -86,7 +89,8 @@ def predict(
         first: A picture (JPEG, PNG, TIFF ...), or a folder of pictures.
         others: More pictures and folders.
         out: Folder to write: masks/, overlays/, ships.csv (one row per ship).
-        model: A run, a model folder, or an ONNX file made by shipseg.
+        model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; the best
+            of those unless given.
         format: Tables of ships beside ships.csv: coco (COCO JSON). Repeat the flag for several.
         recursive: Take the pictures of folders inside the given folders, too.
         submission: Also write the challenge's submission CSV to this file.
@@ -119,11 +123,11 @@ def predict(
     return 0 if report.ok else 1
 
 
-def export(model: Path, out: Path, /, *, format: Literal["onnx"] = "onnx", json: bool = False) -> int:  # noqa: A002
+def export(model: str, out: Path, /, *, format: Literal["onnx"] = "onnx", json: bool = False) -> int:  # noqa: A002
     """Write a model in another form, compared with the original before the file gets its name.
 
     Args:
-        model: A run or a model folder.
+        model: A run, a model folder, or the name of a model that comes with shipseg.
         out: File to write, e.g. ships.onnx.
         format: Form to write: onnx (normalisation and sigmoid inside, any size and batch, card in the metadata).
         json: Print the comparison as JSON.
@@ -151,12 +155,15 @@ def models(folder: Path = Path(), /, *, json: bool = False) -> int:
         folder: Where to look.
         json: Print the list as JSON.
     """
-    from shipseg.inference.loading import bundled_models
+    from shipseg.inference.loading import bundled_models, default_model
     from shipseg.model.card import read_card
 
     if not folder.is_dir():
         raise ModelError(f"{folder} is not a folder: give the folder that holds your runs")
-    found = {f"{name} (comes with shipseg)": _facts(read_card(path)) for name, path in bundled_models().items()}
+    bundled = bundled_models()
+    best = default_model() if bundled else ""
+    words = {name: f"comes with shipseg{', the default' if name == best else ''}" for name in bundled}
+    found = {f"{name} ({words[name]})": _facts(read_card(path)) for name, path in bundled.items()}
     foreign = 0
     for path in _candidates(folder):
         try:

@@ -23,6 +23,7 @@ def train(
     /,
     *,
     recipe: str = "base",
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     resume: bool = False,
     overrides: Annotated[list[str] | None, Parameter(name="--set")] = None,
     json: bool = False,
@@ -33,6 +34,8 @@ def train(
         dataset: Folder made by `shipseg prepare`.
         run: Folder to write: recipe.yaml, history.csv, curves.png, tensorboard/, last.ckpt, model/.
         recipe: Name of a recipe (see `shipseg recipes`) or a YAML file.
+        from_: Start from the weights of this model, and with its network: a run, a model folder, or the name of a
+            model that comes with shipseg; as in --recipe fine-tune --from shipseg-small.
         overrides: SECTION.KEY=VALUE of the recipe; also written --SECTION.KEY VALUE, as in --train.lr 3e-4;
             `shipseg recipes base` prints all keys.
         resume: Go on from the last checkpoint, or start where there is none; safe in a restart loop.
@@ -41,10 +44,13 @@ def train(
     from shipseg import progress
     from shipseg.recipes import load_recipe
     from shipseg.training.run import TrainAndTestModel
+    from shipseg.training.starting import recipe_from
 
     if run.resolve() == dataset.resolve():
         raise ConfigError(f"the run would be written into the dataset {dataset}: choose another folder for it")
     loaded = load_recipe(recipe, recipe_pairs(overrides or []))
+    if from_ is not None:
+        loaded = recipe_from(loaded, from_)
     with progress.shown(enabled=_is_first_process()):
         report = TrainAndTestModel(loaded, dataset, run).train(resume=resume)
     if _is_first_process():

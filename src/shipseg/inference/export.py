@@ -19,7 +19,7 @@ from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
 from shipseg.files import atomic_path, remove_leftovers
 from shipseg.inference.backends import INPUT_NAME, OUTPUT_NAME, OnnxBackend, TorchBackend
-from shipseg.inference.loading import ONNX_FILE, WEIGHTS_FILE, model_folder
+from shipseg.inference.loading import ONNX_FILE, find_weights
 from shipseg.model.card import CARD_KEY, Card
 from shipseg.model.onnxfile import HASH_KEY, graph_hash
 
@@ -58,7 +58,7 @@ class ExportReport:
         return {**asdict(self), "path": str(self.path)}
 
 
-def export_onnx(model: Path, out: Path) -> ExportReport:
+def export_onnx(model: str | Path, out: Path) -> ExportReport:
     """Write a model as an ONNX file and return how its outputs compare with PyTorch's.
 
     The graph takes `image`, float32 (N, 3, H, W), RGB in 0-255, and gives `probability`, float32 (N, 1, H, W):
@@ -66,7 +66,7 @@ def export_onnx(model: Path, out: Path) -> ExportReport:
     stands in the metadata, and beside it the keys that the QGIS plugin Deepness reads.
 
     Args:
-        model: A model folder or a run.
+        model: A model folder, a run, or the name of a model that comes with shipseg.
         out: The file to write, ending in `.onnx`; else a folder, in which it is called `model.onnx`.
 
     Raises:
@@ -81,9 +81,7 @@ def export_onnx(model: Path, out: Path) -> ExportReport:
         from shipseg.model.bundle import load_network
 
     file = _target(Path(out))
-    folder = model_folder(Path(model)) if Path(model).is_dir() else Path(model)
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise ModelError(f"{model} has no {WEIGHTS_FILE} to export: give a model folder or a run")
+    folder = find_weights(model)
     network, card = load_network(folder)
     graph = _build_graph(network)
     _add_metadata(graph, {CARD_KEY: card.model_dump_json(), **deepness_metadata(card)})

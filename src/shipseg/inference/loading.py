@@ -12,21 +12,58 @@ from shipseg.extras import needing
 from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
 from shipseg.model.card import CARD_FILE, Card, read_card
 
-__all__ = ["BACKENDS", "ONNX_FILE", "WEIGHTS_FILE", "bundled_models", "find_model", "load_backend", "model_folder"]
+__all__ = [
+    "BACKENDS",
+    "ONNX_FILE",
+    "WEIGHTS_FILE",
+    "bundled_folder",
+    "bundled_models",
+    "default_model",
+    "find_model",
+    "find_weights",
+    "load_backend",
+    "model_folder",
+]
 
 BACKENDS: Final = ("auto", "torch", "onnx")
 WEIGHTS_FILE: Final = "model.safetensors"
 ONNX_FILE: Final = "model.onnx"
 
 
+_BEST_FIRST: Final = ("shipseg-base", "shipseg-small")
+
+
+def bundled_folder() -> Path:
+    """Return where the models that come with shipseg are kept.
+
+    Each is an ONNX file NAME.onnx, which predicts, and a folder NAME/ with the same weights for torch: to train on.
+    """
+    return Path(str(resources.files("shipseg"))) / "models"
+
+
 def bundled_models() -> dict[str, Path]:
-    """Return the models that come with shipseg: ONNX files in its folder `models`, by name without suffix."""
-    folder = Path(str(resources.files("shipseg"))) / "models"
-    return {file.stem: file for file in sorted(folder.glob("*.onnx"))}
+    """Return the ONNX files of the models that come with shipseg, by name without suffix."""
+    return {file.stem: file for file in sorted(bundled_folder().glob("*.onnx"))}
+
+
+def default_model() -> str:
+    """Return the name of the best model that comes with shipseg.
+
+    Raises:
+        ModelError: None does.
+    """
+    bundled = bundled_models()
+    for name in (*_BEST_FIRST, *bundled):
+        if name in bundled:
+            return name
+    raise ModelError(
+        "no model comes with this copy of shipseg: give one with --model (a run, a model folder or an ONNX file made "
+        "by shipseg), or make the one that is meant to come with it:  scripts/train-bundled small"
+    )
 
 
 def load_backend(
-    path_or_name: str | Path, *, backend: str, device: str, threads: int | None, precision: Precision
+    path_or_name: str | Path | None, *, backend: str, device: str, threads: int | None, precision: Precision
 ) -> tuple[Card, Backend]:
     """Return a model's card and what runs it; the arguments are those of `load_model`."""
     if backend not in BACKENDS:
@@ -35,7 +72,9 @@ def load_backend(
         raise unknown_name("precision", precision, ("fp32", "bf16"))
     if threads is not None and threads < 1:
         raise ConfigError(f"threads must be at least 1, got {threads}")
-    path = find_model(path_or_name)
+    path = find_model(default_model() if path_or_name is None else path_or_name)
+    if backend == "torch":
+        path = _with_weights(path)
     if _runs_with_torch(path, backend):
         return _load_torch(path, device=device, threads=threads, precision=precision)
     return _load_onnx(path, device=device, threads=threads, precision=precision)
@@ -59,6 +98,27 @@ def find_model(path_or_name: str | Path) -> Path:
         shipped = f", or a name: {', '.join(bundled)}" if bundled else ""
         raise ModelError(f"there is no model {path}: give a model folder, a run, an ONNX file made by shipseg{shipped}")
     raise unknown_name("model", name, bundled)
+
+
+def find_weights(path_or_name: str | Path) -> Path:
+    """Return the model folder with the weights for torch of a path or a bundled name.
+
+    Raises:
+        ModelError: There is no such model, or only its ONNX file.
+        ConfigError: An unknown name.
+    """
+    path = _with_weights(find_model(path_or_name))
+    if not (path / WEIGHTS_FILE).is_file():
+        raise ModelError(
+            f"{path_or_name} has no {WEIGHTS_FILE}, the weights that can be trained on: give a model folder or a run"
+        )
+    return path
+
+
+def _with_weights(path: Path) -> Path:
+    """Return the folder beside a bundled ONNX file that holds the same weights for torch; else the path as it is."""
+    folder = path.with_suffix("")
+    return folder if path in bundled_models().values() and (folder / WEIGHTS_FILE).is_file() else path
 
 
 def model_folder(path: Path) -> Path:

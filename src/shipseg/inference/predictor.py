@@ -158,7 +158,7 @@ class Predictor:
 
 
 def load_model(
-    path_or_name: str | Path,
+    path_or_name: str | Path | None = None,
     *,
     backend: str = "auto",
     device: str = "auto",
@@ -168,7 +168,8 @@ def load_model(
     """Return the model in a folder, a run or an ONNX file, ready to predict.
 
     Args:
-        path_or_name: A model folder, a run (its `model/` is taken), an ONNX file made by shipseg, or a bundled name.
+        path_or_name: A model folder, a run (its `model/` is taken), an ONNX file made by shipseg, or the name of one
+            that comes with shipseg; None takes the best of those.
         backend: `torch` (weights in safetensors), `onnx` (needs no torch), or `auto`: torch where it is installed and
             the folder holds its weights, else onnx.
         device: torch only: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1` ...

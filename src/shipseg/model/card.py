@@ -58,6 +58,14 @@ class Card(Frozen):
     """Recipe, steps, images seen, seed."""
     scores: dict[str, float] = Field(default={})
     """Scores on validation, by name."""
+    tested: dict[str, dict[str, Any]] = Field(default={})
+    """Scores on images that had no part in training or choosing, by the name of the images."""
+    intended_use: str = ""
+    """What it is meant for, in a sentence."""
+    limits: tuple[str, ...] = ()
+    """What it cannot do, in sentences."""
+    license: str = ""
+    """Under which terms it may be used; an SPDX name."""
     versions: dict[str, str] = Field(default={})
     """shipseg, torch, python that made it."""
     files: dict[str, str] = Field(default={})

@@ -42,10 +42,13 @@ def describe_card(card: Card) -> str:
         "",
         f"Finds ships in optical images of about {entry.metres_per_pixel:g} m per pixel; a {what}.",
         *([f"Made {' '.join(made)}."] if made else []),
+        *([f"Licence: {card.license}."] if card.license else []),
+        *([f"Meant for: {card.intended_use}"] if card.intended_use else []),
         *_use(is_smp=not is_ours),
         *_section("What it takes", _input_lines(card)),
         *_section("What counts as a ship", _decision_lines(card)),
         *_section("Scores on its validation images", _score_lines(card)),
+        *_section("Scores on images that had no part in this", _tested_lines(card)),
         *_section("What it was trained on", _data_lines(card)),
         *_section("How it was trained", _training_lines(card)),
         *_section("Limits", _limits(card)),
@@ -124,6 +127,18 @@ def _score_lines(card: Card) -> list[str]:
     return lines
 
 
+def _tested_lines(card: Card) -> list[str]:
+    lines: list[str] = []
+    for images, scores in card.tested.items():
+        rows = [(_words(name), _score(value)) for name, value in scores.items() if value is not None]
+        lines += [""] * bool(lines) + _table((f"Score on {images}", "Value"), rows)
+    return lines
+
+
+def _score(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else _text(value)
+
+
 def _data_lines(card: Card) -> list[str]:
     rest, lines = dict(card.data), []
     for split, what in (("train", "learnt from"), ("val", "validated on")):
@@ -137,6 +152,7 @@ def _data_lines(card: Card) -> list[str]:
 def _training_lines(card: Card) -> list[str]:
     rest = dict(card.training)
     recipe = rest.pop("recipe", None)
+    rest |= {f"started from: {key}": value for key, value in rest.pop("started_from", {}).items() if value}
     lines = _table(("", ""), [(_capital(_words(key)), _text(value)) for key, value in rest.items()])
     versions = ", ".join(f"{name} {version}" for name, version in card.versions.items() if name != "shipseg")
     if versions:
@@ -160,6 +176,7 @@ def _limits(card: Card) -> list[str]:
         "- It knows images like those above; on others, score it: `shipseg evaluate DATA SCORES --model THIS_FOLDER`.",
         f"- Scale images of another resolution to {metres:g} m per pixel before.",
         "- Vessels that touch come out as one; bow and stern are not told apart.",
+        *(f"- {limit}" for limit in card.limits),
     ]
     if card.training.get("finished") is False:
         lines.append("- Its training had not finished when it was saved: the threshold is a preliminary one.")

@@ -91,7 +91,7 @@ def _swell(rng: Rng, radius: FloatArray, angle: FloatArray, direction_rad: float
     peak = 1.0 / log_uniform(rng, 16.0, 80.0)
     band = np.exp(-((np.log(radius / peak) / uniform(rng, 0.12, 0.3)) ** 2))
     along = np.cos(angle - direction_rad) ** 2
-    return _scaled(np.asarray(band * along ** log_uniform(rng, 6.0, 60.0), np.float32), log_uniform(rng, 0.03, 0.6))
+    return _scaled(np.asarray(band * along ** log_uniform(rng, 6.0, 60.0), np.float32), log_uniform(rng, 0.02, 0.5))
 
 
 def wave_field(rng: Rng, shape: tuple[int, int], direction_rad: float) -> FloatArray:
@@ -107,7 +107,7 @@ def wave_field(rng: Rng, shape: tuple[int, int], direction_rad: float) -> FloatA
     power = _wind_sea(rng, radius, angle, direction_rad)
     if chance(rng, 0.25):
         power = power + 0.6 * _wind_sea(rng, radius, angle, direction_rad + rng.normal(0.0, 0.8))
-    if chance(rng, 0.5):
+    if chance(rng, 0.35):
         power = power + _swell(rng, radius, angle, direction_rad + rng.normal(0.0, 0.6))
     slow = _scaled(np.power(radius + 0.004, -uniform(rng, 2.0, 3.2), dtype=np.float32), log_uniform(rng, 0.01, 0.2))
     spectrum = scipy.fft.rfft2(rng.standard_normal((height, width), dtype=np.float32))

@@ -15,6 +15,10 @@ from shipseg.synth.town import build_town
 
 __all__ = ["LandLayer", "distance_px", "draw_ground", "lay_land", "paint_coast", "paint_inland"]
 
+GROUND_CONTRAST = (0.5, 0.95)
+"""What the air leaves of the contrast of what stands on land: with all of it, four times as many steps of more than 32
+grey levels as on real land (gap)."""
+
 
 @dataclass
 class LandLayer:
@@ -72,7 +76,10 @@ def lay_land(rng: Rng, canvas: Canvas, layer: LandLayer, *, height_px: float) ->
     size = (canvas.shape[1], canvas.shape[0])
     shadow = cv2.warpAffine(layer.alpha, matrix, size, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     canvas.rgb_hwc *= 1.0 - shadow[..., None] * np.float32(uniform(rng, 0.2, 0.6) / 255.0)
-    canvas.mix(layer.rgb.astype(np.float32), layer.alpha.astype(np.float32) * np.float32(1 / 255))
+    rgb = layer.rgb.astype(np.float32)
+    middle = rgb.mean(axis=(0, 1))
+    rgb = middle + (rgb - middle) * np.float32(uniform(rng, *GROUND_CONTRAST))
+    canvas.mix(rgb, layer.alpha.astype(np.float32) * np.float32(1 / 255))
     canvas.blocked_hw[layer.alpha > 40] = 1
 
 

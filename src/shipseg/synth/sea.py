@@ -63,7 +63,7 @@ def _draw_color(rng: Rng, mode: SeaMode) -> FloatArray:
     # The bands move together on bright water: its hue is narrower than its brightness.
     spread = np.minimum(bright - dark, 26.0)
     middle = dark + (bright - dark) * place.mean()
-    return np.asarray(np.clip(middle + spread * (place - place.mean()), 0.5, 200.0), np.float32)
+    return np.asarray(np.clip(middle + spread * (place - place.mean()), 0.0, 200.0), np.float32)
 
 
 def _other_water(rng: Rng, base: FloatArray) -> FloatArray:

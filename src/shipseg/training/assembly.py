@@ -83,8 +83,16 @@ class Assembly:
         self.best = tensors["best"]
 
 
-def assemble(recipe: Recipe, data: PreparedDataset, *, processes: Processes) -> Assembly:
-    """Return the parts of a new run; the initial weights follow from the recipe's seed, in every process the same.
+def assemble(
+    recipe: Recipe, data: PreparedDataset, *, processes: Processes, initial: Mapping[str, Tensor] | None = None
+) -> Assembly:
+    """Return the parts of a new run, in every process the same.
+
+    Args:
+        recipe: The complete configuration.
+        data: What to train and validate on.
+        processes: Who shares the batches.
+        initial: Weights to start from, as a model folder holds them; None takes those that follow from the seed.
 
     Raises:
         DataError: The dataset has no images to train or to validate on.
@@ -93,7 +101,10 @@ def assemble(recipe: Recipe, data: PreparedDataset, *, processes: Processes) -> 
     """
     train, device = recipe.train, processes.device
     torch.manual_seed(train.seed)
-    network = build_network(recipe.network).to(device)
+    network = build_network(recipe.network)
+    if initial is not None:
+        network.body.load_state_dict(initial)
+    network.to(device)
     if train.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     on_gpu = device.type == "cuda"

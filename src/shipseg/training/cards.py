@@ -52,6 +52,7 @@ def card_of(
             "seed": recipe.train.seed,
             "processes": state.world_size,
             "hours": round(sum(row.seconds for row in state.history) / 3600, 4),
+            **({"started_from": state.started_from} if state.started_from else {}),
         },
         scores={f"val_{name}": value for name, value in vars(best.scores).items()},
         versions={"shipseg": __version__, "torch": torch.__version__, "python": platform.python_version()},

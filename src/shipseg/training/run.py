@@ -30,6 +30,7 @@ from shipseg.training.loop import Desk, train_to_the_end
 from shipseg.training.report import TrainingReport
 from shipseg.training.signals import StopRequest, listening
 from shipseg.training.stages import note_stage
+from shipseg.training.starting import Start, read_start
 from shipseg.training.state import RunState
 
 __all__ = ["TrainAndTestModel", "TrainingReport"]
@@ -169,8 +170,9 @@ class TrainAndTestModel:
         if stored is None:
             if added is not None:
                 raise TrainingError(f"{self.run} holds no run to continue: train one first, or give another folder")
-            assembly = assemble(self.recipe, data, processes=processes)
-            return self._new_state(assembly, data), assembly
+            start = read_start(self.recipe)
+            assembly = assemble(self.recipe, data, processes=processes, initial=start.tensors if start else None)
+            return self._new_state(assembly, data, start), assembly
         content = read_checkpoint(stored.data, origin=self.run / stored.name)
         state = RunState.from_json(content["state"])
         check_same_run(state, self.recipe, data, processes=processes, run=self.run)
@@ -182,7 +184,7 @@ class TrainAndTestModel:
             state.append(added.phase)
         return state, assembly
 
-    def _new_state(self, assembly: Assembly, data: PreparedDataset) -> RunState:
+    def _new_state(self, assembly: Assembly, data: PreparedDataset, start: Start | None) -> RunState:
         return RunState(
             recipe=self.recipe,
             phases=self.recipe.resolved_phases(),
@@ -190,6 +192,7 @@ class TrainAndTestModel:
             dataset=data.fingerprint,
             world_size=assembly.processes.world_size,
             environment=environment(assembly.processes.device),
+            started_from=start.facts if start else {},
         )
 
     def _train(

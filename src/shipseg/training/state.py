@@ -44,6 +44,8 @@ class RunState:
     dataset: str
     world_size: int
     environment: dict[str, str]
+    started_from: dict[str, Any] = field(default_factory=dict)
+    """What is kept of the model whose weights the run started from; empty for random weights."""
     appended: int = 0
     """How many of the phases were appended."""
     step: int = 0

@@ -1,0 +1,164 @@
+"""What fine-tuning on few labelled images buys, against the model as it is and against training from nothing.
+
+    python -m benchmarks.few_shot AIRBUS_FOLDER WORK [--model MODEL] [--counts 0,10,50,all] [--folds 3] [--seed 0]
+        [--SECTION.KEY VALUE of the recipes ...]
+
+For each of the folds (whole groups of overlapping images), so many images are drawn from the other folds, with their
+shares of images with and without ships kept; a network is fine-tuned from the model on them (recipe fine-tune, images
+of these kept back for validation and threshold by `prepare`, as anybody would) and another of the same shape is trained
+from nothing; both are judged on the fold. Scores are pooled over the folds. WORK keeps the counts of each judged image,
+so a killed call goes on where it stopped; no weights are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+from benchmarks.folds import deal_folds, judge, score_rows, table, with_groups
+
+from shipseg import progress
+from shipseg.config import Recipe
+from shipseg.data.prepare import PrepareOptions, prepare
+from shipseg.data.table import find_airbus_folder
+from shipseg.errors import ConfigError, ShipsegError
+from shipseg.evaluation.scores import ImageScore
+from shipseg.evaluation.sources import Labelled, labelled_from_airbus_folder
+from shipseg.evaluation.survey import draw_images
+from shipseg.files import ensure_folder, write_json
+from shipseg.inference.loading import default_model
+from shipseg.inference.predictor import Predictor, load_model
+from shipseg.recipes import load_recipe
+from shipseg.training.run import TrainAndTestModel
+from shipseg.training.starting import recipe_from
+
+FINE_TUNED: Final = "fine-tuned"
+FROM_NOTHING: Final = "from nothing"
+FROM_NOTHING_RATE: Final = 2e-3
+"""The rate that the shipped networks were trained with; fine-tuning takes a tenth."""
+
+
+def recipe_of(way: str, model: str, overrides: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a way: the same network, images and number of steps for both."""
+    fine = recipe_from(load_recipe("fine-tune", overrides), model)
+    if way == FINE_TUNED:
+        return fine
+    rate = {} if "train.lr" in overrides else {"lr": FROM_NOTHING_RATE}
+    return fine.model_copy(update={"train": fine.train.model_copy(update={"start_from": None, **rate})})
+
+
+def write_subset(images: Sequence[Labelled], source: Path, folder: Path) -> None:
+    """Write an Airbus folder of these images: links to the files, and their rows."""
+    ensure_folder(folder / "images")
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("ImageId", "EncodedPixels"))
+        for image in images:
+            link = folder / "images" / image.image_id
+            if not link.exists():
+                link.symlink_to((source / image.image_id).resolve())
+            writer.writerows((image.image_id, rle) for rle in image.rles or ("",))
+
+
+def trained(recipe: Recipe, images: Sequence[Labelled], source: Path, place: Path, *, seed: int) -> Predictor:
+    """Return the network that was trained on these images by a recipe, in `place`."""
+    write_subset(images, source, place / "images")
+    prepare(place / "images", place / "dataset", PrepareOptions(size="native", workers=1, seed=seed))
+    TrainAndTestModel(recipe, place / "dataset", place / "run").train(resume=True)
+    return load_model(place / "run")
+
+
+class Study:
+    """The images, their folds, and where the counts are kept."""
+
+    def __init__(self, folder: Path, work: Path, model: str, overrides: Mapping[str, Any], *, folds: int, seed: int):
+        self.source = find_airbus_folder(folder).images
+        self.images = with_groups(labelled_from_airbus_folder(folder).images)
+        self.fold_of = deal_folds(self.images, folds=folds, seed=seed)
+        self.work, self.model, self.overrides, self.seed = ensure_folder(work), model, overrides, seed
+
+    def scores(self, way: str, count: int | None) -> list[ImageScore]:
+        """Return the counts of each image, judged by networks that saw none of its fold; `count` None is all."""
+        return [score for fold in sorted(set(self.fold_of)) for score in self._fold_scores(way, count, fold)]
+
+    def _fold_scores(self, way: str, count: int | None, fold: int) -> list[ImageScore]:
+        name = f"{way}-{'all' if count is None else count}-{fold}".replace(" ", "-")
+        kept = self.work / f"{name}.json"
+        if not kept.is_file():
+            here = [image for image, place in zip(self.images, self.fold_of, strict=True) if place == fold]
+            elsewhere = [image for image, place in zip(self.images, self.fold_of, strict=True) if place != fold]
+            if count == 0:
+                predictor = load_model(self.model)
+            else:
+                drawn = draw_images(elsewhere, at_most=count or len(elsewhere), seed=self.seed + fold)
+                recipe = recipe_of(way, self.model, self.overrides)
+                predictor = trained(recipe, drawn, self.source, self.work / name, seed=self.seed)
+            write_json(kept, [asdict(score) for score in judge(predictor, here)])
+            shutil.rmtree(self.work / name, ignore_errors=True)
+        return [_read_score(values) for values in json.loads(kept.read_text(encoding="utf-8"))]
+
+
+def _read_score(values: dict[str, Any]) -> ImageScore:
+    return ImageScore(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def study_curve(study: Study, counts: Sequence[int | None], *, metres_per_pixel: float) -> dict[str, Any]:
+    """Return the scores of each way and count."""
+    found = {}
+    for count in counts:
+        for way in (FINE_TUNED,) if count == 0 else (FINE_TUNED, FROM_NOTHING):
+            name = "as it is" if count == 0 else f"{way} on {'all' if count is None else count}"
+            found[name] = score_rows(study.scores(way, count), metres_per_pixel=metres_per_pixel)
+    return found
+
+
+def _counts(text: str) -> list[int | None]:
+    parts = text.split(",")
+    if not all(part == "all" or part.isdecimal() for part in parts):
+        raise ConfigError(f"--counts must be numbers and `all`, as in 0,10,50,all, got {text!r}")
+    return [None if part == "all" else int(part) for part in parts]
+
+
+def _overrides(rest: Sequence[str]) -> dict[str, Any]:
+    if len(rest) % 2 or not all(key.startswith("--") for key in rest[::2]):
+        raise ConfigError(f"recipe values are given as --SECTION.KEY VALUE, got {' '.join(rest)}")
+    return {key.removeprefix("--"): value for key, value in zip(rest[::2], rest[1::2], strict=True)}
+
+
+def main() -> None:
+    """Train, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("airbus", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--counts", default="0,10,50,all")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    given, rest = parser.parse_known_args()
+    cv2.setNumThreads(1)
+    logging.getLogger("shipseg").setLevel(logging.ERROR)
+    try:
+        model = given.model or default_model()
+        counts, overrides = _counts(given.counts), _overrides(rest)
+        metres = load_model(model).card.input.metres_per_pixel
+        with progress.shown():
+            study = Study(given.airbus, given.work, model, overrides, folds=given.folds, seed=given.seed)
+            found = study_curve(study, counts, metres_per_pixel=metres)
+        write_json(given.work / "few_shot.json", found)
+    except ShipsegError as error:
+        sys.exit(f"few_shot: {error}")
+    print(f"{len(study.images)} images, {given.folds} folds, model {model}\n")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

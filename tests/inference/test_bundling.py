@@ -1,0 +1,81 @@
+"""A finished model is put where the models that come with shipseg are kept: whole, described and small enough."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shipseg.errors import ConfigError, ModelError
+from shipseg.files import write_json
+from shipseg.inference import bundling, loading
+from shipseg.inference.bundling import bundle_model
+from shipseg.inference.predictor import load_model
+from shipseg.model.card import read_card
+
+FACTS = {"license": "Apache-2.0", "limits": ("It misses boats.",), "data": {"origin": "synthetic"}}
+
+
+@pytest.fixture
+def finished(model_folder: Path, tmp_path: Path) -> Path:
+    """The tiny model as if its training had come to an end."""
+    folder = Path(shutil.copytree(model_folder, tmp_path / "finished"))
+    training = {"finished": True, "seed": 3}
+    card = read_card(folder).model_copy(update={"training": training, "data": {"train_images": 5}})
+    write_json(folder / "shipseg.json", card.model_dump(mode="json"))
+    return folder
+
+
+def test_what_was_bundled_is_found_by_its_name_in_both_forms(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "bundled_folder", lambda: tmp_path / "models")
+    made = bundle_model(finished, "shipseg-small", facts=FACTS, folder=tmp_path / "models")
+    files = sorted(str(path.relative_to(tmp_path / "models")) for path in (tmp_path / "models").rglob("*.*"))
+    inner = ["shipseg-small/README.md", "shipseg-small/model.safetensors", "shipseg-small/shipseg.json"]
+    assert files == ["shipseg-small.onnx", *inner]
+    onnx, torch = load_model(), load_model("shipseg-small", backend="torch")
+    assert onnx.card == torch.card == made.card
+    assert (made.card.name, made.card.license, made.card.limits) == ("shipseg-small", "Apache-2.0", FACTS["limits"])
+    assert made.card.data == {"train_images": 5, "origin": "synthetic"}
+    assert made.card.training["seed"] == 3
+    assert made.onnx.path.is_file()
+    assert made.parameters > 1000
+
+
+def test_it_is_replaced_by_bundling_again(finished: Path, tmp_path: Path) -> None:
+    for limits in (("one",), ("two",)):
+        made = bundle_model(finished, "shipseg-small", facts={"limits": limits}, folder=tmp_path / "models")
+    assert read_card(tmp_path / "models" / "shipseg-small.onnx").limits == made.card.limits == ("two",)
+
+
+def test_one_that_is_too_large_is_refused_and_nothing_is_left(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundling, "MAX_BYTES", 10_000)
+    with pytest.raises(ModelError, match=r"model\.safetensors of shipseg-small takes 0\.\d MB, 16 MB can be shipped"):
+        bundle_model(finished, "shipseg-small", facts={}, folder=tmp_path / "models")
+    assert [path for path in (tmp_path / "models").rglob("*") if path.is_file()] == []
+
+
+def test_an_unfinished_training_and_a_strange_name_are_refused(model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the training of .* has not finished"):
+        bundle_model(model_folder, "shipseg-small", facts={}, folder=tmp_path)
+    with pytest.raises(ConfigError, match="got '../Small'"):
+        bundle_model(model_folder, "../Small", facts={}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", loading.bundled_models())
+def test_what_comes_with_shipseg_is_small_described_and_the_same_in_both_forms(name: str) -> None:
+    file, folder = loading.bundled_models()[name], loading.find_weights(name)
+    for path in (file, *folder.iterdir()):
+        assert path.stat().st_size <= bundling.MAX_BYTES
+    card = read_card(file)
+    assert card == read_card(folder)
+    assert (card.name, card.license) == (name, "Apache-2.0")
+    assert card.intended_use
+    assert card.limits
+    assert card.tested
+    assert "no real pixel" in card.data["origin"]
+    assert len(card.training["commit"]) == 40
