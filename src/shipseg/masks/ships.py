@@ -113,7 +113,12 @@ def _refuse_outside(what: str, lowest: float, highest: float) -> None:
 
 
 def find_ships(
-    probability_hw: NDArray[np.floating], *, threshold: float, min_peak: float = 0.0, min_area_px: int = 1
+    probability_hw: NDArray[np.floating],
+    *,
+    threshold: float,
+    min_peak: float = 0.0,
+    min_area_px: int = 1,
+    origin: tuple[int, int] = (0, 0),
 ) -> tuple[Ship, ...]:
     """Return the ships in a probability, the largest first, then from the top and from the left.
 
@@ -124,12 +129,14 @@ def find_ships(
         threshold: From 0 to 1.
         min_peak: Drop ships whose highest probability is below this.
         min_area_px: Drop ships with fewer pixels.
+        origin: (row, column) of the probability's first pixel in a larger image, whose pixels the ships shall be in: a
+            ship that lies whole in a part of an image comes out bit for bit as from the image.
 
     Raises:
         ConfigError: The probability is not (H, W) floating point within 0 to 1, or a threshold is not.
     """
     found = _components(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
-    return _sorted([found.ship(label) for label in np.flatnonzero(found.kept).tolist()])
+    return _sorted([found.ship(label, origin=origin) for label in np.flatnonzero(found.kept).tolist()])
 
 
 def keep_confident(
@@ -192,10 +199,11 @@ class _Components:
     peak: NDArray[np.float32]
     kept: NDArray[np.bool_]
 
-    def ship(self, label: int) -> Ship:
+    def ship(self, label: int, *, origin: tuple[int, int]) -> Ship:
         col0, row0, width, height, _ = (int(value) for value in self.statistics[label])
+        mask = self.labels_hw[row0 : row0 + height, col0 : col0 + width] == label
+        row0, col0 = row0 + origin[0], col0 + origin[1]
         box = (row0, col0, row0 + height, col0 + width)
-        mask = self.labels_hw[box[0] : box[2], box[1] : box[3]] == label
         return _measured(box, mask, confidence=float(self.mean[label]), peak=float(self.peak[label]))
 
 

@@ -1,4 +1,4 @@
-"""Probability as a scene's run keeps it: uint16 steps of 1e-4, so that every later decision is made from the same numbers.
+"""Probability as a scene's run keeps it: uint16 steps of 1e-4, so that all later decisions use the same numbers.
 
 A run that was killed and went on, a scene cut into shards, tiled and untiled: all of them store levels, and ships are
 found in levels only, never in the float32 they came from.

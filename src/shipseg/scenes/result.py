@@ -12,7 +12,7 @@ from shipseg.masks.ships import Ship
 if TYPE_CHECKING:
     from shipseg.scenes.ship import SceneShip
 
-__all__ = ["Dropped", "FoundShip", "Finds", "SceneResult", "Seconds"]
+__all__ = ["Dropped", "Finds", "FoundShip", "SceneResult", "Seconds"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
