@@ -115,7 +115,7 @@ class GeoReference:
         col = min(max(col, _HALF_PIXEL), width - _HALF_PIXEL)
         row = min(max(row, _HALF_PIXEL), height - _HALF_PIXEL)
         steps_n2 = np.array([[0, 0], [-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]])
-        lonlat_n2 = self.lonlat(steps_n2 + (col, row))
+        lonlat_n2 = self.lonlat(steps_n2 + np.array([col, row]))
         assert lonlat_n2 is not None
         (lon, lat), others_42 = lonlat_n2[0], lonlat_n2[1:]
         azimuth, _, metres = _geod().inv([lon] * 4, [lat] * 4, others_42[:, 0], others_42[:, 1])

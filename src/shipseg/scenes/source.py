@@ -2,44 +2,81 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shipseg.errors import ConfigError, DataError
+from shipseg.scenes.acquired import acquisition_time
+from shipseg.scenes.bands import BandChoice, choose_bands
+from shipseg.scenes.gdal import gdal_name, gdal_session, is_remote, reason_of
 from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.stretch import Stretch
+from shipseg.scenes.placing import georeference_of
+from shipseg.scenes.resizing import resize_valid
+from shipseg.scenes.stretch import Stretch, choose_stretch, parse_stretch
 from shipseg.tiling import Window
 
 __all__ = ["Scene", "open_scene"]
 
+_HEADER_BYTES = 65536  # of a file, hashed to tell one version from another
+_EXACT_AT_MOST_PX = 8192**2  # read whole into memory: 200 MB of 8-bit RGB, more of wider types
+_LOOK_PX = 1024  # side of what is looked at to choose a stretch
+_LOOKS, _LOOK_SIDE_PX = 8, 128  # a scene without overviews: so many places a side, each so large: 1024 px together
+_OVERVIEW_AT_MOST_PX = 4096  # side; larger ones are as slow to read as the scene
+_PART_OF_CONTAINER = re.compile(r"/vsi|[A-Za-z0-9_]{2,}:")  # names that are GDAL's: /vsizip/..., NETCDF:file:variable
+_BROKEN_JPEG = re.compile(r"corrupt jpeg|premature end", re.IGNORECASE)  # only warned of, filled with grey
+
 
 class Scene:
-    """A scene that is open for reading, from one thread at a time. Made by `open_scene`."""
+    """A scene that is open for reading; `open_scene` makes one. Reads from several threads take turns.
 
-    name: str
-    """The file's name without folder and ending."""
-    path: str
-    """The path or address as it was given."""
-    height: int
-    width: int
-    bands: tuple[int, ...]
-    """Which bands (from 1) become red, green and blue; one for grey."""
-    dtype: str
-    """Of the file's values, such as "uint16"."""
-    georef: GeoReference
-    metres_per_pixel_rc: tuple[float, float] | None
-    """Metres of one row step and of one column step: as stated by the caller, else at the scene's centre, else None."""
-    acquired: str | None
-    """When the picture was taken, ISO 8601, where the file says so."""
-    block_shape: tuple[int, int]
-    """(rows, columns) that the file stores together."""
-    stretch: Stretch
-    notes: tuple[str, ...]
-    """Sentences about how this scene is read that people should see beside the result."""
+    Attributes:
+        name: The file's name without folder and ending.
+        path: The path or address as it was given.
+        height: Rows.
+        width: Columns.
+        bands: Which bands (from 1) become red, green and blue; one for grey.
+        dtype: Of the file's values, such as "uint16".
+        georef: Where the pixels are.
+        metres_per_pixel_rc: Metres of one row step and of one column step: as stated by the caller, else at the scene's
+            centre, else None.
+        acquired: When the picture was taken, ISO 8601, where the file says so.
+        block_shape: (rows, columns) that the file stores together.
+        stretch: How values become 0-255.
+        notes: Sentences about how the scene is read that people should see beside the result.
+    """
+
+    def __init__(
+        self, dataset: Any, path: str, choice: BandChoice, stretch: Stretch, metres_per_pixel: float | None
+    ) -> None:
+        self._dataset = dataset
+        self._choice = choice
+        self._lock = threading.Lock()
+        self._remote = is_remote(path)
+        self.path = path
+        self.name = Path(re.split(r"[?#]", path)[0] if self._remote else path).stem
+        self.height, self.width = int(dataset.height), int(dataset.width)
+        self.bands = choice.bands
+        self.dtype = str(_common_dtype(dataset, choice))
+        self.georef: GeoReference = georeference_of(dataset)
+        size_m = self.georef.pixel_size_m()
+        self.metres_per_pixel_rc = (
+            (metres_per_pixel, metres_per_pixel) if metres_per_pixel else None if size_m is None else size_m[::-1]
+        )
+        tags = [dataset.tags(ns="IMAGERY"), dataset.tags(), *(dataset.tags(band) for band in choice.bands)]
+        self.acquired = acquisition_time(tags)
+        self.block_shape: tuple[int, int] = dataset.block_shapes[choice.bands[0] - 1]
+        self.stretch = stretch
+        self.notes = tuple(
+            note for note in (choice.note, "" if choice.palette is not None else str(stretch), self.georef.note) if note
+        )
 
     def read(
         self, window: Window, out_shape: tuple[int, int] | None = None, *, from_overviews: bool = False
@@ -50,20 +87,52 @@ class Scene:
             window: Inside the scene.
             out_shape: (h, w) to resize to, edges to edges: area means when shrinking, bilinear when growing, as
                 `Predictor` does; None gives the window's own pixels.
-            from_overviews: Take reduced copies in the file where there are some: fast and not exact.
+            from_overviews: Take reduced copies in the file where there are some (else GDAL's means of the pixels, in
+                bounded memory): for a first look, not the exact pixels.
 
         Raises:
             DataError: The file is damaged there, or the connection was lost.
-            ConfigError: The window does not lie inside the scene.
+            ConfigError: The window does not lie inside the scene, or has too many pixels to be read at once.
         """
-        raise NotImplementedError
+        if not (0 <= window.row0 < window.row0 + window.height <= self.height) or not (
+            0 <= window.col0 < window.col0 + window.width <= self.width
+        ):
+            raise ConfigError(f"{window} does not lie inside {self.path}, {self.height} x {self.width} pixels")
+        if from_overviews and out_shape is not None:
+            read_shape = min(out_shape[0], window.height), min(out_shape[1], window.width)
+        else:
+            read_shape = window.height, window.width
+        if read_shape[0] * read_shape[1] > _EXACT_AT_MOST_PX:
+            raise ConfigError(f"{window} of {self.path} has too many pixels to be read at once: read smaller windows")
+        with self._lock:
+            values_nhw, valid_hw = _read_values(self._dataset, self._choice, self.path, window, read_shape)
+        if self._choice.palette is not None:
+            rgb_hwc = self._choice.colours(values_nhw[0])[..., :3]
+        else:
+            rgb_hwc = np.moveaxis(self.stretch.apply(values_nhw), 0, -1)
+        rgb_hwc = np.repeat(rgb_hwc, 3, axis=2) if rgb_hwc.shape[2] == 1 else np.ascontiguousarray(rgb_hwc)
+        rgb_hwc[~valid_hw] = 0
+        return resize_valid(rgb_hwc, valid_hw, out_shape or read_shape)
 
     def fingerprint(self) -> dict[str, int | str]:
-        """Return what tells this file from another version of it: size, time of change and a hash of its header."""
-        raise NotImplementedError
+        """Return what tells this file from another version of it, as JSON takes it.
+
+        Of a local file: its size, the time of its last change and a hash of its first 64 KB. Of others: a hash of what
+        GDAL knows about it.
+        """
+        file = Path(self.path)
+        if not self._remote and file.is_file():
+            facts = file.stat()
+            with file.open("rb") as stream:
+                header = hashlib.sha256(stream.read(_HEADER_BYTES)).hexdigest()
+            return {"size": facts.st_size, "modified_ns": facts.st_mtime_ns, "header": header}
+        dataset = self._dataset
+        known = repr((sorted(dataset.profile.items(), key=str), sorted(dataset.tags().items()), dataset.overviews(1)))
+        return {"header": hashlib.sha256(known.encode()).hexdigest()}
 
     def close(self) -> None:
         """Close the file."""
+        self._dataset.close()
 
     def __enter__(self) -> Self:
         return self
@@ -94,4 +163,114 @@ def open_scene(
         ConfigError: A band, stretch or pixel size that does not fit.
         MissingExtraError: rasterio is not installed.
     """
-    raise NotImplementedError
+    path = str(path_or_url)
+    wish = None if stretch is None else parse_stretch(stretch)
+    if metres_per_pixel is not None and not 0 < metres_per_pixel < float("inf"):
+        raise ConfigError(f"metres_per_pixel must be above 0, got {metres_per_pixel}")
+    with gdal_session(remote=is_remote(path)):
+        dataset = _opened(path)
+        try:
+            choice = choose_bands(dataset, bands)
+            dtype = _common_dtype(dataset, choice)
+            chosen = choose_stretch(wish, dtype, lambda: _look(dataset, choice, path))
+            return Scene(dataset, path, choice, chosen, metres_per_pixel)
+        except BaseException:
+            dataset.close()
+            raise
+
+
+def _opened(path: str) -> Any:
+    import warnings
+
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    if not is_remote(path) and not _PART_OF_CONTAINER.match(path):
+        file = Path(path)
+        if not file.exists():
+            raise DataError(f"there is no scene {path}: check the path")
+        if file.is_file() and not file.stat().st_size:
+            raise DataError(f"the scene {path} is empty (0 bytes): copy it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said in the scene's notes
+            dataset = rasterio.open(gdal_name(path))
+    except RasterioError as error:
+        check = "check the address and the connection" if is_remote(path) else "is it a whole GeoTIFF?"
+        raise DataError(f"the scene {path} cannot be opened ({reason_of(error, path)}): {check}") from error
+    if not dataset.count:
+        inside = ", ".join(dataset.subdatasets[:3])
+        dataset.close()
+        raise DataError(
+            f"{path} holds no picture itself" + (f": name one of those inside, such as {inside}" if inside else "")
+        )
+    return dataset
+
+
+def _common_dtype(dataset: Any, choice: BandChoice) -> np.dtype[Any]:
+    names = [dataset.dtypes[band - 1] for band in choice.bands]
+    if any(name.startswith("complex") for name in names):
+        raise DataError(f"{dataset.name} holds complex numbers ({names[0]}), not a picture: convert it to intensities")
+    return np.result_type(*names)
+
+
+def _read_values(
+    dataset: Any, choice: BandChoice, path: str, window: Window, shape: tuple[int, int]
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Return the file's values (bands, h, w) and where they are data (h, w), reduced to `shape` by GDAL."""
+    from rasterio.enums import Resampling
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window as Place
+
+    how = Resampling.nearest if choice.palette is not None else Resampling.average
+    place = Place(window.col0, window.row0, window.width, window.height)
+    reading: dict[str, Any] = {"window": place, "out_shape": shape}
+    try:
+        with gdal_session(remote=is_remote(path)) as messages:
+            dtype = _common_dtype(dataset, choice)
+            reading_values = reading | {"out_shape": (len(choice.bands), *shape), "resampling": how, "out_dtype": dtype}
+            values_nhw = dataset.read(list(choice.bands), **reading_values)
+            alpha_hw = dataset.read(choice.alpha, **reading) if choice.alpha else None
+            mask_hw = dataset.read_masks(choice.bands[0], **reading) if choice.has_mask else None
+    except RasterioError as error:
+        raise _unreadable(path, window, reason_of(error, path)) from error
+    broken = [message for message in messages if _BROKEN_JPEG.search(message)]
+    if broken:
+        raise _unreadable(path, window, broken[0].rpartition("JPEGLib:")[2])
+    return values_nhw, choice.valid(values_nhw, alpha_hw, mask_hw)
+
+
+def _unreadable(path: str, window: Window, reason: str) -> DataError:
+    where = (
+        f"rows {window.row0}-{window.row0 + window.height - 1}, columns {window.col0}-{window.col0 + window.width - 1}"
+    )
+    advice = "run again when the connection is back" if is_remote(path) else "the file is damaged there, copy it again"
+    return DataError(f"{path} cannot be read in {where} ({reason}): {advice}")
+
+
+def _look(dataset: Any, choice: BandChoice, path: str) -> NDArray[np.generic]:
+    """Return values of pixels with data from all over the scene, (N,), of all chosen bands together."""
+    seen = []
+    for window, shape in _places_to_look(dataset, choice):
+        values_nhw, valid_hw = _read_values(dataset, choice, path, window, shape)
+        seen.append(values_nhw[:, valid_hw].ravel())
+    return np.concatenate(seen)
+
+
+def _places_to_look(dataset: Any, choice: BandChoice) -> list[tuple[Window, tuple[int, int]]]:
+    height, width = dataset.height, dataset.width
+    overviews = dataset.overviews(choice.bands[0])
+    smallest = max(height, width) / max([1, *overviews])
+    if smallest <= _OVERVIEW_AT_MOST_PX:
+        reduction = max(1.0, max(height, width) / _LOOK_PX)
+        shape = max(1, round(height / reduction)), max(1, round(width / reduction))
+        return [(Window(0, 0, height, width), shape)]
+    rows, columns = (_starts_of_looks(side) for side in (height, width))
+    looks = [Window(row, col, min(_LOOK_SIDE_PX, height), min(_LOOK_SIDE_PX, width)) for row in rows for col in columns]
+    return [(window, (window.height, window.width)) for window in looks]
+
+
+def _starts_of_looks(side: int) -> list[int]:
+    """Return where looks begin along a side: in the middle of equal parts."""
+    starts = [int(side * (part + 0.5) / _LOOKS - _LOOK_SIDE_PX / 2) for part in range(_LOOKS)]
+    return sorted({min(max(start, 0), max(side - _LOOK_SIDE_PX, 0)) for start in starts})
