@@ -29,7 +29,6 @@ __all__ = [
     "bundled_models",
     "checked_threshold",
     "load_model",
-    "resized",
 ]
 
 Image = NDArray[np.uint8]
@@ -97,8 +96,8 @@ class Predictor:
         image_hwc = _checked_image(image_hwc)
         height, width = image_hwc.shape[:2]
         scale = self.card.input.scale
-        shown_hwc = resized(image_hwc, max(1, round(height * scale)), max(1, round(width * scale)))
-        return self.calibrated(resized(self._probability_as_shown(shown_hwc), height, width))
+        shown_hwc = _resized(image_hwc, max(1, round(height * scale)), max(1, round(width * scale)))
+        return self.calibrated(_resized(self._probability_as_shown(shown_hwc), height, width))
 
     def calibrated(self, blended_hw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability (H, W) in 0-1 that the card's decision is made for.
@@ -230,7 +229,7 @@ def _checked_image(image: Any) -> Image:
     return np.ascontiguousarray(np.dstack([image] * 3) if is_grey else image)
 
 
-def resized(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+def _resized(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Return the image or map at another size: area means when shrinking, half-pixel bilinear when growing."""
     if values.shape[:2] == (height, width):
         return values

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shipseg.config import Decision
 from shipseg.errors import ConfigError, DataError
 from shipseg.inference.predictor import checked_threshold
 
@@ -55,6 +56,10 @@ class SceneOptions:
             raise ConfigError(f"metres-per-pixel must be above 0, got {self.metres_per_pixel}")
         if self.batch is not None and self.batch < 1:
             raise ConfigError(f"batch must be at least 1, got {self.batch}")
+
+    def decision(self, of_model: Decision) -> Decision:
+        """Return what makes a ship: the model's decision, with the threshold that was asked for."""
+        return of_model if self.threshold is None else of_model.model_copy(update={"threshold": self.threshold})
 
     def looking(self) -> dict[str, Any]:
         """Return the options that decide which probability comes out, as plain data: polygons by their content.
