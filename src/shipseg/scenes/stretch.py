@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from shipseg.errors import ConfigError
 
 __all__ = ["Stretch", "StretchWish", "choose_stretch", "parse_stretch"]
 
-Look = Callable[[], NDArray[np.generic]]
+Look = Callable[[], NDArray[Any]]
 """Gives valid values of the scene, (N,) of all chosen bands together."""
 
 # Open sea is the darkest and most of what these networks see. In their training images it lies around 52, 73 and 81 of
@@ -46,14 +47,17 @@ class Stretch:
         """Whether 8-bit values stay as they are."""
         return (self.low, self.high) == (0.0, _FULL_SCALE)
 
-    def apply(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    def apply(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Return the values of any real type and shape in 0-255, rounded; NaN becomes 0."""
         if self.is_identity and values.dtype == np.uint8:
             return values.astype(np.uint8, copy=False)
-        wide = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)  # 2 bytes are exact in float32
+        wide: NDArray[Any] = values.astype(
+            np.float64 if values.dtype.itemsize > 2 else np.float32
+        )  # 2 bytes are exact in float32
         wide -= self.low
         wide *= _FULL_SCALE / (self.high - self.low)
-        return np.rint(np.clip(np.nan_to_num(wide, copy=False), 0, _FULL_SCALE)).astype(np.uint8)
+        levels: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(wide, copy=False), 0, _FULL_SCALE)).astype(np.uint8)
+        return levels
 
     def __str__(self) -> str:
         if self.is_identity:
@@ -97,7 +101,7 @@ def parse_stretch(text: str) -> StretchWish:
     return StretchWish(low, high, percent=kind == "percent")
 
 
-def choose_stretch(wish: StretchWish | None, dtype: np.dtype[np.generic], look: Look) -> Stretch:
+def choose_stretch(wish: StretchWish | None, dtype: np.dtype[Any], look: Look) -> Stretch:
     """Return the stretch for a scene.
 
     Without a wish: 8 bits stay as they are, and so do whole numbers that nowhere exceed 255. Else the range begins at 0
@@ -125,7 +129,7 @@ def choose_stretch(wish: StretchWish | None, dtype: np.dtype[np.generic], look: 
     return _by_the_dark(values)
 
 
-def _by_the_dark(values: NDArray[np.generic]) -> Stretch:
+def _by_the_dark(values: NDArray[Any]) -> Stretch:
     darkest, dark, bright = np.percentile(values, (100 - _BRIGHT_PERCENTILE, _DARK_PERCENTILE, _BRIGHT_PERCENTILE))
     low = min(float(darkest), 0.0)
     reach = float(dark) - low
