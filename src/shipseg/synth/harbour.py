@@ -61,9 +61,7 @@ def paint_terminal(
     _build(rng, canvas, corners, np.concatenate([corners, back]), angle)
 
 
-def _build(
-    rng: Rng, canvas: Canvas, corners: NDArray[np.float64], outline: NDArray[np.float64], angle: float
-) -> None:
+def _build(rng: Rng, canvas: Canvas, corners: NDArray[np.float64], outline: NDArray[np.float64], angle: float) -> None:
     """Fill the outline with yards and sheds, put piers before the quay, and lay it all over the water."""
     land = np.zeros(canvas.shape, np.uint8)
     paint_polygon(land, outline, 255)

@@ -18,8 +18,8 @@ __all__ = ["PlacedRng", "endless_noise"]
 LATTICE = 256
 """Noise repeats after so many cells: noise with cells of 2 px after 512 px, of 300 px after 77,000 px."""
 EXACT_FROM_PX = 8.0
-"""From this cell size on noise is interpolated exactly; OpenCV's warp, which is faster for finer noise, rounds positions
-to 1/32 of a cell, and two windows would not meet."""
+"""From this cell size on noise is interpolated exactly; OpenCV's warp, which is faster for finer noise, rounds
+positions to 1/32 of a cell, and two windows would not meet."""
 _CUBIC = -0.75
 """OpenCV's cubic kernel, so that both ways give the same look."""
 
@@ -29,9 +29,9 @@ FloatArray = NDArray[np.float32]
 class PlacedRng(np.random.Generator):
     """Random numbers for one window of a larger ground.
 
-    Numbers are those of the key, wherever the window lies; fields of noise (`fields.fractal_noise`, `fields.wave_field`)
-    are cut at the window's place. Every window must have the same shape, or ask for nothing but single numbers and
-    such fields.
+    Numbers are those of the key, wherever the window lies; fields of noise (`fields.fractal_noise`,
+    `fields.wave_field`) are cut at the window's place. Every window must have the same shape, or ask for nothing but
+    single numbers and such fields.
 
     Args:
         key: Names the ground.
