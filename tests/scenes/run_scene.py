@@ -1,4 +1,4 @@
-"""A process that looks for ships in a scene, slowly, so that it can be stopped in the middle: SCENE OUT SECONDS_PER_TILE.
+"""A process that looks for ships in a scene, slowly, to be stopped in the middle: SCENE OUT SECONDS_PER_TILE.
 
 Also the small scene and the network without weights that the tests of scenes share.
 """

@@ -1,12 +1,10 @@
-"""`evaluate`, `predict`, `export`, `models`: using trained models."""
+"""`evaluate`, `export`, `models`: using trained models."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Literal
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ModelError
@@ -14,7 +12,7 @@ from shipseg.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from shipseg.model.card import Card
 
-__all__ = ["evaluate", "export", "models", "predict"]
+__all__ = ["evaluate", "export", "models"]
 
 
 def evaluate(
@@ -64,59 +62,6 @@ def evaluate(
     short = evaluation.summary | {"report": out / REPORT_FILE}
     show(f"Scores of {model} on {data}", evaluation.metrics if json else short, as_json=json)
     return 1 if evaluation.failed else 0
-
-
-def predict(
-    first: Path,
-    /,
-    *others: Path,
-    out: Path,
-    model: str,
-    format: tuple[Literal["csv", "coco"], ...] = ("csv",),  # noqa: A002  (the flag is called --format)
-    recursive: bool = False,
-    submission: Path | None = None,
-    threshold: float | None = None,
-    overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
-    backend: Literal["auto", "torch", "onnx"] = "auto",
-    json: bool = False,
-) -> int:
-    """Find ships in pictures and folders of pictures.
-
-    Args:
-        first: A picture (JPEG, PNG, TIFF ...), or a folder of pictures.
-        others: More pictures and folders.
-        out: Folder to write: masks/, overlays/, ships.csv (one row per ship).
-        model: A run, a model folder, or an ONNX file made by shipseg.
-        format: Tables of ships beside ships.csv: coco (COCO JSON). Repeat the flag for several.
-        recursive: Take the pictures of folders inside the given folders, too.
-        submission: Also write the challenge's submission CSV to this file.
-        threshold: Use this threshold instead of the model's own.
-        overlays: Write pictures with the ships drawn on them.
-        backend: What runs the network.
-        json: Print the summary as JSON.
-    """
-    from shipseg import progress
-    from shipseg.inference.images import PredictOptions, predict_pictures
-    from shipseg.inference.predictor import load_model
-
-    options = PredictOptions(
-        formats=format, submission=submission, threshold=threshold, overlays=overlays, recursive=recursive
-    )
-    predictor = load_model(model, backend=backend)
-    with progress.shown():
-        report = predict_pictures((first, *others), out, predictor, options)
-    facts = report.as_dict()
-    short = {
-        "pictures": report.num_images,
-        "with ships": report.num_images_with_ships,
-        "ships": report.num_ships,
-        "could not be used": len(report.failed),
-        "time": f"{report.elapsed_s:.1f} s",
-        "written": facts["written"],
-        "failures": facts["failures"],
-    }
-    show(f"Ships in {report.num_images} pictures", facts if json else short, as_json=json)
-    return 0 if report.ok else 1
 
 
 def export(model: Path, out: Path, /, *, format: Literal["onnx"] = "onnx", json: bool = False) -> int:  # noqa: A002

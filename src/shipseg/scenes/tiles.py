@@ -13,7 +13,7 @@ from shipseg.errors import ConfigError
 from shipseg.model.card import CardInput
 from shipseg.tiling import Window, blend_weights, starts
 
-__all__ = ["MAX_TILE_PX", "TilePlan", "plan_tiles"]
+__all__ = ["MAX_TILE_PX", "Axis", "TilePlan", "plan_tiles"]
 
 MAX_TILE_PX: Final = 4096
 """A tile is at most this many scene pixels a side: a few tiles are held, whatever the pixels measure."""
