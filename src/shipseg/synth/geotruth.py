@@ -108,7 +108,9 @@ def write_truth(path: Path, ships: Sequence[DrawnShip], place: Place, shape: tup
         temporary = Path(folder) / path.name  # GDAL wants the right suffix
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _FIXED_DATE})
         try:
-            pyogrio.write_dataframe(frame, temporary, layer=TRUTH_LAYER, driver="GPKG", geometry_type="Polygon")
+            pyogrio.write_dataframe(
+                frame, temporary, layer=TRUTH_LAYER, driver="GPKG", geometry_type="Polygon", VERSION="1.2"
+            )
         finally:
             pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
         files.write_bytes(path, temporary.read_bytes())

@@ -70,7 +70,7 @@ class Grid:
         factor = size / Fraction(str(NATIVE_METRES_PER_PIXEL))
         unit = factor.denominator
         blocks = math.lcm(unit, BLOCK_STEP_PX)
-        core = blocks * max(1, round(CORE_PX / (blocks * max(1, factor))))
+        core = blocks * max(1, round(CORE_PX / (blocks * max(1.0, float(factor)))))
         return cls(shape, factor, core, unit * math.ceil(MARGIN_PX / factor / unit))
 
     @property
