@@ -29,6 +29,7 @@ app = App(
     help="Finds ships in optical satellite images.",
     version=__version__,
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # `run` says how to go on
 )
 for command in (
     data.synth,

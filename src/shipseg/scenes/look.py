@@ -6,8 +6,9 @@ tiles share with the next row of tiles are on the disk (`pieces`).
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -116,9 +117,13 @@ def look(
     def write(tiles: Channel[_Tile]) -> None:
         consume(_blocks(looking, pieces, first, iter(tiles)))
 
+    def predict(tiles: Channel[_Tile], done: Channel[_Tile]) -> None:
+        with contextlib.closing(_shown(looking.plan, first, tiles)) as shown:
+            _predict(looking, shown, done, in_network)
+
     to_network, to_writer = run_stages(
         lambda tiles: _read(looking, range(first, looking.plan.num_rows), tiles),
-        lambda read, done: _predict(looking, _progress(looking.plan, first, read), done, in_network),
+        predict,
         write,
         read_ahead=2 * looking.tiles_per_batch,
         write_behind=2 * looking.tiles_per_batch,
@@ -131,9 +136,9 @@ def look(
     return counts, Seconds(total_s, in_network[0], to_network.waited_s, to_writer.blocked_s)
 
 
-def _progress(plan: TilePlan, first: int, tiles: Iterable[_Tile]) -> Iterator[_Tile]:
+def _shown(plan: TilePlan, first: int, tiles: Iterable[_Tile]) -> Generator[_Tile, None, None]:
     per_row = plan.num_tiles // plan.num_rows
-    return track(tiles, "looking for ships", total=plan.num_tiles, done=first * per_row)
+    yield from track(tiles, "looking for ships", total=plan.num_tiles, done=first * per_row)
 
 
 def _read(looking: Looking, rows: Iterable[int], tiles: Channel[_Tile]) -> None:

@@ -37,7 +37,8 @@ _PICTURE_DTYPES: Final = frozenset({"uint8", "uint16"})
 def sort_inputs(inputs: Iterable[str], out: Path, *, recursive: bool = False) -> tuple[list[str], list[Path]]:
     """Return the scenes and the pictures (or folders of pictures) among files, folders and addresses.
 
-    A folder that holds scenes is replaced by its files; what lies in `out` is never taken.
+    A folder that holds scenes is replaced by its files; what lies in `out` is never taken. Beside scenes, a TIFF that
+    is missing or cannot be opened counts as a scene that will fail, and does not stop the others.
 
     Args:
         inputs: As given on the command line.
@@ -60,6 +61,10 @@ def sort_inputs(inputs: Iterable[str], out: Path, *, recursive: bool = False) ->
             pictures.append(Path(given))
         else:
             pictures += [path for path in listed if path not in set(found) and path.suffix.lower() in IMAGE_SUFFIXES]
+    if scenes:
+        broken = [path for path in pictures if path.suffix.lower() in _TIFF and not _opens(str(path))]
+        scenes += [str(path) for path in broken]
+        pictures = [path for path in pictures if path not in broken]
     return list(dict.fromkeys(scenes)), pictures
 
 
