@@ -292,7 +292,7 @@ def test_a_full_disk_is_one_sentence_and_room_lets_the_run_go_on(tmp_path: Path)
     scene = write_scene(tmp_path / "a.tif", image_hwc)
     out = tmp_path / "out"
     out.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", out], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", out], check=False).returncode:
         pytest.skip("this machine does not let even root mount a disk")
     try:
         options = dataclasses.replace(BARE, probability=False)
