@@ -20,28 +20,44 @@ def evaluate(
     out: Path,
     /,
     *,
-    model: str,
+    model: str | None = None,
     split: str | None = None,
     csv: Path | None = None,
     images: Path | None = None,
+    predicted: Path | None = None,
     threshold: float | None = None,
     backend: Literal["auto", "torch", "onnx"] = "auto",
     json: bool = False,
 ) -> int:
-    """Score a model on a dataset's split or straight on an Airbus folder, at full resolution, empties included.
+    """Score a model on a dataset's split, an Airbus folder or scenes, at full resolution, empties included.
 
     Args:
-        data: A prepared dataset, or an Airbus folder (CSV and images).
+        data: A prepared dataset, an Airbus folder (CSV and images), a scene with its true ships beside it (NAME.tif and
+            NAME.ships.gpkg), or a folder of such scenes.
         out: Folder to write: metrics.json, images.csv, ships.csv, failed.csv, threshold_curve.csv, ship_curve.csv,
-            calibration.csv, report.html, panel.png.
+            calibration.csv, report.html, panel.png; of scenes: metrics.json, ships.csv, report.html, predicted/.
         model: A run, a model folder, or an ONNX file made by shipseg.
         split: Which split of a dataset: train, val or test; val unless given.
         csv: The CSV, where an Airbus folder holds several.
         images: The folder of images, where an Airbus folder holds several.
+        predicted: Scenes: score the finished results in this folder (the --out of predict) instead of predicting.
         threshold: Use this threshold instead of the model's own.
         backend: What runs the network.
         json: Print metrics.json.
     """
+    from shipseg.commands import scene_scores
+    from shipseg.scenes.scoring import has_truth
+
+    if out.resolve() == data.resolve():
+        raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
+    if has_truth(data):
+        return scene_scores.score(
+            data, out, model=model, predicted=predicted, threshold=threshold, backend=backend, json=json
+        )
+    if model is None or predicted is not None:
+        raise ConfigError(
+            "give --model MODEL; --predicted is for scenes with their true ships (NAME.ships.gpkg) beside"
+        )
     from shipseg import files, progress
     from shipseg.evaluation.evaluate import EvaluateOptions
     from shipseg.evaluation.evaluate import evaluate as run_evaluate
@@ -50,8 +66,6 @@ def evaluate(
     from shipseg.inference.predictor import load_model
     from shipseg.reports.html import REPORT_FILE, write_evaluation_report
 
-    if out.resolve() == data.resolve():
-        raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
     predictor = load_model(model, backend=backend)
     with progress.shown():
         source = open_source(data, split=split, csv=csv, images=images)

@@ -146,7 +146,9 @@ def score_scenes(
     looked_at_km2, models = 0.0, set()
     for path in track(scenes, "scoring scenes"):
         if predictor is not None:
-            options = SceneOptions(formats=("gpkg",), probability=False, quicklook=False, threshold=threshold)
+            options = SceneOptions(
+                formats=("gpkg",), probability=False, quicklook=False, threshold=threshold, overwrite=True
+            )
             predict_scene(path, predicted, predictor, options)
         facts = _facts(predicted / path.stem)
         with open_scene(path) as scene:
