@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.polygons import read_polygons
 from shipseg.tiling import Window
 
-__all__ = ["Area"]
+__all__ = ["Area", "Frame"]
+
+Frame = tuple[int, int, int, int]
+"""Left, top, right and bottom in whole pixels."""
 
 _MOST_POINTS = 256  # of one piece: a coastline of a million points is cut up once, not looked through for every window
 
@@ -23,7 +27,7 @@ class Area:
     """The part of a scene inside (or outside) of polygons.
 
     Args:
-        polygons_px: Polygons in pixel-edge coordinates (column, row).
+        polygons_px: Valid polygons in pixel-edge coordinates (column, row).
         shape: (height, width) of the scene.
         inside: The area is inside the polygons; False: outside them.
 
@@ -40,7 +44,11 @@ class Area:
         self.shape = shape
         self.inside = inside
         frame = (0, 0, width, height)
-        pieces = [piece for polygon in polygons_px for piece in _pieces(shapely.clip_by_rect(polygon, *frame), frame)]
+        pieces = [
+            piece
+            for polygon in polygons_px
+            for piece in _pieces(shapely.intersection(polygon, shapely.box(*frame)), frame)
+        ]
         self._pieces: NDArray[np.object_] = np.array(pieces, dtype=object)
         self._tree = shapely.STRtree(pieces)
 
@@ -84,7 +92,7 @@ class Area:
         return self._tree.query(place, predicate="intersects")
 
 
-def _pieces(geometry: BaseGeometry, frame: tuple[int, int, int, int]) -> Iterator[BaseGeometry]:
+def _pieces(geometry: BaseGeometry, frame: Frame) -> Iterator[BaseGeometry]:
     """Yield a polygon in pieces of few points, halved along pixel edges, where no pixel's centre can lie."""
     for part in shapely.get_parts(geometry):
         if part.geom_type != "Polygon" or part.is_empty:
@@ -95,9 +103,17 @@ def _pieces(geometry: BaseGeometry, frame: tuple[int, int, int, int]) -> Iterato
             continue
         if right - left >= bottom - top:
             middle = (left + right) // 2
-            halves = [(left, top, middle, bottom), (middle, top, right, bottom)]
+            frames = ((left, top, middle, bottom), (middle, top, right, bottom))
         else:
             middle = (top + bottom) // 2
-            halves = [(left, top, right, middle), (left, middle, right, bottom)]
-        for half in halves:
-            yield from _pieces(shapely.clip_by_rect(part, *half), half)
+            frames = ((left, top, right, middle), (left, middle, right, bottom))
+        for half, its_frame in zip(_halves(part, frames), frames, strict=True):
+            yield from _pieces(half, its_frame)
+
+
+def _halves(polygon: BaseGeometry, frames: tuple[Frame, Frame]) -> list[BaseGeometry]:
+    # Cutting by a rectangle is four times as fast as by a polygon, but wrong for some that have a point on the cut.
+    halves = [shapely.clip_by_rect(polygon, *frame) for frame in frames]
+    if math.isclose(sum(half.area for half in halves), polygon.area, rel_tol=1e-9):
+        return halves
+    return [shapely.intersection(polygon, shapely.box(*frame)) for frame in frames]

@@ -85,15 +85,18 @@ def choose_bands(dataset: Any, wanted: Sequence[int] | None) -> BandChoice:
 
     alphas = [number for number, what in enumerate(dataset.colorinterp, 1) if what == ColorInterp.alpha]
     bands, note = _default(dataset, alphas) if wanted is None else _checked(wanted, dataset)
+    alpha = next((number for number in alphas if number not in bands), None)
     flags = dataset.mask_flag_enums[bands[0] - 1]
     has_palette = len(bands) == 1 and dataset.colorinterp[bands[0] - 1] == ColorInterp.palette
     return BandChoice(
         bands=bands,
-        alpha=alphas[0] if alphas else None,
+        alpha=alpha,
         has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         nodata=tuple(_usable(dataset.nodatavals[band - 1]) for band in bands),
         palette=_palette(dataset.colormap(bands[0])) if has_palette else None,
-        note=f"{note}, the colours of its palette" if has_palette else note,
+        note=note
+        + (", the colours of its palette" if has_palette else "")
+        + ("" if alpha is None else f"; band {alpha} is opacity"),
     )
 
 

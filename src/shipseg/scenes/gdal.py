@@ -21,7 +21,7 @@ _FOLDER_OF_SCHEME = {
     "gs": "/vsigs/",
     "az": "/vsiaz/",
 }
-_SETTINGS = {
+_SETTINGS: dict[str, str | int] = {
     "GDAL_CACHEMAX": 192 * 2**20,  # bytes of decoded blocks; GDAL's own rule is 5 % of the machine's memory
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",  # seconds, doubled each time
@@ -29,7 +29,11 @@ _SETTINGS = {
     "GDAL_HTTP_LOW_SPEED_TIME": "30",  # a connection that gives nothing for so long is given up
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
 }
-_SETTINGS_REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # no listing of the server's folder, no side files
+# Of a file that was opened with CPL_VSIL_CURL_NON_CACHED what was read is forgotten when it is closed: GDAL also keeps
+# the half of a block after which the connection was lost, and would not ask for the rest.
+_SETTINGS_REMOTE: dict[str, str | int] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"
+}  # no listing of the server's folder, no side files
 _LOGGER = "rasterio._err"  # where rasterio passes on what GDAL warns of
 
 
@@ -50,17 +54,22 @@ def gdal_name(path: str) -> str:
 
 
 @contextlib.contextmanager
-def gdal_session(*, remote: bool = False) -> Iterator[list[str]]:
+def gdal_session(path: str = "") -> Iterator[list[str]]:
     """Run GDAL (through rasterio) with our settings in this thread; gives a list that is filled with its warnings.
 
     A setting that stands in the process's environment is left as it is.
+
+    Args:
+        path: What is opened, if its being behind a network matters.
 
     Raises:
         MissingExtraError: rasterio is not installed.
     """
     with needing("geo"):
         import rasterio
-    settings = _SETTINGS | (_SETTINGS_REMOTE if remote else {})
+    settings = _SETTINGS
+    if is_remote(path):
+        settings = settings | _SETTINGS_REMOTE | {"CPL_VSIL_CURL_NON_CACHED": gdal_name(path)}
     listener = _Listener()
     logger = logging.getLogger(_LOGGER)
     logger.addHandler(listener)

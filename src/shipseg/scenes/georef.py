@@ -22,6 +22,9 @@ Transform = tuple[float, float, float, float, float, float]
 
 _LONLAT = "EPSG:4326"
 _HALF_PIXEL = 0.5
+_IN_PIXELS = "sizes are in pixels, nothing is in metres or degrees"
+_DATE_LINE = 180.0  # degrees
+_POLE = 90.0
 
 
 @dataclass(frozen=True)
@@ -52,21 +55,19 @@ class GeoReference:
         """Return the reference for a transform and a coordinate reference system (WKT or such as "EPSG:32631").
 
         Where the system does not lead to places on Earth (a local system, another planet, a transform without area) the
-        kind is "none" and the note says why.
+        kind is "none" and the note says why, instead of `note`.
         """
         transform = _six(transform)
-        if crs is None:
-            return cls(transform, None, "none", shape, note or "there is no coordinate reference system")
-        parsed = _crs(crs)
+        parsed = None if crs is None else _crs(crs)
         fault = _fault(transform, parsed, shape)
-        if fault:
-            return cls(transform, None, "none", shape, " ".join(filter(None, (note, fault))))
+        if parsed is None or fault:
+            return cls(transform, None, "none", shape, f"{fault}: {_IN_PIXELS}")
         return cls(transform, parsed.to_wkt(), "geographic" if parsed.is_geographic else "projected", shape, note)
 
     @classmethod
-    def nowhere(cls, shape: tuple[int, int], note: str) -> GeoReference:
-        """Return the reference of a scene that has none: map coordinates are (column, row)."""
-        return cls((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), None, "none", shape, note)
+    def nowhere(cls, shape: tuple[int, int], why: str) -> GeoReference:
+        """Return the reference of a scene that has none, with the reason: map coordinates are (column, row)."""
+        return cls((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), None, "none", shape, f"{why}: {_IN_PIXELS}")
 
     @property
     def crs_name(self) -> str:
@@ -97,11 +98,15 @@ class GeoReference:
         return np.stack([(e * x - b * y) / determinant, (a * y - d * x) / determinant], axis=1)
 
     def lonlat(self, points_n2: NDArray[np.floating]) -> NDArray[np.float64] | None:
-        """Return (longitude, latitude) in degrees (WGS 84), float64 (N, 2), of points (column, row), or None."""
+        """Return (longitude, latitude) in degrees (WGS 84), float64 (N, 2), of points (column, row), or None.
+
+        Longitudes are from -180 to 180 also where the scene counts on across the date line.
+        """
         if self.crs_wkt is None:
             return None
         x, y = self.xy(points_n2).T
-        return np.stack(_to_lonlat(self.crs_wkt).transform(x, y), axis=1)
+        lon, lat = _to_lonlat(self.crs_wkt).transform(x, y)
+        return np.stack([np.where(np.abs(lon) > _DATE_LINE, (lon + 180) % 360 - 180, lon), lat], axis=1)
 
     def local_metres(self, col: float, row: float) -> NDArray[np.float64] | None:
         """Return the matrix J (2, 2) that turns a small pixel vector at a place into metres, or None.
@@ -139,9 +144,11 @@ def _six(values: Transform) -> Transform:
     return a, b, c, d, e, f
 
 
-def _fault(transform: Transform, crs: pyproj.CRS, shape: tuple[int, int]) -> str:
+def _fault(transform: Transform, crs: pyproj.CRS | None, shape: tuple[int, int]) -> str:
     """Return why pixels cannot be brought to longitude and latitude, or ""."""
     a, b, _, d, e, _ = transform
+    if crs is None:
+        return "the scene has no coordinate reference system"
     if not np.isfinite(transform).all() or a * e - b * d == 0:
         return f"the geotransform {transform} has no area"
     if not (crs.is_projected or crs.is_geographic):
@@ -149,13 +156,22 @@ def _fault(transform: Transform, crs: pyproj.CRS, shape: tuple[int, int]) -> str
     from pyproj.exceptions import ProjError
 
     there = GeoReference(transform, crs.to_wkt(), "projected", shape)
+    center = there.xy(np.array([there.center]))[0]
     try:
-        lonlat = there.lonlat(np.array([there.center]))
+        to_lonlat = _to_lonlat(crs.to_wkt())
+        lon, lat = to_lonlat.transform(*center)
+        back = to_lonlat.transform(lon, lat, direction="INVERSE")
     except ProjError:
-        lonlat = None
-    if lonlat is None or not np.isfinite(lonlat).all():
-        return f"the coordinate reference system {crs.name!r} gives no longitude and latitude for the scene's centre"
+        lon = lat = np.nan
+    if not (np.isfinite(lon) and abs(lat) <= _POLE):
+        return f"{crs.name!r} gives no longitude and latitude for the scene's centre {_pair(center)}"
+    if crs.is_projected and not np.allclose(back, center, rtol=1e-6, atol=1):
+        return f"the scene's centre {_pair(center)} lies outside the world of {crs.name!r}"
     return ""
+
+
+def _pair(xy: NDArray[np.float64]) -> str:
+    return f"({xy[0]:g}, {xy[1]:g})"
 
 
 @functools.lru_cache(maxsize=64)

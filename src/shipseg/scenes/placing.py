@@ -12,7 +12,6 @@ __all__ = ["georeference_of"]
 
 _IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _POINTS_NEEDED = 3  # for a transform of six numbers
-_NO_PLACE = "places are given in pixels and nothing in metres"
 
 
 def georeference_of(dataset: Any) -> GeoReference:
@@ -25,34 +24,27 @@ def georeference_of(dataset: Any) -> GeoReference:
     transform = _transform(dataset.transform)
     points, points_crs = dataset.gcps
     if transform != _IDENTITY:
-        crs = _wkt(dataset.crs)
-        return GeoReference.of(transform, crs, shape, note="" if crs else _without("coordinate reference system"))
+        return GeoReference.of(transform, _wkt(dataset.crs), shape)
     if points:
         return _from_points(points, _wkt(points_crs), shape)
     if dataset.rpcs is not None:
         return GeoReference.nowhere(
             shape,
-            f"the scene has rational polynomial coefficients (RPC) only, which need a height model: {_NO_PLACE}; "
-            "orthorectify it first, for example with gdalwarp -rpc",
+            "the scene has only rational polynomial coefficients (RPC), which need a height model "
+            "(orthorectify it first, for example with gdalwarp -rpc)",
         )
-    return GeoReference.nowhere(shape, _without("geotransform" if dataset.crs else "georeference"))
-
-
-def _without(what: str) -> str:
-    return f"the scene has no {what}: {_NO_PLACE}"
+    return GeoReference.nowhere(shape, f"the scene has no {'geotransform' if dataset.crs else 'georeference'}")
 
 
 def _from_points(points: list[Any], crs_wkt: str | None, shape: tuple[int, int]) -> GeoReference:
     from rasterio.transform import from_gcps
 
     if crs_wkt is None:
-        return GeoReference.nowhere(
-            shape, "the ground control points have no coordinate reference system: " + _NO_PLACE
-        )
+        return GeoReference.nowhere(shape, "the scene's ground control points have no coordinate reference system")
     at_n2 = np.array([(point.col, point.row) for point in points], float)
     if len(points) < _POINTS_NEEDED or np.linalg.matrix_rank(at_n2 - at_n2[0]) < 2:
         return GeoReference.nowhere(
-            shape, f"{len(points)} ground control points (three that are not in line are needed): {_NO_PLACE}"
+            shape, f"the scene has {len(points)} ground control points where three that are not in line are needed"
         )
     fitted = GeoReference.of(_transform(from_gcps(points)), crs_wkt, shape)
     if fitted.crs_wkt is None:

@@ -58,7 +58,8 @@ def read_polygons(
     if bounds is not None:
         left, bottom, right, top = bounds
         longest = max(right - left, top - bottom) / _STEPS
-        polygons = shapely.segmentize(shapely.clip_by_rect(polygons, left, bottom, right, top), longest)
+        near = shapely.get_parts(shapely.intersection(polygons, shapely.box(*bounds)))
+        polygons = shapely.segmentize(near[shapely.get_type_id(near) == shapely.GeometryType.POLYGON], longest)
     pixels = shapely.transform(polygons, lambda xy_n2: georef.pixels(_to_scene(xy_n2, crs, georef)))
     pixels = pixels[np.isfinite(shapely.bounds(pixels)).all(axis=1)]  # empty ones, and those with no place in the scene
     frame = shapely.box(0, 0, shape[1], shape[0])
@@ -128,7 +129,7 @@ def _refuse_one_sided(path: Path, crs: str | None, georef: GeoReference) -> None
 
 
 def _bounds_in(crs: str | None, georef: GeoReference) -> tuple[float, float, float, float] | None:
-    """Return the scene's (left, bottom, right, top) in another system, a little wider, or None where that is no rectangle."""
+    """Return the scene's bounds in another system, a little wider, or None where that is no rectangle."""
     left, bottom, right, top = georef.bounds()
     if crs is not None and georef.crs_wkt is not None:
         transformer = _transformer(georef.crs_wkt, crs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ _LOOK_PX = 1024  # side of what is looked at to choose a stretch
 _LOOKS, _LOOK_SIDE_PX = 8, 128  # a scene without overviews: so many places a side, each so large: 1024 px together
 _OVERVIEW_AT_MOST_PX = 4096  # side; larger ones are as slow to read as the scene
 _PART_OF_CONTAINER = re.compile(r"/vsi|[A-Za-z0-9_]{2,}:")  # names that are GDAL's: /vsizip/..., NETCDF:file:variable
+_PAUSES_S = (1.0, 4.0, 15.0)  # before reading again what was lost on its way; GDAL repeats only what a server refused
 _BROKEN_JPEG = re.compile(r"corrupt jpeg|premature end", re.IGNORECASE)  # only warned of, filled with grey
 
 
@@ -107,7 +109,7 @@ class Scene:
         if read_shape[0] * read_shape[1] > _EXACT_AT_MOST_PX:
             raise ConfigError(f"{window} of {self.path} has too many pixels to be read at once: read smaller windows")
         with self._lock:
-            values_nhw, valid_hw = _read_values(self._dataset, self._choice, self.path, window, read_shape)
+            values_nhw, valid_hw = self._read_patiently(window, read_shape)
         if self._choice.palette is not None:
             rgb_hwc = self._choice.colours(values_nhw[0])[..., :3]
         else:
@@ -115,6 +117,22 @@ class Scene:
         rgb_hwc = np.repeat(rgb_hwc, 3, axis=2) if rgb_hwc.shape[2] == 1 else np.ascontiguousarray(rgb_hwc)
         rgb_hwc[~valid_hw] = 0
         return resize_valid(rgb_hwc, valid_hw, out_shape or read_shape)
+
+    def _read_patiently(self, window: Window, shape: tuple[int, int]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Return the file's values and where they are data; over a network, after losing it, in several attempts."""
+        lost: DataError | None = None
+        for pause_s in (0.0, *(_PAUSES_S if self._remote else ())):
+            try:
+                if lost is not None:
+                    time.sleep(pause_s)
+                    self._dataset.close()
+                    with gdal_session(self.path):
+                        self._dataset = _opened(self.path)
+                return _read_values(self._dataset, self._choice, self.path, window, shape)
+            except DataError as error:
+                lost = lost or error  # the first one names the window
+        assert lost is not None
+        raise lost
 
     def fingerprint(self) -> dict[str, int | str]:
         """Return what tells this file from another version of it, as JSON takes it.
@@ -169,7 +187,7 @@ def open_scene(
     wish = None if stretch is None else parse_stretch(stretch)
     if metres_per_pixel is not None and not 0 < metres_per_pixel < float("inf"):
         raise ConfigError(f"metres_per_pixel must be above 0, got {metres_per_pixel}")
-    with gdal_session(remote=is_remote(path)):
+    with gdal_session(path):
         dataset = _opened(path)
         try:
             choice = choose_bands(dataset, bands)
@@ -228,7 +246,7 @@ def _read_values(
     place = Place(window.col0, window.row0, window.width, window.height)
     reading: dict[str, Any] = {"window": place, "out_shape": shape}
     try:
-        with gdal_session(remote=is_remote(path)) as messages:
+        with gdal_session(path) as messages:
             dtype = _common_dtype(dataset, choice)
             reading_values = reading | {"out_shape": (len(choice.bands), *shape), "resampling": how, "out_dtype": dtype}
             values_nhw = dataset.read(list(choice.bands), **reading_values)
@@ -246,7 +264,11 @@ def _unreadable(path: str, window: Window, reason: str) -> DataError:
     where = (
         f"rows {window.row0}-{window.row0 + window.height - 1}, columns {window.col0}-{window.col0 + window.width - 1}"
     )
-    advice = "run again when the connection is back" if is_remote(path) else "the file is damaged there, copy it again"
+    advice = (
+        "the connection was lost or the file is damaged there, run again"
+        if is_remote(path)
+        else "the file is damaged there, copy it again"
+    )
     return DataError(f"{path} cannot be read in {where} ({reason}): {advice}")
 
 
