@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def placed(path: Path) -> tuple[GeoReference, tuple[str, ...]]:
         return scene.georef, scene.notes
 
 
-def with_points(path: Path, points: list[tuple[float, float, float, float]], crs: str = UTM) -> Path:
+def with_points(path: Path, points: Sequence[tuple[float, float, float, float]], crs: str = UTM) -> Path:
     """Write a scene with ground control points (column, row, x, y) and no geotransform."""
     gcps = [GroundControlPoint(row=row, col=col, x=x, y=y) for col, row, x, y in points]
     make_raster(path, GREY, crs=None, transform=None)

@@ -21,7 +21,7 @@ from shipseg.inference import predictor
 from shipseg.scenes.source import open_scene
 from shipseg.tiling import Window
 
-TILED = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+TILED: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 import time
@@ -17,8 +16,10 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError, DataError
 from shipseg.scenes.acquired import acquisition_time
 from shipseg.scenes.bands import BandChoice, choose_bands
+from shipseg.scenes.fingerprint import fingerprint_of_file, fingerprint_of_raster
 from shipseg.scenes.gdal import gdal_name, gdal_session, is_remote, reason_of
 from shipseg.scenes.georef import GeoReference
+from shipseg.scenes.looking import places_to_look
 from shipseg.scenes.placing import georeference_of
 from shipseg.scenes.resizing import resize_valid
 from shipseg.scenes.stretch import Stretch, choose_stretch, parse_stretch
@@ -26,11 +27,7 @@ from shipseg.tiling import Window
 
 __all__ = ["Scene", "open_scene"]
 
-_HEADER_BYTES = 65536  # of a file, hashed to tell one version from another
 _EXACT_AT_MOST_PX = 8192**2  # read whole into memory: 200 MB of 8-bit RGB, more of wider types
-_LOOK_PX = 1024  # side of what is looked at to choose a stretch
-_LOOKS, _LOOK_SIDE_PX = 8, 128  # a scene without overviews: so many places a side, each so large: 1024 px together
-_OVERVIEW_AT_MOST_PX = 4096  # side; larger ones are as slow to read as the scene
 _PART_OF_CONTAINER = re.compile(r"/vsi|[A-Za-z0-9_]{2,}:")  # names that are GDAL's: /vsizip/..., NETCDF:file:variable
 _PAUSES_S = (1.0, 4.0, 15.0)  # before reading again what was lost on its way; GDAL repeats only what a server refused
 _BROKEN_JPEG = re.compile(r"corrupt jpeg|premature end", re.IGNORECASE)  # only warned of, filled with grey
@@ -137,18 +134,14 @@ class Scene:
     def fingerprint(self) -> dict[str, int | str]:
         """Return what tells this file from another version of it, as JSON takes it.
 
-        Of a local file: its size, the time of its last change and a hash of its first 64 KB. Of others: a hash of what
-        GDAL knows about it.
+        Raises:
+            DataError: The file or the connection is gone.
         """
         file = Path(self.path)
-        if not self._remote and file.is_file():
-            facts = file.stat()
-            with file.open("rb") as stream:
-                header = hashlib.sha256(stream.read(_HEADER_BYTES)).hexdigest()
-            return {"size": facts.st_size, "modified_ns": facts.st_mtime_ns, "header": header}
-        dataset = self._dataset
-        known = repr((sorted(dataset.profile.items(), key=str), sorted(dataset.tags().items()), dataset.overviews(1)))
-        return {"header": hashlib.sha256(known.encode()).hexdigest()}
+        if file.is_file() and not self._remote:
+            return fingerprint_of_file(file)
+        with self._lock:
+            return fingerprint_of_raster(self._dataset, self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -275,26 +268,7 @@ def _unreadable(path: str, window: Window, reason: str) -> DataError:
 def _look(dataset: Any, choice: BandChoice, path: str) -> NDArray[np.generic]:
     """Return values of pixels with data from all over the scene, (N,), of all chosen bands together."""
     seen = []
-    for window, shape in _places_to_look(dataset, choice):
+    for window, shape in places_to_look(dataset.height, dataset.width, dataset.overviews(choice.bands[0])):
         values_nhw, valid_hw = _read_values(dataset, choice, path, window, shape)
         seen.append(values_nhw[:, valid_hw].ravel())
     return np.concatenate(seen)
-
-
-def _places_to_look(dataset: Any, choice: BandChoice) -> list[tuple[Window, tuple[int, int]]]:
-    height, width = dataset.height, dataset.width
-    overviews = dataset.overviews(choice.bands[0])
-    smallest = max(height, width) / max([1, *overviews])
-    if smallest <= _OVERVIEW_AT_MOST_PX:
-        reduction = max(1.0, max(height, width) / _LOOK_PX)
-        shape = max(1, round(height / reduction)), max(1, round(width / reduction))
-        return [(Window(0, 0, height, width), shape)]
-    rows, columns = (_starts_of_looks(side) for side in (height, width))
-    looks = [Window(row, col, min(_LOOK_SIDE_PX, height), min(_LOOK_SIDE_PX, width)) for row in rows for col in columns]
-    return [(window, (window.height, window.width)) for window in looks]
-
-
-def _starts_of_looks(side: int) -> list[int]:
-    """Return where looks begin along a side: in the middle of equal parts."""
-    starts = [int(side * (part + 0.5) / _LOOKS - _LOOK_SIDE_PX / 2) for part in range(_LOOKS)]
-    return sorted({min(max(start, 0), max(side - _LOOK_SIDE_PX, 0)) for start in starts})
