@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from shipseg.scenes.ship import SceneShips
 
-__all__ = ["legend_height", "with_legend"]
+__all__ = ["legend_height", "with_legend", "zoom"]
 
-_HEIGHT_PX: Final = 52
+_PX_PER_ZOOM: Final = 1300
+"""Pages show pictures about so wide: letters of wider ones are larger."""
+_HEIGHT_PX: Final = 52  # this and all other sizes at zoom 1
 _GROUND: Final = (24, 28, 34)
 _INK: Final = (236, 240, 244)
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
@@ -23,9 +25,14 @@ _BAR_SHARE: Final = 0.22  # of the picture's width, at most
 _ARROW_PX: Final = 32
 
 
-def legend_height() -> int:
-    """Return how much higher a picture becomes by its legend, in pixels."""
-    return _HEIGHT_PX
+def zoom(width: int) -> float:
+    """Return how much larger than usual letters are in a picture of this width, from 1."""
+    return max(1.0, width / _PX_PER_ZOOM)
+
+
+def legend_height(width: int) -> int:
+    """Return how much higher a picture of this width becomes by its legend, in pixels."""
+    return round(_HEIGHT_PX * zoom(width))
 
 
 def with_legend(
@@ -42,18 +49,17 @@ def with_legend(
         scale_xy: Pixels of the picture per pixel of the scene, along x and y.
         num_numbered: How many of them have their number in the picture.
     """
-    strip_hwc = np.full((_HEIGHT_PX, drawn_hwc.shape[1], 3), _GROUND, np.uint8)
-    free = _text(strip_hwc, _MARGIN_PX, _count(len(ships.ships), num_numbered))
+    strip = _Strip(drawn_hwc.shape[1])
+    strip.text(_count(len(ships.ships), num_numbered))
     height, width = ships.shape
     metres = ships.georef.local_metres(width / 2, height / 2)
     if metres is None:
-        _text(strip_hwc, free, "position unknown, pixels only")
+        strip.text("position unknown, pixels only")
     else:
         per_pixel = metres / scale_xy  # metres (east, north) per pixel of the picture
-        end = drawn_hwc.shape[1] - _MARGIN_PX
-        end = _arrow(strip_hwc, free, end, np.linalg.solve(per_pixel, np.array([0.0, 1.0])))
-        _bar(strip_hwc, free, end, float(np.hypot(*per_pixel[:, 0])))
-    return np.concatenate([drawn_hwc, strip_hwc])
+        strip.arrow(np.linalg.solve(per_pixel, np.array([0.0, 1.0])))
+        strip.bar(float(np.hypot(*per_pixel[:, 0])))
+    return np.concatenate([drawn_hwc, strip.picture_hwc])
 
 
 def _count(num_ships: int, num_numbered: int) -> str:
@@ -61,43 +67,59 @@ def _count(num_ships: int, num_numbered: int) -> str:
     return ships if num_numbered == num_ships else f"{ships}, {num_numbered} numbered"
 
 
-def _text(strip_hwc: NDArray[np.uint8], left: int, text: str) -> int:
-    """Write a text if there is room, and return where the next thing may begin."""
-    (width, height), _ = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
-    if left + width + _MARGIN_PX > strip_hwc.shape[1]:
-        return left
-    origin = (left, (_HEIGHT_PX + height) // 2)
-    cv2.putText(strip_hwc, text, origin, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
-    return left + width + 2 * _MARGIN_PX
+class _Strip:
+    """The legend as it fills: texts from the left, arrow and bar from the right. What has no room is left out."""
 
+    def __init__(self, width: int) -> None:
+        self._zoom = zoom(width)
+        self._line = round(self._zoom)
+        self.picture_hwc = np.full((legend_height(width), width, 3), _GROUND, np.uint8)
+        self._left, self._right = self._px(_MARGIN_PX), width - self._px(_MARGIN_PX)
 
-def _arrow(strip_hwc: NDArray[np.uint8], free: int, end: int, north_xy: NDArray[np.float64]) -> int:
-    """Draw an arrow to north with an N if there is room, and return where the thing to its left must end."""
-    (width, height), _ = cv2.getTextSize("N", _FONT, _FONT_SCALE, 1)
-    left = end - _ARROW_PX - width - 6
-    if left < free:
-        return end
-    along = north_xy / np.hypot(*north_xy) * _ARROW_PX / 2
-    middle = np.array([end - _ARROW_PX / 2, _HEIGHT_PX / 2])
-    tail, head = (tuple(round(v) for v in point) for point in (middle - along, middle + along))
-    cv2.arrowedLine(strip_hwc, tail, head, _INK, 2, cv2.LINE_AA, tipLength=0.4)
-    cv2.putText(strip_hwc, "N", (left, (_HEIGHT_PX + height) // 2), _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
-    return left - 2 * _MARGIN_PX
+    def _px(self, length: float) -> int:
+        return round(length * self._zoom)
 
+    def _size(self, text: str) -> tuple[int, int]:
+        (width, height), _ = cv2.getTextSize(text, _FONT, _FONT_SCALE * self._zoom, self._line)
+        return width, height
 
-def _bar(strip_hwc: NDArray[np.uint8], free: int, end: int, metres_per_pixel: float) -> None:
-    """Draw a bar of a round number of metres that ends at `end`, if there is room."""
-    metres = _round_length(min(_BAR_SHARE * strip_hwc.shape[1], end - free) * metres_per_pixel)
-    length = round(metres / metres_per_pixel) if metres else 0
-    text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
-    (width, _), _ = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
-    if not length or end - max(length, width) < free:
-        return
-    left, bottom = end - length, _HEIGHT_PX - 16
-    ticks = [(left, bottom - 6), (left, bottom), (end, bottom), (end, bottom - 6)]
-    cv2.polylines(strip_hwc, [np.array(ticks, np.int32)], False, _INK, 2)  # noqa: FBT003  (OpenCV's own)
-    origin = (left + (length - width) // 2, bottom - 8)
-    cv2.putText(strip_hwc, text, origin, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+    def _write(self, text: str, left: int, bottom: int) -> None:
+        font = (_FONT, _FONT_SCALE * self._zoom, _INK, self._line, cv2.LINE_AA)
+        cv2.putText(self.picture_hwc, text, (left, bottom), *font)
+
+    def text(self, text: str) -> None:
+        """Write a text at the left."""
+        width, height = self._size(text)
+        if self._left + width <= self._right:
+            self._write(text, self._left, (self.picture_hwc.shape[0] + height) // 2)
+            self._left += width + self._px(2 * _MARGIN_PX)
+
+    def arrow(self, north_xy: NDArray[np.float64]) -> None:
+        """Draw an arrow to north, given as a vector in the picture, with an N."""
+        width, height = self._size("N")
+        length = self._px(_ARROW_PX)
+        left = self._right - length - width - self._px(6)
+        if left < self._left:
+            return
+        along = north_xy / np.hypot(*north_xy) * length / 2
+        middle = np.array([self._right - length / 2, self.picture_hwc.shape[0] / 2])
+        tail, head = ([round(float(v)) for v in point] for point in (middle - along, middle + along))
+        cv2.arrowedLine(self.picture_hwc, tail, head, _INK, 2 * self._line, cv2.LINE_AA, tipLength=0.4)
+        self._write("N", left, (self.picture_hwc.shape[0] + height) // 2)
+        self._right = left - self._px(2 * _MARGIN_PX)
+
+    def bar(self, metres_per_pixel: float) -> None:
+        """Draw a bar of a round number of metres."""
+        room = min(_BAR_SHARE * self.picture_hwc.shape[1], self._right - self._left)
+        metres = _round_length(room * metres_per_pixel)
+        text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
+        length, width = round(metres / metres_per_pixel), self._size(text)[0]
+        if not length or self._right - max(length, width) < self._left:
+            return
+        left, bottom, tick = self._right - length, self.picture_hwc.shape[0] - self._px(16), self._px(6)
+        ends = [(left, bottom - tick), (left, bottom), (self._right, bottom), (self._right, bottom - tick)]
+        cv2.polylines(self.picture_hwc, [np.array(ends, np.int32)], False, _INK, 2 * self._line)  # noqa: FBT003
+        self._write(text, left + (length - width) // 2, bottom - self._px(8))
 
 
 def _round_length(most: float) -> float:
