@@ -16,7 +16,7 @@ from shipseg.synth.fields import FloatArray
 from shipseg.synth.fleet import place_anchorage, place_fleet
 from shipseg.synth.ground import Cell, Grid, ScenePlan
 from shipseg.synth.harbour import paint_terminal
-from shipseg.synth.placed import PlacedRng
+from shipseg.synth.placed import PlacedRng, endless_white
 from shipseg.synth.sea import paint_sea
 from shipseg.synth.sensor import draw_sensor, expose
 from shipseg.synth.view import SMALLEST_SHIP_PX
@@ -87,7 +87,7 @@ def paint_cell(plan: ScenePlan, cell: Cell) -> CellPicture:
         }
         own_rngs = {
             name: np.random.Generator(np.random.PCG64(np.random.SeedSequence((*plan.key, 3, cell.number, part))))
-            for part, name in enumerate(("clutter", "town", "terminal", "ships", "noise"))
+            for part, name in enumerate(("clutter", "town", "terminal", "ships"))
         }
         side = grid.native(grid.core + 2 * grid.margin)
         sun, wind = draw_sun(scene_rngs["light"]), uniform(scene_rngs["light"], 0, 2 * math.pi)
@@ -95,7 +95,9 @@ def paint_cell(plan: ScenePlan, cell: Cell) -> CellPicture:
         core = _paint_parts(plan, cell, canvas, scene_rngs, own_rngs)
         resample(canvas, (grid.core + 2 * grid.margin,) * 2)
         sensor = draw_sensor(scene_rngs["sensor"])
-        image = expose(own_rngs["noise"], sensor, canvas.rgb_hwc)
+        place = (cell.window.row0 - grid.margin, cell.window.col0 - grid.margin)
+        white = endless_white((*plan.key, 5), origin_rc=place, shape=canvas.shape)
+        image = expose(None, sensor, canvas.rgb_hwc, white_hw=white)
     rows = slice(grid.margin, grid.margin + cell.window.height)
     cols = slice(grid.margin, grid.margin + cell.window.width)
     coverage = np.rint(canvas.coverage_hw[rows, cols] * 255).astype(np.uint8)

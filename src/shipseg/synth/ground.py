@@ -70,7 +70,9 @@ class Grid:
         factor = size / Fraction(str(NATIVE_METRES_PER_PIXEL))
         unit = factor.denominator
         blocks = math.lcm(unit, BLOCK_STEP_PX)
-        core = blocks * max(1, round(CORE_PX / (blocks * max(1.0, float(factor)))))
+        # Fine pixels: less ground, with room for the longest ships still, keeps the arrays in bounds.
+        ground_px = CORE_PX * min(1.0, max(0.5, float(factor)))
+        core = blocks * max(1, round(ground_px / float(factor) / blocks))
         return cls(shape, factor, core, unit * math.ceil(MARGIN_PX / factor / unit))
 
     @property
@@ -235,4 +237,4 @@ def _num_ships(rng: Rng, grid: Grid, cell: Cell) -> int:
     if cell.role in SHIPS_PER_CELL:
         return int(rng.poisson(SHIPS_PER_CELL[cell.role] * area))
     low, high = HARBOUR_SHIPS if cell.role == "harbour" else ANCHORED_SHIPS
-    return round(int(rng.integers(low, high)) * area)
+    return int(int(rng.integers(low, high)) * area + rng.random())

@@ -13,10 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PlacedRng", "endless_noise"]
+__all__ = ["PlacedRng", "endless_noise", "endless_white"]
 
 LATTICE = 256
 """Noise repeats after so many cells: noise with cells of 2 px after 512 px, of 300 px after 77,000 px."""
+WHITE_BLOCK = 512
+"""White noise is drawn in squares of so many pixels, each with its own random numbers."""
+_NEVER_NEGATIVE = 1 << 20
 EXACT_FROM_PX = 8.0
 """From this cell size on noise is interpolated exactly; OpenCV's warp, which is faster for finer noise, rounds
 positions to 1/32 of a cell, and two windows would not meet."""
@@ -67,6 +70,23 @@ def endless_noise(
         if wavelength_px < 1.2:
             break
     return np.asarray(total * np.float32(1.6 / math.sqrt(power)), np.float32)
+
+
+def endless_white(key: Sequence[int], *, origin_rc: tuple[int, int], shape: tuple[int, int]) -> FloatArray:
+    """Return the window of an endless field of independent normal numbers, (H, W) float32; a camera's noise."""
+    field = np.empty(shape, np.float32)
+    first = [start // WHITE_BLOCK for start in origin_rc]
+    last = [(start + side - 1) // WHITE_BLOCK for start, side in zip(origin_rc, shape, strict=True)]
+    for row in range(first[0], last[0] + 1):
+        for col in range(first[1], last[1] + 1):
+            place = (row + _NEVER_NEGATIVE, col + _NEVER_NEGATIVE)
+            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*key, *place))))
+            block = rng.standard_normal((WHITE_BLOCK, WHITE_BLOCK), dtype=np.float32)
+            down, right = row * WHITE_BLOCK - origin_rc[0], col * WHITE_BLOCK - origin_rc[1]
+            rows = slice(max(down, 0), min(down + WHITE_BLOCK, shape[0]))
+            cols = slice(max(right, 0), min(right + WHITE_BLOCK, shape[1]))
+            field[rows, cols] = block[rows.start - down : rows.stop - down, cols.start - right : cols.stop - right]
+    return field
 
 
 def _exact(grid: FloatArray, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> FloatArray:

@@ -213,9 +213,9 @@ def _write(scene: _Scene, pictures: Iterator[CellPicture], *, overviews: bool) -
 
 
 def _profile(scene: _Scene) -> dict[str, Any]:
-    from rasterio.transform import from_origin
+    from rasterio import Affine
 
-    place, block = scene.place, scene.plan.grid.block_px
+    place, block, size_m = scene.place, scene.plan.grid.block_px, scene.place.metres_per_pixel
     return {
         "driver": "GTiff",
         "height": scene.plan.grid.shape[0],
@@ -223,7 +223,7 @@ def _profile(scene: _Scene) -> dict[str, Any]:
         "count": 3,
         "dtype": "uint8",
         "crs": f"EPSG:{place.epsg}",
-        "transform": from_origin(place.east, place.north, place.metres_per_pixel, place.metres_per_pixel),
+        "transform": Affine(size_m, 0.0, place.east, 0.0, -size_m, place.north),
         "tiled": True,
         "blockxsize": block,
         "blockysize": block,

@@ -68,16 +68,19 @@ def draw_sensor(rng: Rng) -> Sensor:
     )
 
 
-def expose(rng: Rng, sensor: Sensor, rgb_hwc: FloatArray) -> NDArray[np.uint8]:
+def expose(
+    rng: Rng | None, sensor: Sensor, rgb_hwc: FloatArray, *, white_hw: FloatArray | None = None
+) -> NDArray[np.uint8]:
     """Return the picture that the camera delivers.
 
     Detail comes from one sharp band and is added alike to all colours, which are blurred: the colour fringes and
     the dark halo around bright ships come from here, as in the real tiles.
 
     Args:
-        rng: Source of the noise.
+        rng: Source of the noise; not needed where that is given.
         sensor: The camera.
         rgb_hwc: (H, W, 3) float32, display values, may run over 0-255.
+        white_hw: (H, W) float32, the noise before its strength: independent normal numbers.
 
     Returns:
         (H, W, 3) uint8, RGB, before JPEG.
@@ -85,7 +88,10 @@ def expose(rng: Rng, sensor: Sensor, rgb_hwc: FloatArray) -> NDArray[np.uint8]:
     scene = np.clip(rgb_hwc, 0.0, 330.0)  # what is brighter burns out before the optics spread it too far
     pan = blurred(np.asarray(scene @ np.asarray(PAN_WEIGHTS, np.float32), np.float32), sensor.optics_px)
     light = np.sqrt(np.float32(0.55) + pan * np.float32(1 / 140.0))
-    pan += rng.standard_normal(pan.shape, dtype=np.float32) * light * np.float32(sensor.noise)
+    if white_hw is None:
+        assert rng is not None
+        white_hw = rng.standard_normal(pan.shape, dtype=np.float32)
+    pan += white_hw * light * np.float32(sensor.noise)
     soft = blurred(pan, sensor.resample_px)
     sharp = soft + np.float32(sensor.sharpen) * (soft - blurred(soft, sensor.sharpen_px))
     colors = blurred(scene, sensor.color_px)
