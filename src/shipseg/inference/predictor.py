@@ -155,7 +155,7 @@ class Predictor:
         threshold = decision.threshold if threshold is None else checked_threshold(threshold)
         image_hwc = read_image(Path(image)) if isinstance(image, (str, Path)) else image
         prob_hw = self.probability(image_hwc)
-        ships = find_ships(prob_hw, threshold=threshold, min_peak=decision.min_peak, min_area_px=decision.min_area_px)
+        ships = find_ships(prob_hw, **decision.rules | {"threshold": threshold})
         return Prediction(prob_hw, _union(ships, prob_hw.shape), ships, threshold)
 
     def _probability_as_shown(self, image_hwc: Image) -> NDArray[np.float32]:

@@ -95,6 +95,8 @@ def _decision_lines(card: Card) -> list[str]:
         lines.append(f"- A ship needs a probability of {decision.min_peak:.4g} somewhere.")
     if decision.min_area_px > 1:
         lines.append(f"- A ship has at least {decision.min_area_px} pixels.")
+    if decision.separate:
+        lines.append("- Ships that touch are parted where that is clear.")
     counts = card.choice.get("counts", {})
     if counts:
         images = f"{_number(counts['images'])} images, {_number(counts['images_without_ships'])} without ships"
@@ -156,10 +158,11 @@ def _yaml(recipe: Mapping[str, Any]) -> str:
 
 def _limits(card: Card) -> list[str]:
     metres = card.input.metres_per_pixel
+    touching = "may come out as one" if card.decision.separate else "come out as one"
     lines = [
         "- It knows images like those above; on others, score it: `shipseg evaluate DATA SCORES --model THIS_FOLDER`.",
         f"- Scale images of another resolution to {metres:g} m per pixel before.",
-        "- Vessels that touch come out as one; bow and stern are not told apart.",
+        f"- Vessels that touch {touching}; bow and stern are not told apart.",
     ]
     if card.training.get("finished") is False:
         lines.append("- Its training had not finished when it was saved: the threshold is a preliminary one.")

@@ -225,13 +225,7 @@ class ShipFinder:
         for touching in group.touching:
             beside_hw[touching[:, 0] - row0, touching[:, 1] - col0] = True
         decision = self._decision
-        for ship in find_ships(
-            from_levels(levels_hw),
-            threshold=decision.threshold,
-            min_peak=decision.min_peak,
-            min_area_px=decision.min_area_px,
-            origin=(row0, col0),
-        ):
+        for ship in find_ships(from_levels(levels_hw), **decision.rules, origin=(row0, col0)):
             top, left, bottom, right = ship.mask_box
             beside = beside_hw[top - row0 : bottom - row0, left - col0 : right - col0]
             self._found.append(FoundShip(ship, cut=bool((beside & ship.mask).any())))

@@ -22,6 +22,7 @@ from shipseg.scenes.result import Finds
 from shipseg.scenes.ship import SceneShips
 from shipseg.scenes.source import Scene
 from shipseg.scenes.vectors import FORMATS
+from shipseg.scenes.views import PAGE_FILE, QUICKLOOK_FILE, write_views
 from shipseg.tiling import Window
 
 __all__ = ["FACTS_FILE", "MASK_FILE", "PROBABILITY_FILE", "Outcome", "finished_facts", "publish", "write_outcome"]
@@ -65,7 +66,10 @@ def write_outcome(folder: Path, outcome: Outcome, pieces: Pieces) -> dict[str, A
     if options.mask:
         write_mask(folder / MASK_FILE, _all_blocks(pieces), outcome.ships)
         written.append(MASK_FILE)
+    written += [QUICKLOOK_FILE, PAGE_FILE] if options.quicklook else []
     facts = _facts(outcome, written)
+    if options.quicklook:
+        write_views(folder, outcome.scene, outcome.ships, facts)
     files.write_json(folder / FACTS_FILE, facts)
     return facts
 
@@ -95,7 +99,7 @@ def _facts(outcome: Outcome, written: list[str]) -> dict[str, Any]:
             "notes": list(scene.notes),
         },
         "model": outcome.card.name,
-        "decision": {name: getattr(decision, name) for name in ("threshold", "min_peak", "min_area_px")},
+        "decision": decision.rules,
         "num_ships": len(outcome.ships.ships),
         "num_cut": sum(ship.cut for ship in outcome.ships.ships),
         "looked_at_px": finds.valid_px,
