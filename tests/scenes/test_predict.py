@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,16 @@ from run_scene import OPTIONS, TILE, Red, make_predictor, ships_image, write_sce
 
 from shipseg.errors import ConfigError, DataError, ModelError, StorageError
 from shipseg.inference.predictor import Predictor
-from shipseg.masks.ships import find_ships
+from shipseg.masks.ships import Ship, find_ships
+from shipseg.scenes.blend import Block
+from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.levels import NO_DATA, from_levels, to_levels
+from shipseg.scenes.look import Looking, look
 from shipseg.scenes.options import SceneOptions
+from shipseg.scenes.pieces import working_in
 from shipseg.scenes.predict import predict_scene
 from shipseg.scenes.source import Scene
+from shipseg.scenes.tiles import plan_tiles
 from shipseg.tiling import Window
 
 BARE = SceneOptions(formats=(), quicklook=False)
@@ -122,11 +127,45 @@ def test_only_tiles_in_the_area_reach_the_network(tmp_path: Path) -> None:
     assert result.facts["tiles"]["outside"] > 20
 
 
-class Half:
-    """A gate that calls everything left of column 150 of a tile's own picture empty when the tile is dark."""
+class Dark:
+    """A gate that calls a tile without a bright pixel empty."""
 
     def skips(self, image_hwc: NDArray[np.uint8], valid_hw: NDArray[np.bool_]) -> bool:
-        return bool(image_hwc.max() < 100)
+        return bool(image_hwc[valid_hw].max() < 100)
+
+
+def test_tiles_that_the_gate_calls_empty_never_reach_the_network_and_the_ships_are_the_same(tmp_path: Path) -> None:
+    image_hwc = np.full((500, 600, 3), 20, np.uint8)
+    image_hwc[60:80, 90:100] = 250  # in four tiles
+    image_hwc[395:400, 300:330] = 250  # in two
+    plan = plan_tiles(image_hwc.shape[:2], make_predictor().card.input, None)
+    found: dict[bool, list[Ship]] = {}
+    for gated in (False, True):
+        predictor = make_predictor()
+        finder = ShipFinder(plan.shape, predictor.card.decision)
+        looking = Looking(scene=InMemory(image_hwc), plan=plan, predictor=predictor, gate=Dark() if gated else None)
+
+        def consume(blocks: Iterator[Block], finder: ShipFinder = finder) -> None:
+            for block in blocks:
+                finder.add(block)
+
+        with working_in(tmp_path / str(gated), {}) as pieces:
+            counts, _ = look(looking, pieces, consume)
+        found[gated] = [found.ship for found in finder.ships()]
+        assert isinstance(predictor.backend, Red)
+        assert predictor.backend.num_tiles == counts["network"] == (6 if gated else plan.num_tiles)
+        assert counts["gate"] == plan.num_tiles - counts["network"]
+    assert [ship.mask_box for ship in found[True]] == [ship.mask_box for ship in found[False]] != []
+
+
+class InMemory:
+    """A scene that is an array."""
+
+    def __init__(self, image_hwc: NDArray[np.uint8]) -> None:
+        self.image_hwc = image_hwc
+
+    def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        return self.image_hwc[window.slices], np.ones((window.height, window.width), bool)
 
 
 def test_finished_results_are_not_made_again_and_not_replaced_unasked(tmp_path: Path) -> None:

@@ -151,7 +151,8 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
     """Give the rows in a work folder, kept from other processes; rows that belong to something else are deleted.
 
     Args:
-        folder: OUT/.NAME.work, made when missing; the caller deletes it when the results are whole.
+        folder: OUT/.NAME.work, made when missing; the caller deletes it when the results are whole. An error before
+            any row is done leaves nothing.
         identity: Plain data: what the rows belong to.
 
     Raises:
@@ -173,7 +174,13 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
                 ) from error
             _LOG.warning("%s cannot be locked (%s): let only one process work there", folder, error.strerror)
         _clear(folder, identity)
-        yield Pieces(folder)
+        pieces = Pieces(folder)
+        try:
+            yield pieces
+        except BaseException:
+            if not pieces.num_done:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _clear(folder: Path, identity: dict[str, Any]) -> None:

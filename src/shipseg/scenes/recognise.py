@@ -45,27 +45,22 @@ def sort_inputs(inputs: Iterable[str], out: Path, *, recursive: bool = False) ->
         out: Folder of results.
         recursive: Look into folders inside folders, too, hidden ones aside.
     """
-    scenes: list[str] = []
-    pictures: list[Path] = []
+    sorted_in: dict[str, bool] = {}  # whether each is a scene, in the order given
     for given in inputs:
         if is_remote(given) or not Path(given).is_dir():
-            if is_scene(given):
-                scenes.append(given)
-            else:
-                pictures.append(Path(given))
+            sorted_in.setdefault(given, is_scene(given))
             continue
-        listed = list(_files_in(Path(given), out.resolve(), recursive=recursive))
-        found = [path for path in listed if is_scene(str(path))]
-        scenes += [str(path) for path in found]
-        if not found:
-            pictures.append(Path(given))
+        listed = {str(path): is_scene(str(path)) for path in _files_in(Path(given), out.resolve(), recursive=recursive)}
+        if any(listed.values()):
+            sorted_in |= listed
         else:
-            pictures += [path for path in listed if path not in set(found) and path.suffix.lower() in IMAGE_SUFFIXES]
-    if scenes:
-        broken = [path for path in pictures if path.suffix.lower() in _TIFF and not _opens(str(path))]
-        scenes += [str(path) for path in broken]
-        pictures = [path for path in pictures if path not in broken]
-    return list(dict.fromkeys(scenes)), pictures
+            sorted_in.setdefault(given, False)
+    if any(sorted_in.values()):
+        for path, scene in sorted_in.items():
+            is_broken_tiff = not scene and Path(path).suffix.lower() in _TIFF and not _opens(path)
+            sorted_in[path] = scene or is_broken_tiff
+    scenes = [path for path, scene in sorted_in.items() if scene]
+    return scenes, [Path(path) for path, scene in sorted_in.items() if not scene]
 
 
 def _files_in(folder: Path, out: Path, *, recursive: bool) -> Iterator[Path]:
