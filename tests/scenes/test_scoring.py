@@ -4,44 +4,61 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
-
-sys.path.insert(0, str(Path(__file__).parent))
-from run_scene import make_predictor, write_scene
+from numpy.typing import NDArray
 
 from shipseg.cli import run
+from shipseg.config import Decision
 from shipseg.errors import DataError
+from shipseg.inference.predictor import Predictor
+from shipseg.model.card import Card, CardInput
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
 from shipseg.scenes.scores_page import write_scores_page
 from shipseg.scenes.scoring import has_truth, labelled_scenes, score_scenes, write_scores
 
 BOXES = ((20, 30, 60, 40), (100, 150, 112, 190), (5, 200, 9, 208))
-"""(column, row) to (column, row) of three ships; the scene of `write_scene` begins at the same place of UTM 31."""
+"""(column, row) to (column, row) of three ships."""
 DETECTED = (BOXES[0], BOXES[1], (200, 20, 240, 30))
 """What the network sees: it misses the boat and takes something else for a ship."""
 
 
+PLACE = rasterio.Affine(1.5, 0, 500_000, 0, -1.5, 5_600_000)
+
+
+class Bright:
+    """A network that takes bright for ship."""
+
+    pixels_per_batch = 96 * 96
+
+    def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
+        return images_n3hw[:, :1] / np.float32(255)
+
+
+def make_predictor() -> Predictor:
+    card = Card(name="bright", input=CardInput(tile=96, overlap=24), decision=Decision(threshold=0.5))
+    return Predictor(card, Bright())
+
+
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    import rasterio
-
-    image_hwc = np.zeros((240, 300, 3), np.uint8)
+    image_3hw = np.zeros((3, 240, 300), np.uint8)
     for col0, row0, col1, row1 in DETECTED:
-        image_hwc[row0:row1, col0:col1] = 250
-    (tmp_path / "data").mkdir()
-    path = write_scene(tmp_path / "data" / "harbour.tif", image_hwc)
-    with rasterio.open(path) as dataset:
-        affine, crs = dataset.transform, dataset.crs
-    polygons = [shapely.transform(shapely.box(*box), lambda xy: np.stack(affine @ xy.T, axis=1)) for box in BOXES]
+        image_3hw[:, row0:row1, col0:col1] = 250
+    path = tmp_path / "data" / "harbour.tif"
+    path.parent.mkdir()
+    form = {"driver": "GTiff", "count": 3, "height": 240, "width": 300, "dtype": "uint8"}
+    with rasterio.open(path, "w", **form, crs="EPSG:32631", transform=PLACE) as dataset:
+        dataset.write(image_3hw)
+    polygons = [shapely.transform(shapely.box(*box), lambda xy: np.stack(PLACE @ xy.T, axis=1)) for box in BOXES]
     facts = {"length_m": [60.0, 60.0, 12.0], "width_m": [15.0, 18.0, 6.0], "heading_deg": [90.0, 180.0, 0.0]}
-    frame = geopandas.GeoDataFrame(facts, geometry=polygons, crs=crs)
+    frame = geopandas.GeoDataFrame(facts, geometry=polygons, crs="EPSG:32631")
     frame.to_file(path.with_suffix(".ships.gpkg"), driver="GPKG", layer="ships")
     return path
 
@@ -52,7 +69,7 @@ def test_a_scene_is_predicted_matched_and_written(scene: Path, tmp_path: Path) -
     scores = score_scenes(labelled_scenes(scene.parent), tmp_path / "predicted", make_predictor())
     assert [record.status for record in scores.records] == ["found", "found", "missed", "false alarm"]
     metrics = scores.metrics
-    assert metrics["model"] == "red"
+    assert metrics["model"] == "bright"
     assert metrics["by_iou"]["recall"] == metrics["by_iou"]["precision"] == pytest.approx(2 / 3)
     assert metrics["looked_at_km2"] == pytest.approx(240 * 300 * 1.5**2 / 1e6, rel=2e-3)
     assert metrics["false_alarms_per_1000km2"] == pytest.approx(1000 / metrics["looked_at_km2"])

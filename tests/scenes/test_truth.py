@@ -32,7 +32,8 @@ def test_a_hit_needs_half_of_the_union() -> None:
     true = [ship(1, 100, 100, 30, 10), ship(2, 100, 200, 30, 10)]
     predicted = [ship(1, 110, 100, 30, 10), ship(2, 110.5, 200, 30, 10)]
     first, second, left_over = match_ships("a", true, predicted, GEOREF)
-    assert (first.status, first.iou) == ("found", pytest.approx(0.5))
+    assert first.status == "found"
+    assert first.iou == pytest.approx(0.5)
     assert second.status == "missed"
     assert left_over.status == "unmatched"
     assert left_over.iou == pytest.approx(19.5 / 40.5)

@@ -28,6 +28,7 @@ RECTANGLE, HULL = WorldConfig(label="rectangle"), WorldConfig(label="hull")
 @pytest.fixture(autouse=True)
 def _small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ground, "CORE_PX", 288)
+    monkeypatch.setattr(ground, "MARGIN_PX", 96)
     monkeypatch.setattr(ground, "ANCHORED_SHIPS", (2, 4))
     monkeypatch.setattr(ground, "HARBOUR_SHIPS", (4, 8))
 
@@ -71,7 +72,7 @@ def test_no_seam_is_to_be_seen_between_cells(index: int, kind: SceneKind) -> Non
 @pytest.mark.parametrize("label", ["rectangle", "hull"])
 def test_the_truth_is_what_was_drawn(label: LabelStyle) -> None:
     checked = 0
-    for index in range(4):
+    for index in range(3):
         plan, pictures = _painted(index, "anchorage", WorldConfig(label=label))
         for cell, picture in zip(plan.cells, pictures, strict=True):
             for ship in picture.ships:
@@ -98,7 +99,7 @@ def test_the_truth_is_what_was_drawn(label: LabelStyle) -> None:
                     assert measured.width_px == pytest.approx(ship.beam_px + 2 * ship.margin_px, abs=0.8)
                     assert abs((measured.heading_deg - turned + 90) % 180 - 90) < 1.5
                 checked += 1
-    assert checked >= 8
+    assert checked >= 6
 
 
 def test_a_scene_and_its_truth_lie_at_the_same_place_on_earth(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_scenes_that_are_there_are_kept_and_others_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize("metres", [0.5, 0.7, 3.0, 5.0])
 def test_other_pixel_sizes_give_ships_of_the_same_sizes_in_metres(tmp_path: Path, metres: float) -> None:
     config = WorldConfig(metres_per_pixel=metres)
-    side = round(900 / metres)
+    side = round(700 / metres)
     write_scenes(tmp_path, scenes=1, seed=4, shape=(side, side), kind="anchorage", config=config, workers=1)
     with rasterio.open(tmp_path / "scene-000.tif") as dataset:
         assert dataset.res == (metres, metres)
@@ -202,6 +203,7 @@ def test_a_sparse_scene_holds_only_some_cells(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_wish_is_refused_in_one_sentence(tmp_path: Path, arguments: dict[str, Any], sentence: str) -> None:
+    wish: dict[str, Any] = {"scenes": 1, "seed": 0, "shape": (64, 64)} | arguments
     with pytest.raises(ConfigError, match=sentence):
-        write_scenes(tmp_path, **({"scenes": 1, "seed": 0, "shape": (64, 64)} | arguments))
+        write_scenes(tmp_path, **wish)
     assert not list(tmp_path.iterdir())

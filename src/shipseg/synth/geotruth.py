@@ -16,7 +16,7 @@ from shipseg.extras import needing
 from shipseg.synth.cells import DrawnShip
 from shipseg.synth.distributions import Rng
 
-__all__ = ["TRUTH_COLUMNS", "TRUTH_LAYER", "TRUTH_SUFFIX", "Place", "draw_place", "write_truth"]
+__all__ = ["TRUTH_COLUMNS", "TRUTH_LAYER", "TRUTH_SUFFIX", "Place", "draw_place", "ship_facts", "write_truth"]
 
 TRUTH_SUFFIX = ".ships.gpkg"
 TRUTH_LAYER = "ships"
@@ -95,7 +95,7 @@ def write_truth(path: Path, ships: Sequence[DrawnShip], place: Place, shape: tup
     inside = shapely.box(0, 0, shape[1], shape[0])
     labels = [shapely.Polygon(ship.label_xy) for ship in ships]
     rows = [
-        {"id": number, **_facts(ship, place), "cut": not inside.covers(label)}
+        {"id": number, **ship_facts(ship, place), "cut": not inside.covers(label)}
         for number, (ship, label) in enumerate(zip(ships, labels, strict=True), start=1)
     ]
     seen = [max(shapely.get_parts(label.intersection(inside)), key=lambda part: part.area) for label in labels]
@@ -116,7 +116,7 @@ def write_truth(path: Path, ships: Sequence[DrawnShip], place: Place, shape: tup
         files.write_bytes(path, temporary.read_bytes())
 
 
-def _facts(ship: DrawnShip, place: Place) -> dict[str, Any]:
+def ship_facts(ship: DrawnShip, place: Place) -> dict[str, Any]:
     """Return a ship's measures on the ground, by geodesics between its ends."""
     import pyproj
 
