@@ -44,7 +44,7 @@ def drawn(ships: SceneShips, *, grey: int = 70) -> tuple[NDArray[np.uint8], froz
 
 
 def is_pink(picture_hwc: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return (np.abs(picture_hwc.astype(int) - PINK) < 40).all(axis=-1)
+    return np.asarray((np.abs(picture_hwc.astype(int) - PINK) < 40).all(axis=-1))
 
 
 @given(height=st.integers(1, 90_000), width=st.integers(1, 90_000), has_place=st.booleans())

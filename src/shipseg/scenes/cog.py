@@ -94,7 +94,7 @@ class RasterRows:
             rows = ((self._written, self._written + count), (0, width))
             with _writing(self._path, self._pending[:count].nbytes):
                 self._dataset.write(self._pending[None, :count], window=rows)
-            self.checksum = zlib.crc32(self._pending[:count], self.checksum)
+            self.checksum = zlib.crc32(self._pending[:count].data, self.checksum)
             self._pending = self._pending[count:]
             self._written += count
         self._pending = self._pending.copy()  # let go of the rows before
@@ -200,7 +200,7 @@ def _checksum(path: Path) -> int:
     checksum = 0
     with rasterio.open(path) as dataset:
         for _, values_hw in rows_of(dataset):
-            checksum = zlib.crc32(values_hw, checksum)
+            checksum = zlib.crc32(values_hw.data, checksum)
     return checksum
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -11,16 +9,16 @@ from shapely.geometry.polygon import orient
 
 from shipseg.scenes.georef import GeoReference
 
-__all__ = ["in_lonlat", "on_map"]
+__all__ = ["LONLAT_DIGITS", "Outline", "in_lonlat", "on_map"]
 
 LONLAT_DIGITS = 7
 """Decimals of a degree that are written: a centimetre, as RFC 7946 advises."""
 _FULL_TURN = 360.0
 
-_Shape = TypeVar("_Shape", shapely.Polygon, shapely.MultiPolygon)
+Outline = shapely.Polygon | shapely.MultiPolygon
 
 
-def on_map(polygon: _Shape, georef: GeoReference) -> _Shape:
+def on_map(polygon: Outline, georef: GeoReference) -> Outline:
     """Return a polygon in pixels (x right, y down) in the scene's map coordinates.
 
     Of a scene without any geotransform these are (x, -y): programs show such a picture with its top left corner at
@@ -31,9 +29,7 @@ def on_map(polygon: _Shape, georef: GeoReference) -> _Shape:
     return shapely.transform(polygon, georef.xy)
 
 
-def in_lonlat(
-    polygon: shapely.Polygon | shapely.MultiPolygon, georef: GeoReference
-) -> shapely.Polygon | shapely.MultiPolygon | None:
+def in_lonlat(polygon: Outline, georef: GeoReference) -> Outline | None:
     """Return a polygon in pixels in longitude and latitude (WGS 84), or None where the scene does not say where it is.
 
     To 7 decimals, rings as RFC 7946 wants them: the outer one counter-clockwise. What crosses longitude 180 is cut
@@ -55,7 +51,7 @@ def in_lonlat(
     return rounded[0] if len(rounded) == 1 else shapely.MultiPolygon(rounded)
 
 
-def _cut_at_180(placed: shapely.Polygon | shapely.MultiPolygon) -> list[shapely.Geometry]:
+def _cut_at_180(placed: Outline) -> list[shapely.Geometry]:
     """Return the parts of a polygon within -180 to 180, of one whose vertices lie on both sides of longitude 180."""
     eastward = shapely.transform(placed, lambda points: np.stack([points[:, 0] % _FULL_TURN, points[:, 1]], axis=1))
     east = shapely.intersection(eastward, shapely.box(0, -90, 180, 90))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-import shapely.geometry
 from numpy.typing import NDArray
 
 from shipseg.extras import needing
@@ -129,7 +128,7 @@ def measure_ship(
     lonlat = georef.lonlat(np.array([[column, row]]))
     if metres is None or lonlat is None:
         box = np.asarray(ship.corners_xy, np.float64)
-        return SceneShip(number, scene, acquired, ship, polygon, box, *[None] * 6, cut)
+        return SceneShip(number, scene, acquired, ship, polygon, box, None, None, None, None, None, None, cut)
     length, width, heading = _on_the_ground(ship, metres)
     return SceneShip(
         id=number,
@@ -189,5 +188,6 @@ def outline(ship: Ship) -> shapely.Polygon | shapely.MultiPolygon:
     mask = np.ascontiguousarray(ship.mask).view(np.uint8)
     row0, col0, _, _ = ship.mask_box
     found = shapes(mask, mask=ship.mask, connectivity=4, transform=Affine.translation(col0, row0))
-    polygons = [shapely.geometry.shape(geometry) for geometry, _ in found]
+    rings = [geometry["coordinates"] for geometry, _ in found]  # the outer one first, then holes
+    polygons = [shapely.Polygon(outer, holes) for outer, *holes in rings]
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)

@@ -17,7 +17,7 @@ from shipseg.inference.tables import PictureShips, csv_text, write_coco
 from shipseg.scenes.columns import AMBIGUITY, COLUMNS, Column
 from shipseg.scenes.geopackage import Layer, write_geopackage
 from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.outlines import LONLAT_DIGITS, in_lonlat, on_map
+from shipseg.scenes.outlines import LONLAT_DIGITS, Outline, in_lonlat, on_map
 from shipseg.scenes.ship import SceneShip, SceneShips
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ _NUMPY_TYPES: Final = {"whole": "int64", "real": "float64", "text": "string", "t
 _BOX_COLUMNS: Final = ("ship", "length_m", "width_m", "heading_deg", "confidence", "cut", "length_px", "width_px")
 _NEEDS_PLACE: Final = ("geojson",)
 """Formats that can say nothing of a scene that does not say where on Earth it lies."""
-
-_Outline = shapely.Polygon | shapely.MultiPolygon
 
 
 def check_formats(names: Sequence[str], georef: GeoReference, *, scene: str) -> None:
@@ -96,7 +94,7 @@ def write_parquet(path: Path, ships: SceneShips) -> None:
 
 
 def _frame(
-    ships: Sequence[SceneShip], columns: Sequence[Column], geometry: Sequence[_Outline], crs: str | None
+    ships: Sequence[SceneShip], columns: Sequence[Column], geometry: Sequence[Outline], crs: str | None
 ) -> geopandas.GeoDataFrame:
     """Return the ships as a table with the types of the columns, whether there are any or not."""
     with needing("geo"):
@@ -109,7 +107,7 @@ def _frame(
     return geopandas.GeoDataFrame(values, geometry=geopandas.GeoSeries(list(geometry), crs=crs), crs=crs)
 
 
-def _multi(outline: _Outline) -> shapely.MultiPolygon:
+def _multi(outline: Outline) -> shapely.MultiPolygon:
     return outline if isinstance(outline, shapely.MultiPolygon) else shapely.MultiPolygon([outline])
 
 
@@ -134,7 +132,7 @@ def write_geojson(path: Path, ships: SceneShips) -> None:
     files.write_text(path, json.dumps(collection, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
 
 
-def _placed(outline: _Outline, georef: GeoReference) -> _Outline:
+def _placed(outline: Outline, georef: GeoReference) -> Outline:
     placed = in_lonlat(outline, georef)
     assert placed is not None
     return placed
