@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "scenes"))
 from run_scene import make_predictor, ships_image, write_scene
-
 from shipseg.cli import run
 
 

@@ -10,15 +10,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parent))
 import run_scene
 from run_scene import OPTIONS, TILE, Red, make_predictor, ships_image, write_scene
-
 from shipseg.errors import ConfigError, DataError, ModelError, StorageError
 from shipseg.inference.predictor import Predictor
 from shipseg.masks.ships import Ship, find_ships
@@ -259,7 +258,7 @@ def rows_done(out: Path) -> int:
     return len(list(out.glob(".*.work/rows/*.json")))
 
 
-def wait_for(reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(reached: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
     while not reached():
         assert process.poll() is None, "the process ended before it could be stopped"
         threading.Event().wait(0.005)
@@ -310,7 +309,9 @@ def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: P
     )
     arguments = ["predict", str(scene), "--out", str(tmp_path / "out"), "--model", "m", "--no-quicklook"]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(Path(__file__).parent), *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(Path(run_scene.__file__).parent), *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     wait_for(lambda: rows_done(tmp_path / "out") >= 2, process)
     process.send_signal(getattr(signal, name))

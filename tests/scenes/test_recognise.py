@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
 from run_scene import ships_image, write_scene
-
 from shipseg.scenes import recognise
 from shipseg.scenes.recognise import is_scene, scene_names, sort_inputs
 

@@ -22,6 +22,7 @@ from shipseg.scenes.tiles import TilePlan, plan_tiles
 from shipseg.tiling import Accumulator, Window
 
 DECISION = Decision(threshold=0.5, min_peak=0.6, min_area_px=2)
+PARTING = DECISION.model_copy(update={"separate": True})
 
 
 def streamed(plan: TilePlan, probs: list[NDArray[np.float32] | None]) -> Iterator[tuple[Window, NDArray[np.float32]]]:
@@ -118,12 +119,7 @@ def scene_of_ships(height: int, width: int, seed: int) -> NDArray[np.uint8]:
 
 
 def whole_ships(levels_hw: NDArray[np.uint16], decision: Decision) -> tuple[Ship, ...]:
-    return find_ships(
-        from_levels(levels_hw),
-        threshold=decision.threshold,
-        min_peak=decision.min_peak,
-        min_area_px=decision.min_area_px,
-    )
+    return find_ships(from_levels(levels_hw), **decision.rules)
 
 
 def same_ships(found: list[Ship], expected: tuple[Ship, ...]) -> None:
@@ -182,6 +178,21 @@ def test_ships_are_whole_and_once_wherever_blocks_meet(
             for columns in (-1, 0, 1):
                 grown |= np.roll(around, (rows, columns), (0, 1))
         assert found.cut == bool((grown & beyond[row0 : row1 + 2, col0 : col1 + 2]).any())
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32))
+def test_ships_that_touch_are_parted_alike_wherever_blocks_meet(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    levels_hw = np.zeros((60, 90), np.uint16)
+    for _ in range(8):  # bars with soft sides, many of which touch
+        row, column = random.integers(0, [50, 70])
+        for inset, level in enumerate((5500, 7500, 9500)):
+            levels_hw[row + inset : row + 9 - inset, column + inset : column + 20 - inset] = level
+    finder = ShipFinder(levels_hw.shape[:2], PARTING)
+    for block in in_blocks(levels_hw, cuts(60, random), cuts(90, random)):
+        finder.add(block)
+    same_ships([found.ship for found in finder.ships()], whole_ships(levels_hw, PARTING))
 
 
 def test_a_spiral_through_all_blocks_is_one_ship() -> None:

@@ -172,7 +172,8 @@ class ShipFinder:
 
     def _on_edge(self, pixels: NDArray[np.int32]) -> NDArray[np.bool_]:
         last = np.array(self._shape) - 1
-        return ((pixels[:, :2] == 0) | (pixels[:, :2] == last)).any(axis=1)
+        on_edge: NDArray[np.bool_] = ((pixels[:, :2] == 0) | (pixels[:, :2] == last)).any(axis=1)
+        return on_edge
 
     def _join_across(self, found: Seam, *, row: int, col: int, step: tuple[int, int]) -> None:
         """Join groups on both sides of a seam that begins at (row, col) and runs along `step`."""

@@ -30,7 +30,7 @@ class Border:
         """Return pixels `start` to below `end`; those beyond the line are of no group and have data."""
         before, after = max(-start, 0), max(end - len(self.ids), 0)
         inside = slice(max(start, 0), min(end, len(self.ids)))
-        return Border(*(np.pad(line[inside], (before, after)) for line in (self.ids, self.no_data)))
+        return Border(np.pad(self.ids[inside], (before, after)), np.pad(self.no_data[inside], (before, after)))
 
     def put(self, start: int, other: Border) -> None:
         """Copy a shorter line into this one."""
