@@ -60,7 +60,7 @@ class Gate(Protocol):
     """A cheap first look; see `gate`."""
 
     def skips(self, image_hwc: NDArray[np.uint8], valid_hw: NDArray[np.bool_]) -> bool:
-        """Return whether a tile cannot hold a ship: uint8 (h, w, 3) RGB and where there is data, in scene pixels."""
+        """Return whether a tile cannot hold a ship: uint8 (h, w, 3) RGB as shown to the network, and what counts."""
         ...
 
 
@@ -112,7 +112,7 @@ def look(
         StorageError: The disk is full or cannot be written.
     """
     began_s, first = time.monotonic(), pieces.num_done
-    in_network = [0.0]
+    in_network, ended_s = [0.0], [began_s]
 
     def write(tiles: Channel[_Tile]) -> None:
         consume(_blocks(looking, pieces, first, iter(tiles)))
@@ -120,6 +120,7 @@ def look(
     def predict(tiles: Channel[_Tile], done: Channel[_Tile]) -> None:
         with contextlib.closing(_shown(looking.plan, first, tiles)) as shown:
             _predict(looking, shown, done, in_network)
+        ended_s[0] = time.monotonic()
 
     to_network, to_writer = run_stages(
         lambda tiles: _read(looking, range(first, looking.plan.num_rows), tiles),
@@ -132,8 +133,9 @@ def look(
     for row in range(looking.plan.num_rows):
         for name, count in pieces.facts(row).items():
             counts[name] += count
-    total_s = time.monotonic() - began_s
-    return counts, Seconds(total_s, in_network[0], to_network.waited_s, to_writer.blocked_s)
+    now_s = time.monotonic()
+    waiting = to_network.waited_s, to_writer.blocked_s
+    return counts, Seconds(now_s - began_s, in_network[0], *waiting, finishing=now_s - ended_s[0])
 
 
 def _shown(plan: TilePlan, first: int, tiles: Iterable[_Tile]) -> Generator[_Tile, None, None]:
@@ -163,10 +165,13 @@ def _read_tile(looking: Looking, window: Window) -> tuple[str, NDArray[np.bool_]
         wanted_hw = wanted_hw & region.mask(window)
     if not wanted_hw.any():
         return "outside", nothing_hw, None
-    if looking.gate is not None and looking.gate.skips(image_hwc, wanted_hw):
-        return "gate", wanted_hw, None
     # The network sees land around the water, too: it knows what a quay looks like.
-    return "network", wanted_hw, resize_valid(image_hwc, data_hw, looking.plan.shown_shape)[0]
+    shown_hwc, _ = resize_valid(image_hwc, data_hw, looking.plan.shown_shape)
+    if looking.gate is not None:
+        counted_hw = resize(wanted_hw.astype(np.float32), looking.plan.shown_shape) > 0
+        if looking.gate.skips(shown_hwc, counted_hw):
+            return "gate", wanted_hw, None
+    return "network", wanted_hw, shown_hwc
 
 
 def _predict(looking: Looking, tiles: Iterable[_Tile], done: Channel[_Tile], in_network: list[float]) -> None:

@@ -15,6 +15,7 @@ from shipseg.model.card import Card
 from shipseg.scenes.area import Area
 from shipseg.scenes.blend import Block
 from shipseg.scenes.components import ShipFinder
+from shipseg.scenes.gate import Gate
 from shipseg.scenes.look import Looking, look
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.outcome import PROBABILITY_FILE, Outcome, finished_facts, publish, write_outcome
@@ -85,7 +86,9 @@ def predict_scene(
             facts = write_outcome(results, outcome, pieces)
             publish(pieces.folder, folder)
     now_s = time.monotonic()
-    seconds = dataclasses.replace(finds.seconds, total=now_s - began_s, finishing=now_s - finishing_s)
+    seconds = dataclasses.replace(
+        finds.seconds, total=now_s - began_s, finishing=finds.seconds.finishing + now_s - finishing_s
+    )
     return SceneResult(name, str(scene_path), folder, "done", facts, ships.ships, seconds)
 
 
@@ -115,8 +118,9 @@ def find_ships_in(
     """
     finder = ShipFinder(plan.shape, options.decision(predictor.card.decision))
     regions = [Area.read(path, scene.georef, plan.shape) for path in (options.water, options.area) if path is not None]
+    gate = Gate.of_card(predictor.card) if options.gate else None
     looking = Looking(
-        scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=None, batch=options.batch
+        scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch
     )
 
     def consume(blocks: Iterator[Block]) -> None:
