@@ -153,7 +153,10 @@ def test_scenes_that_are_there_are_kept_and_others_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("metres", [0.5, 0.7, 3.0, 5.0])
-def test_other_pixel_sizes_give_ships_of_the_same_sizes_in_metres(tmp_path: Path, metres: float) -> None:
+def test_other_pixel_sizes_give_ships_of_the_same_sizes_in_metres(
+    tmp_path: Path, metres: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ground, "ANCHORED_SHIPS", (12, 16))
     config = WorldConfig(metres_per_pixel=metres)
     side = round(700 / metres)
     write_scenes(tmp_path, scenes=1, seed=4, shape=(side, side), kind="anchorage", config=config, workers=1)
