@@ -307,6 +307,10 @@ def nothing_in_it(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def half_a_png(path: Path) -> None:
+    path.write_bytes(cv2.imencode(".png", noise(40, 40, 3))[1].tobytes()[:2000])
+
+
 def complex_numbers(path: Path) -> None:
     make_raster(path, np.ones((1, 4, 4), "complex64"))
 
@@ -321,6 +325,7 @@ def nothing_at_all(path: Path) -> None:
         (a_header_cut_off, r"the scene .*a.tif cannot be opened \(.+\): is it a whole GeoTIFF"),
         (a_text, r"the scene .*a.tif cannot be opened \(not recognized as being in a supported file format\)"),
         (nothing_in_it, r"the scene .*a.tif is empty \(0 bytes\): copy it again"),
+        (half_a_png, r"the scene .*a.tif is cut off \(the PNG has no end\): copy it again"),
         (complex_numbers, r".*a.tif holds complex numbers \(complex64\)"),
         (nothing_at_all, r"there is no scene .*a.tif: check the path"),
     ],
@@ -332,9 +337,29 @@ def test_what_is_no_scene_is_said_in_one_sentence(tmp_path: Path, make: Any, sai
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_is_no_scene(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be opened"):
-        open_scene(tmp_path)
+@pytest.mark.parametrize("ending", [".jpg", ".jp2", ".webp"])
+def test_half_a_picture_is_not_read(tmp_path: Path, ending: str) -> None:
+    data = cv2.imencode(ending, noise(300, 300, 3))[1].tobytes()
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(data[: len(data) // 2])
+    with open_scene(path) as scene, pytest.raises(DataError, match="cannot be read in rows 0-299, columns 0-299"):
+        scene.read(Window(0, 0, 300, 300))
+
+
+@pytest.mark.parametrize("folder", [".", "nothing in it"])
+def test_a_folder_is_no_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / folder).mkdir(exist_ok=True)
+    with pytest.raises(DataError, match="cannot be opened .not recognized as being in a supported file format"):
+        open_scene(folder)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32", "float64"])
+def test_any_type_of_number_is_spread_over_the_range(tmp_path: Path, dtype: str) -> None:
+    values = np.random.default_rng(2).integers(0, 100, (3, 30, 30)).astype(dtype)
+    rgb, valid = whole(make_raster(tmp_path / "a.tif", values), stretch="0,51")
+    np.testing.assert_array_equal(rgb, np.moveaxis(np.rint(np.minimum(values.astype(float), 51) * 5), 0, -1))
+    assert valid.all()
 
 
 @pytest.mark.parametrize("window", [Window(0, 0, 11, 5), Window(-1, 0, 5, 5), Window(0, 8, 5, 3), Window(0, 0, 0, 5)])

@@ -98,6 +98,7 @@ def reason_of(error: BaseException, path: str) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error.args[-1] if error.args else error).split())
-    for name in (gdal_name(path), path, Path(path).name):
+    text = text.partition(" (this error can be turned")[0]  # GDAL's advice about its own settings
+    for name in filter(None, (gdal_name(path), path, Path(path).name)):
         text = re.sub(rf"[`'\"]?{re.escape(name)}[`'\"]?[:,]? *", "", text)
     return text.strip(" .:,") or type(error).__name__

@@ -30,6 +30,7 @@ __all__ = ["Scene", "open_scene"]
 _EXACT_AT_MOST_PX = 8192**2  # read whole into memory: 200 MB of 8-bit RGB, more of wider types
 _PART_OF_CONTAINER = re.compile(r"/vsi|[A-Za-z0-9_]{2,}:")  # names that are GDAL's: /vsizip/..., NETCDF:file:variable
 _PAUSES_S = (1.0, 4.0, 15.0)  # before reading again what was lost on its way; GDAL repeats only what a server refused
+_TAIL_BYTES = 4096
 _BROKEN_JPEG = re.compile(r"corrupt jpeg|premature end", re.IGNORECASE)  # only warned of, filled with grey
 
 
@@ -199,11 +200,7 @@ def _opened(path: str) -> Any:
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     if not is_remote(path) and not _PART_OF_CONTAINER.match(path):
-        file = Path(path)
-        if not file.exists():
-            raise DataError(f"there is no scene {path}: check the path")
-        if file.is_file() and not file.stat().st_size:
-            raise DataError(f"the scene {path} is empty (0 bytes): copy it again")
+        _refuse_other_than_whole(Path(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said in the scene's notes
@@ -218,6 +215,21 @@ def _opened(path: str) -> Any:
             f"{path} holds no picture itself" + (f": name one of those inside, such as {inside}" if inside else "")
         )
     return dataset
+
+
+def _refuse_other_than_whole(file: Path) -> None:
+    if not file.exists():
+        raise DataError(f"there is no scene {file}: check the path")
+    if not file.is_file():
+        return  # a folder can be a scene, for some formats
+    with file.open("rb") as stream:
+        begin = stream.read(4)
+        stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+        end = stream.read()
+    if not begin:
+        raise DataError(f"the scene {file} is empty (0 bytes): copy it again")
+    if begin == b"\x89PNG" and b"IEND" not in end:  # GDAL fills the rest without a word
+        raise DataError(f"the scene {file} is cut off (the PNG has no end): copy it again")
 
 
 def _common_dtype(dataset: Any, choice: BandChoice) -> np.dtype[Any]:
