@@ -74,4 +74,5 @@ def test_beside_scenes_a_missing_or_broken_tiff_is_a_scene_that_will_fail(folder
 
 
 def test_scenes_of_one_name_get_different_ones() -> None:
-    assert scene_names(["a/x.tif", "b/x.tif", "https://h.org/y.tif?t=1"]) == ["a__x.tif", "b__x.tif", "y"]
+    assert scene_names(["a/x.tif", "b/x.tif", "https://h.org/y.tif?t=1"]) == ["a__x", "b__x", "y"]
+    assert scene_names(["x.tif", "x.jp2"]) == ["x.tif", "x.jp2"]

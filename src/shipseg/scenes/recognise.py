@@ -129,4 +129,7 @@ def scene_names(paths: Sequence[str]) -> list[str]:
     Raises:
         DataError: Several cannot be told apart.
     """
-    return distinct_names([Path(re.split(r"[?#]", path)[0]) if is_remote(path) else Path(path) for path in paths])
+    places = [Path(re.split(r"[?#]", path)[0]) if is_remote(path) else Path(path) for path in paths]
+    names = distinct_names(places)
+    bare = [name.removesuffix(place.suffix) for name, place in zip(names, places, strict=True)]
+    return bare if len(set(bare)) == len(bare) else names
