@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -81,7 +81,7 @@ def write_scene_page(
         tiles=[(f"{facts['tiles'][fate]:,}", text) for fate, text in _FATES.items() if facts["tiles"].get(fate)],
         dropped=[_dropped(part) for part in facts["dropped"][:_MOST_DROPPED]],
         num_more_dropped=max(0, len(facts["dropped"]) - _MOST_DROPPED),
-        notes=[note[:1].upper() + note[1:] for note in facts["scene"]["notes"]],
+        nowhere="" if has_place else ships.georef.note,
         files=facts["files"],
     )
 
@@ -150,16 +150,10 @@ def _fact_lines(ships: SceneShips, facts: Mapping[str, Any]) -> list[tuple[str, 
         lines.append(("A pixel", f"{size[1]:.4g} × {size[0]:.4g} m in the middle of the scene"))
     lines.append(("Coordinates", scene["crs"]))
     lines.append(("Taken", scene["acquired"] or "the file does not say when"))
-    lines.append(("Bands", ", ".join(map(str, scene["bands"])) + _colours(scene["bands"])))
-    if scene.get("stretch"):
-        lines.append(("Brightness", scene["stretch"]))
+    lines.append(("Read as", "; ".join(scene["notes"])))
     lines.append(("Model", facts["model"]))
     lines.append(("Ship from", _rule(decision)))
     return lines
-
-
-def _colours(bands: Sequence[int]) -> str:
-    return " as red, green, blue" if len(bands) == 3 else " as grey"
 
 
 def _rule(decision: Mapping[str, Any]) -> str:
