@@ -67,11 +67,11 @@ def true_ships(view: View) -> tuple[list[Ship], list[bool]]:
 
 def simulated(view: View, rng: np.random.Generator, *, smooth: float, noise: float) -> NDArray[np.float32]:
     """Return a probability: the smoothed coverage, noisy at the ships' edges."""
-    seen = cv2.GaussianBlur(view.coverage_hw.astype(np.float32) / 255, (0, 0), smooth)
-    grain = cv2.GaussianBlur(rng.normal(0, 1, seen.shape).astype(np.float32), (0, 0), 1.0)
+    seen = np.asarray(cv2.GaussianBlur(view.coverage_hw.astype(np.float32) / 255, (0, 0), smooth), np.float32)
+    grain = cv2.GaussianBlur(rng.normal(size=seen.shape).astype(np.float32), (0, 0), 1.0)
     # Smoothing leaves 1 / (2 sqrt(pi)) of white noise: brought back to the strength that was asked for.
     strength = noise * 2 * np.sqrt(np.pi) * np.sqrt(np.clip(seen * (1 - seen), 0, 1))
-    return np.clip(seen + grain * strength, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(seen + grain * strength, 0, 1), np.float32)
 
 
 def count(

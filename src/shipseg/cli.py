@@ -16,7 +16,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from shipseg import __version__
-from shipseg.commands import data, explore, models, predict, reference, studies, thresholds, training
+from shipseg.commands import data, explore, gate, models, predict, reference, studies, thresholds, training
 from shipseg.errors import ShipsegError
 from shipseg.extras import explain_missing
 
@@ -40,6 +40,7 @@ for command in (
     training.recipes,
     models.evaluate,
     thresholds.threshold,
+    gate.gate,
     predict.predict,
     models.export,
     models.models,

@@ -26,7 +26,7 @@ def coverage(*boxes: Box, side: int = 120) -> NDArray[np.float32]:
     for row, col, length, width, angle in boxes:
         corners = cv2.boxPoints(((col * fine, row * fine), (length * fine, width * fine), angle))
         cv2.fillPoly(drawn, [np.rint(corners).astype(np.int32)], 1)
-    return drawn.reshape(side, fine, side, fine).mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(drawn.reshape(side, fine, side, fine).mean(axis=(1, 3)), np.float32)
 
 
 def as_seen(coverage_hw: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -117,15 +117,15 @@ def _spread(cores_hw: NDArray[np.bool_], mask_hw: NDArray[np.bool_], smallest: i
 
     Cores that gather fewer than `smallest` pixels are given up. Below two cores there is nothing to part: 0 of them.
     """
-    labels_hw, count = ndimage.label(cores_hw, _EIGHT)
+    cores, count = ndimage.label(cores_hw, _EIGHT)
     if count < 2:
-        return labels_hw, 0
-    labels_hw = _nearest(labels_hw, mask_hw)
+        return np.zeros(mask_hw.shape, np.int32), 0
+    labels_hw = _nearest(cores, mask_hw)
     large = np.bincount(labels_hw.ravel(), minlength=count + 1) >= smallest
     large[0] = False
     remaining = int(np.count_nonzero(large))
     if remaining < 2:
-        return labels_hw, 0
+        return np.zeros(mask_hw.shape, np.int32), 0
     if remaining < count:
         labels_hw = _nearest(np.where(large, np.cumsum(large), 0)[labels_hw], mask_hw)
     return labels_hw, remaining

@@ -230,7 +230,9 @@ def _components(
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(
         np.ascontiguousarray(ship_hw).view(np.uint8), connectivity=_CONNECTIVITY, ltype=cv2.CV_32S
     )
-    return _weighed(np.asarray(labels, np.int32), statistics[:, :4], probability_hw, min_peak, min_area_px)
+    return _weighed(
+        np.asarray(labels, np.int32), np.asarray(statistics, np.int32)[:, :4], probability_hw, min_peak, min_area_px
+    )
 
 
 def _weighed(

@@ -110,6 +110,14 @@ def _decision_lines(card: Card) -> list[str]:
         if card.calibration.method == "temperature":
             how = f"temperature {card.calibration.temperature:.4g}"
         lines.append(f"- Probabilities are calibrated ({how}{told}).")
+    if card.gate is not None:
+        gate = card.gate
+        lines.append(
+            f"- Tiles of scenes that stand out nowhere by {gate.threshold:.4g} grey values are not looked at: "
+            f"{100 * gate.lost_recall:.2g} % of {gate.num_ships:,} ships were lost by that (at most "
+            f"{100 * gate.lost_recall_at_most:.2g} %), {100 * gate.skipped_share:.2g} % of the empty tiles skipped, on "
+            f"{_text(gate.measured_on)}. `--no-gate` looks at all."
+        )
     return lines
 
 
