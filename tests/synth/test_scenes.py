@@ -157,6 +157,7 @@ def test_other_pixel_sizes_give_ships_of_the_same_sizes_in_metres(
     tmp_path: Path, metres: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ground, "ANCHORED_SHIPS", (12, 16))
+    monkeypatch.setattr(ground, "CORE_PX", 576 if metres < 1 else 288)
     config = WorldConfig(metres_per_pixel=metres)
     side = round(700 / metres)
     write_scenes(tmp_path, scenes=1, seed=4, shape=(side, side), kind="anchorage", config=config, workers=1)

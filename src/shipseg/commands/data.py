@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shipseg.synth import FolderSummary, ScenesSummary
 
 __all__ = ["demo", "prepare", "sides", "synth"]
 
@@ -63,32 +66,32 @@ def synth(
         if images or not scenes:
             made = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
             facts |= asdict(made)
-            short |= {
-                "images": made.num_images,
-                "without ships": made.num_empty,
-                "ships": made.num_ships,
-                "made now": made.num_made,
-                "already there": made.num_kept,
-                "next": f"shipseg prepare {out} DATASET",
-            }
+            short |= _images_in_short(made)
         if scenes:
-            written = write_scenes(
-                out,
-                scenes=scenes,
-                seed=seed,
-                shape=shape,
-                kind=scene_kind,
-                config=config,
-                sparse=sparse,
-                workers=workers,
-            )
+            how: dict[str, Any] = {"shape": shape, "kind": scene_kind, "config": config, "sparse": sparse}
+            written = write_scenes(out, scenes=scenes, seed=seed, workers=workers, **how)
             facts |= {"scenes": asdict(written)}
-            short |= {
-                "scenes": f"{written.num_scenes}, {written.num_made} of them made now with {written.num_ships:,} ships",
-                "then": f"shipseg evaluate {out} SCORES --model MODEL",
-            }
+            short |= _scenes_in_short(written)
     show(f"Synthetic data in {out}", facts if json else short, as_json=json)
     return 0
+
+
+def _images_in_short(made: FolderSummary) -> dict[str, Any]:
+    return {
+        "images": made.num_images,
+        "without ships": made.num_empty,
+        "ships": made.num_ships,
+        "made now": made.num_made,
+        "already there": made.num_kept,
+        "next": f"shipseg prepare {made.folder} DATASET",
+    }
+
+
+def _scenes_in_short(written: ScenesSummary) -> dict[str, Any]:
+    return {
+        "scenes": f"{written.num_scenes}, {written.num_made} of them made now with {written.num_ships:,} ships",
+        "score a model": f"shipseg evaluate {written.folder} SCORES --model MODEL",
+    }
 
 
 def prepare(

@@ -10,6 +10,9 @@ from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from shipseg.evaluation.results import Evaluation
+    from shipseg.evaluation.sources import Source
+    from shipseg.inference.predictor import Predictor
     from shipseg.model.card import Card
 
 __all__ = ["evaluate", "export", "models"]
@@ -58,24 +61,32 @@ def evaluate(
         raise ConfigError(
             "give --model MODEL; --predicted is for scenes with their true ships (NAME.ships.gpkg) beside"
         )
-    from shipseg import files, progress
-    from shipseg.evaluation.evaluate import EvaluateOptions
-    from shipseg.evaluation.evaluate import evaluate as run_evaluate
+    from shipseg import progress
     from shipseg.evaluation.sources import open_source
-    from shipseg.evaluation.tables import write_evaluation
     from shipseg.inference.predictor import load_model
-    from shipseg.reports.html import REPORT_FILE, write_evaluation_report
+    from shipseg.reports.html import REPORT_FILE
 
     predictor = load_model(model, backend=backend)
     with progress.shown():
         source = open_source(data, split=split, csv=csv, images=images)
-        evaluation = run_evaluate(predictor, source, options=EvaluateOptions(threshold=threshold))
-        with files.all_or_none(out) as folder:
-            write_evaluation(evaluation, folder)
-            write_evaluation_report(evaluation, folder / REPORT_FILE, predictor=predictor, source=source)
+        evaluation = _score_images(predictor, source, out, threshold=threshold)
     short = evaluation.summary | {"report": out / REPORT_FILE}
     show(f"Scores of {model} on {data}", evaluation.metrics if json else short, as_json=json)
     return 1 if evaluation.failed else 0
+
+
+def _score_images(predictor: Predictor, source: Source, out: Path, *, threshold: float | None) -> Evaluation:
+    from shipseg import files
+    from shipseg.evaluation.evaluate import EvaluateOptions
+    from shipseg.evaluation.evaluate import evaluate as run_evaluate
+    from shipseg.evaluation.tables import write_evaluation
+    from shipseg.reports.html import REPORT_FILE, write_evaluation_report
+
+    evaluation = run_evaluate(predictor, source, options=EvaluateOptions(threshold=threshold))
+    with files.all_or_none(out) as folder:
+        write_evaluation(evaluation, folder)
+        write_evaluation_report(evaluation, folder / REPORT_FILE, predictor=predictor, source=source)
+    return evaluation
 
 
 def export(model: Path, out: Path, /, *, format: Literal["onnx"] = "onnx", json: bool = False) -> int:  # noqa: A002
