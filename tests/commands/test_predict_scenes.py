@@ -30,7 +30,8 @@ def test_one_bad_scene_does_not_stop_the_rest(tmp_path: Path, capsys: pytest.Cap
     told = json.loads(capsys.readouterr().out)["scenes"]
     assert {name: facts["status"] for name, facts in told.items()} == {"a": "done", "b": "failed", "c": "done"}
     assert "b.tif" in told["b"]["message"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "c"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "archive.csv", "archive.json", "c"]
+    assert json.loads((tmp_path / "out" / "archive.json").read_text())["scenes"] == told
     assert predict(*good, "--out", tmp_path / "out") == 0
     shown = capsys.readouterr().out
     assert "Ships in 2 scenes" in shown
@@ -94,3 +95,52 @@ def test_polygons_that_are_not_there_fail_the_scene_with_a_sentence(
     scene = write_scene(tmp_path / "a.tif", ships_image(60, 60))
     assert predict(scene, "--out", tmp_path / "out", "--water", tmp_path / "w.gpkg", "--json") == 1
     assert "the polygons" in json.loads(capsys.readouterr().out)["scenes"]["a"]["message"]
+
+
+def test_shards_share_out_the_scenes_and_a_list_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        write_scene(tmp_path / f"{number}.tif", ships_image(60, 80, number))
+    (tmp_path / "list.txt").write_text("\n".join(f"{number}.tif" for number in range(4)))
+    seen: list[str] = []
+    for number in (1, 2, 3):
+        assert predict(f"@{tmp_path / 'list.txt'}", "--out", tmp_path / "out", "--shard", f"{number}/3", "--json") == 0
+        seen += json.loads(capsys.readouterr().out)["scenes"]
+        assert (tmp_path / "out" / f"archive-{number}-of-3.csv").is_file()
+    assert sorted(seen) == ["0", "1", "2", "3"]
+
+
+def test_a_shard_without_scenes_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 80))
+    statuses = [predict(scene, "--out", tmp_path / "out", "--shard", f"{number}/2") for number in (1, 2)]
+    assert statuses == [0, 0]
+    assert "No scene is in this shard" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--workers", "2"], "--workers is for --engine ray"),
+        (["--shard", "3/2"], "shard must be I/N with I from 1 to N"),
+        (["--engine", "ray", "--workers", "0"], "workers must be at least 1"),
+    ],
+)
+def test_flags_that_make_no_sense_are_a_sentence(
+    flags: list[str],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shipseg.inference.loading.find_model", lambda _: tmp_path)
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 80))
+    assert predict(scene, "--out", tmp_path / "out", *flags) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_flags_for_scenes_are_refused_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), np.zeros((60, 60, 3), np.uint8))
+    assert predict(tmp_path / "p.png", "--out", tmp_path / "out", "--shard", "1/2") == 1
+    assert "for scenes, and none of the inputs is one" in capsys.readouterr().err
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 80))
+    assert predict(scene, tmp_path / "p.png", "--out", tmp_path / "out", "--shard", "1/2") == 1
+    assert "p.png is none: give scenes alone" in capsys.readouterr().err

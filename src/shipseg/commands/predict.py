@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from shipseg.commands.scenes import SceneFlags, in_short, look_at_scenes
+from shipseg.commands.archives import ArchiveFlags, look_at_scenes
+from shipseg.commands.scenes import SceneFlags, in_short
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
 
@@ -35,6 +37,7 @@ def predict(
     overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
     backend: Literal["auto", "torch", "onnx"] = "auto",
     scene: SceneFlags | None = None,
+    archive: ArchiveFlags | None = None,
     json: bool = False,
 ) -> int:
     """Find ships in pictures, scenes and folders of them.
@@ -44,7 +47,8 @@ def predict(
     picture: masks, overlays, ships in pixels.
 
     Args:
-        first: A picture (JPEG, PNG, TIFF ...), a scene, or a folder of them.
+        first: A picture (JPEG, PNG, TIFF ...), a scene, or a folder of them; a pattern in quotes such as '2024/*.tif';
+            or @FILE, a list with one of these on each line.
         others: More of them.
         out: Folder to write. For pictures: masks/, overlays/, ships.csv (one row per ship); for each scene a folder of
             its name: ships.gpkg, ships.csv, probability.tif, quicklook.png, report.html, scene.json.
@@ -57,16 +61,23 @@ def predict(
         overlays: Pictures: write them with the ships drawn on them.
         backend: What runs the network.
         scene: Flags for scenes.
+        archive: Flags for many scenes.
         json: Print the summary as JSON.
     """
     from shipseg import progress
     from shipseg.inference.images import PredictOptions, predict_pictures
+    from shipseg.inference.loading import find_model
     from shipseg.inference.predictor import load_model
+    from shipseg.scenes.archive import expand_inputs
     from shipseg.scenes.recognise import sort_inputs
 
-    flags = scene or SceneFlags()
-    scenes, pictures = sort_inputs((first, *others), out, recursive=recursive)
-    _refuse_what_has_no_use(flags, format or (), submission, has_scenes=bool(scenes), has_pictures=bool(pictures))
+    flags, many = scene or SceneFlags(), archive or ArchiveFlags()
+    scenes, pictures = sort_inputs(expand_inputs((first, *others)), out, recursive=recursive)
+    _refuse_what_has_no_use(
+        [*flags.given, *many.given], format or (), submission, has_scenes=bool(scenes), has_pictures=bool(pictures)
+    )
+    if many.shard is not None and pictures:
+        raise ConfigError(f"--shard is for scenes, and {pictures[0]} is none: give scenes alone")
     for_scenes = flags.options(format, threshold)
     for_pictures = PredictOptions(
         formats=tuple(name for name in format or ("csv",) if name in _FOR_PICTURES),
@@ -75,23 +86,25 @@ def predict(
         overlays=overlays,
         recursive=recursive,
     )
-    predictor = load_model(model, backend=backend)
+    if many.engine == "ray":
+        find_model(model)  # a model that is not there is found missing before Ray is started
+    load = functools.partial(load_model, model, backend=backend)
     with progress.shown():
-        report = predict_pictures(pictures, out, predictor, for_pictures) if pictures else None
-        attempts = look_at_scenes(scenes, out, predictor, for_scenes) if scenes else ()
+        report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None
+        attempts = look_at_scenes(scenes, out, load, for_scenes, many) if scenes else ()
     show(*_told(report, attempts, in_full=json), as_json=json)
     return 0 if (report is None or report.ok) and all(attempt.result is not None for attempt in attempts) else 1
 
 
 def _refuse_what_has_no_use(
-    flags: SceneFlags, formats: tuple[str, ...], submission: Path | None, *, has_scenes: bool, has_pictures: bool
+    flags: list[str], formats: tuple[str, ...], submission: Path | None, *, has_scenes: bool, has_pictures: bool
 ) -> None:
     """Refuse flags that nothing among the inputs is for.
 
     Raises:
         ConfigError: There is one.
     """
-    only_scenes = [f"--{name}" for name in flags.given] + [f"--format {n}" for n in formats if n not in _FOR_PICTURES]
+    only_scenes = [f"--{name}" for name in flags] + [f"--format {n}" for n in formats if n not in _FOR_PICTURES]
     if only_scenes and not has_scenes:
         raise ConfigError(f"{only_scenes[0]} is for scenes, and none of the inputs is one: leave it out")
     if submission is not None and not has_pictures:
@@ -109,6 +122,8 @@ def _told(
     if attempts:
         titles.append("1 scene" if len(attempts) == 1 else f"{len(attempts)} scenes")
         facts["scenes"] = {attempt.name: attempt.as_dict() for attempt in attempts} if in_full else in_short(attempts)
+    elif report is None:
+        return "No scene is in this shard", {"scenes": {}}
     if report is None and not in_full:
         facts = facts["scenes"]
     return f"Ships in {' and '.join(titles)}", facts

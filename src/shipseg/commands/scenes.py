@@ -12,11 +12,10 @@ from cyclopts import Parameter
 from shipseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shipseg.inference.predictor import Predictor
     from shipseg.scenes.options import SceneOptions
     from shipseg.scenes.several import Attempt
 
-__all__ = ["SceneFlags", "in_short", "look_at_scenes"]
+__all__ = ["SceneFlags", "in_short"]
 
 
 @Parameter(name="*")
@@ -74,15 +73,6 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(number) for number in text.split(","))
     except ValueError as error:
         raise ConfigError(f"bands must be numbers with commas between them, such as 4,3,2, got {text!r}") from error
-
-
-def look_at_scenes(
-    scenes: Sequence[str], out: Path, predictor: Predictor, options: SceneOptions
-) -> tuple[Attempt, ...]:
-    """Look for ships in scenes and return what became of each."""
-    from shipseg.scenes.several import predict_scenes
-
-    return predict_scenes(scenes, out, predictor, options)
 
 
 def in_short(attempts: Sequence[Attempt]) -> dict[str, Any]:

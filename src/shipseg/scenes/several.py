@@ -11,10 +11,18 @@ from shipseg.errors import MissingExtraError, ShipsegError
 from shipseg.inference.predictor import Predictor
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
-from shipseg.scenes.recognise import scene_names
 from shipseg.scenes.result import SceneResult
 
-__all__ = ["Attempt", "attempt_scene", "predict_scenes"]
+__all__ = ["Attempt", "Work", "attempt_scene", "predict_scenes"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A scene to be looked at."""
+
+    path: str
+    name: str
+    """Of its folder of results; different for each scene of an archive."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,35 +54,31 @@ class Attempt:
 
 
 def predict_scenes(
-    paths: Sequence[str], out: Path, predictor: Predictor, options: SceneOptions | None = None
+    work: Sequence[Work], out: Path, predictor: Predictor, options: SceneOptions | None = None
 ) -> tuple[Attempt, ...]:
     """Look for ships in scenes, one after the other, and return what became of each, in the order given.
 
     Args:
-        paths: Files and addresses.
+        work: Scenes and the names of their folders.
         out: Folder with a folder of results for each scene.
         predictor: The model.
         options: For all of them.
 
     Raises:
-        DataError: Two scenes cannot be told apart by their names.
         MissingExtraError: rasterio or another part of the extra `geo` is not installed.
     """
-    names = scene_names(paths)
-    return tuple(
-        attempt_scene(path, out, predictor, options, name=name) for path, name in zip(paths, names, strict=True)
-    )
+    return tuple(attempt_scene(item, out, predictor, options) for item in work)
 
 
-def attempt_scene(path: str, out: Path, predictor: Predictor, options: SceneOptions | None, *, name: str) -> Attempt:
+def attempt_scene(work: Work, out: Path, predictor: Predictor, options: SceneOptions | None = None) -> Attempt:
     """Look for ships in one scene; what is wrong with it is returned, not raised.
 
     Raises:
         MissingExtraError: rasterio or another part of the extra `geo` is not installed.
     """
     try:
-        return Attempt(name, path, predict_scene(path, out, predictor, options, name=name))
+        return Attempt(work.name, work.path, predict_scene(work.path, out, predictor, options, name=work.name))
     except MissingExtraError:
         raise
     except ShipsegError as error:
-        return Attempt(name, path, None, str(error))
+        return Attempt(work.name, work.path, None, str(error))
