@@ -17,12 +17,15 @@ __all__ = ["Stretch", "StretchWish", "choose_stretch", "parse_stretch"]
 Look = Callable[[], NDArray[Any]]
 """Gives valid values of the scene, (N,) of all chosen bands together."""
 
-# Open sea is the darkest and most of what these networks see. In their training images it lies around 52, 73 and 81 of
-# 255, so the dark quarter of a scene is put at 85 or below (a third of the range): stretching an empty sea between its
+# Open sea is the darkest and most of what these networks see; in their training images it lies around 52, 73 and 81 of
+# 255. So the dark quarter of a scene is put at 51 or below (a fifth of the range): stretching an empty sea between its
 # own percentiles would blow up its noise to full contrast. It stays above 32 (an eighth) however bright the clouds are.
-_DARK_PERCENTILE = 25
-_BRIGHT_PERCENTILE = 98
-_DARK_AT_MOST, _DARK_AT_LEAST = 1 / 3, 1 / 8
+# Half of the darkest is taken off as haze. Measured with a half-trained network on 40 real tiles, made to 16 bits as
+# 40 v and, hazy, as 20 v + 1500: pooled Dice 0.79 as they are; 0.71 and 0.75 so; 0.72 and 0.66 without taking off
+# haze; 0.69 and 0.63 also with a third instead of a fifth; 0.71 and 0.71 between the 2nd and 98th percentile.
+_DARKEST_PERCENTILE, _DARK_PERCENTILE, _BRIGHT_PERCENTILE = 2, 25, 98
+_HAZE_SHARE = 0.5
+_DARK_AT_MOST, _DARK_AT_LEAST = 1 / 5, 1 / 8
 _FULL_SCALE = 255.0
 
 
@@ -104,9 +107,9 @@ def parse_stretch(text: str) -> StretchWish:
 def choose_stretch(wish: StretchWish | None, dtype: np.dtype[Any], look: Look) -> Stretch:
     """Return the stretch for a scene.
 
-    Without a wish: 8 bits stay as they are, and so do whole numbers that nowhere exceed 255. Else the range begins at 0
-    (or the 2nd percentile where that is negative) and ends at the 98th percentile, but so that the 25th percentile,
-    which is water in most scenes with ships, comes to between an eighth and a third of the range.
+    Without a wish: 8 bits stay as they are, and so do whole numbers that nowhere exceed 255. Else the range begins at
+    half the 2nd percentile (the whole of it where it is negative) and ends at the 98th percentile, but so that the 25th
+    percentile, which is water in most scenes with ships, comes to between an eighth and a fifth of the range.
 
     Args:
         wish: Of the user.
@@ -130,8 +133,8 @@ def choose_stretch(wish: StretchWish | None, dtype: np.dtype[Any], look: Look) -
 
 
 def _by_the_dark(values: NDArray[Any]) -> Stretch:
-    darkest, dark, bright = np.percentile(values, (100 - _BRIGHT_PERCENTILE, _DARK_PERCENTILE, _BRIGHT_PERCENTILE))
-    low = min(float(darkest), 0.0)
+    darkest, dark, bright = np.percentile(values, (_DARKEST_PERCENTILE, _DARK_PERCENTILE, _BRIGHT_PERCENTILE))
+    low = float(darkest) if darkest < 0 else _HAZE_SHARE * float(darkest)
     reach = float(dark) - low
     high = float(bright)
     if reach > 0:
