@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from shipseg.scenes.close_ups import read_close_ups
-from shipseg.scenes.page import write_scene_page
 from shipseg.scenes.quicklook import draw_quicklook, look_shape, write_png
 from shipseg.scenes.ship import SceneShips
 from shipseg.scenes.source import Scene
@@ -32,6 +31,8 @@ def write_views(folder: Path, scene: Scene, ships: SceneShips, facts: Mapping[st
         DataError: The scene cannot be read any more.
         StorageError: The files cannot be written.
     """
+    from shipseg.scenes.page import write_scene_page  # needs jinja2; pictures go through here without it
+
     whole = Window(0, 0, scene.height, scene.width)
     look_hwc, valid_hw = scene.read(whole, look_shape(ships.georef), from_overviews=True)
     picture_hwc, _ = draw_quicklook(look_hwc, valid_hw, ships)
