@@ -16,6 +16,7 @@ from shipseg.cli import run
 @pytest.fixture(autouse=True)
 def a_network_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shipseg.inference.predictor.load_model", lambda *_, **__: make_predictor())
+    monkeypatch.setattr("shipseg.inference.loading.find_model", Path)
 
 
 def predict(*arguments: object) -> int:
@@ -129,9 +130,7 @@ def test_flags_that_make_no_sense_are_a_sentence(
     sentence: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shipseg.inference.loading.find_model", lambda _: tmp_path)
     scene = write_scene(tmp_path / "a.tif", ships_image(60, 80))
     assert predict(scene, "--out", tmp_path / "out", *flags) == 1
     assert sentence in capsys.readouterr().err
@@ -144,3 +143,15 @@ def test_flags_for_scenes_are_refused_without_one(tmp_path: Path, capsys: pytest
     scene = write_scene(tmp_path / "a.tif", ships_image(60, 80))
     assert predict(scene, tmp_path / "p.png", "--out", tmp_path / "out", "--shard", "1/2") == 1
     assert "p.png is none: give scenes alone" in capsys.readouterr().err
+
+
+def test_ships_that_touch_are_parted_when_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = np.full((96, 96, 3), 10, np.uint8)
+    image[20:30, 10:70], image[31:41, 10:60] = 250, 250
+    image[30, 10:60] = 150  # a valley that is still above the threshold
+    scene = write_scene(tmp_path / "a.tif", image)
+    counts = []
+    for flags in ([], ["--separate"], ["--no-separate"]):
+        assert predict(scene, "--out", tmp_path / f"out{len(counts)}", "--json", *flags) == 0
+        counts.append(json.loads(capsys.readouterr().out)["scenes"]["a"]["num_ships"])
+    assert counts == [1, 2, 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,9 +42,16 @@ class ArchiveFlags:
 
 
 def look_at_scenes(
-    scenes: Sequence[str], out: Path, load: Callable[[], Predictor], options: SceneOptions, flags: ArchiveFlags
+    scenes: Sequence[str], out: Path, load: Callable[..., Predictor], options: SceneOptions, flags: ArchiveFlags
 ) -> tuple[Attempt, ...]:
     """Look for ships in this shard's scenes, write the table of several, and return what became of each.
+
+    Args:
+        scenes: Files and addresses.
+        out: Folder of results.
+        load: Returns the model, for a number of `threads` where one is given.
+        options: For all of them.
+        flags: Where, and which.
 
     Raises:
         ConfigError: Flags that do not go together, or a shard that there is not.
@@ -60,14 +66,9 @@ def look_at_scenes(
     if flags.engine == "ray":
         from shipseg.scenes.cluster import predict_on_ray
 
-        with_threads = functools.partial(_load, load)
-        attempts = predict_on_ray(work, out, with_threads, options, workers=flags.workers)
+        attempts = predict_on_ray(work, out, load, options, workers=flags.workers)
     else:
         attempts = predict_scenes(work, out, load(), options) if work else ()
     if len(scenes) > 1:
         write_archive(out, attempts, shard)
     return attempts
-
-
-def _load(load: Callable[..., Predictor], threads: int) -> Predictor:
-    return load(threads=threads)

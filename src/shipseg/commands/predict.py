@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,10 +12,11 @@ from cyclopts import Parameter
 from shipseg.commands.archives import ArchiveFlags, look_at_scenes
 from shipseg.commands.scenes import SceneFlags, in_short
 from shipseg.commands.summary import show
-from shipseg.errors import ConfigError
+from shipseg.errors import ConfigError, ShipsegError
 
 if TYPE_CHECKING:
     from shipseg.inference.images import PredictReport
+    from shipseg.inference.predictor import Predictor
     from shipseg.scenes.several import Attempt
 
 __all__ = ["predict"]
@@ -34,6 +35,7 @@ def predict(
     recursive: bool = False,
     submission: Path | None = None,
     threshold: float | None = None,
+    separate: Annotated[bool | None, Parameter(negative="--no-separate")] = None,
     overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
     backend: Literal["auto", "torch", "onnx"] = "auto",
     scene: SceneFlags | None = None,
@@ -47,8 +49,7 @@ def predict(
     picture: masks, overlays, ships in pixels.
 
     Args:
-        first: A picture (JPEG, PNG, TIFF ...), a scene, or a folder of them; a pattern in quotes such as '2024/*.tif';
-            or @FILE, a list with one of these on each line.
+        first: A picture, a scene, or a folder of them; a pattern in quotes ('2024/*.tif'); @FILE, a list of these.
         others: More of them.
         out: Folder to write. For pictures: masks/, overlays/, ships.csv (one row per ship); for each scene a folder of
             its name: ships.gpkg, ships.csv, probability.tif, quicklook.png, report.html, scene.json.
@@ -58,6 +59,7 @@ def predict(
         recursive: Look into folders inside the given folders, too.
         submission: Pictures: also write the challenge's submission CSV to this file.
         threshold: Use this threshold instead of the model's own.
+        separate: Part ships that touch where that is clear, or do not, whatever the model's card says.
         overlays: Pictures: write them with the ships drawn on them.
         backend: What runs the network.
         scene: Flags for scenes.
@@ -67,28 +69,17 @@ def predict(
     from shipseg import progress
     from shipseg.inference.images import PredictOptions, predict_pictures
     from shipseg.inference.loading import find_model
-    from shipseg.inference.predictor import load_model
     from shipseg.scenes.archive import expand_inputs
     from shipseg.scenes.recognise import sort_inputs
 
     flags, many = scene or SceneFlags(), archive or ArchiveFlags()
     scenes, pictures = sort_inputs(expand_inputs((first, *others)), out, recursive=recursive)
-    _refuse_what_has_no_use(
-        [*flags.given, *many.given], format or (), submission, has_scenes=bool(scenes), has_pictures=bool(pictures)
-    )
-    if many.shard is not None and pictures:
-        raise ConfigError(f"--shard is for scenes, and {pictures[0]} is none: give scenes alone")
+    _refuse_what_has_no_use([*flags.given, *many.given], format or (), submission, scenes, pictures)
     for_scenes = flags.options(format, threshold)
-    for_pictures = PredictOptions(
-        formats=tuple(name for name in format or ("csv",) if name in _FOR_PICTURES),
-        submission=submission,
-        threshold=threshold,
-        overlays=overlays,
-        recursive=recursive,
-    )
-    if many.engine == "ray":
-        find_model(model)  # a model that is not there is found missing before Ray is started
-    load = functools.partial(load_model, model, backend=backend)
+    names = tuple(name for name in format or ("csv",) if name in _FOR_PICTURES)
+    for_pictures = PredictOptions(names, overlays, threshold, submission, recursive)
+    find_model(model)  # one that is not there is found missing before other machines begin
+    load = functools.partial(_load, model, backend, separate)
     with progress.shown():
         report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None
         attempts = look_at_scenes(scenes, out, load, for_scenes, many) if scenes else ()
@@ -96,8 +87,20 @@ def predict(
     return 0 if (report is None or report.ok) and all(attempt.result is not None for attempt in attempts) else 1
 
 
+def _load(model: str, backend: str, separate: bool | None, *, threads: int | None = None) -> Predictor:  # noqa: FBT001
+    """Return the model; this is also called by workers in other processes."""
+    from shipseg.inference.predictor import load_model
+
+    predictor = load_model(model, backend=backend, threads=threads)
+    return predictor if separate is None else predictor.separating(separate=separate)
+
+
 def _refuse_what_has_no_use(
-    flags: list[str], formats: tuple[str, ...], submission: Path | None, *, has_scenes: bool, has_pictures: bool
+    flags: list[str],
+    formats: tuple[str, ...],
+    submission: Path | None,
+    scenes: Sequence[str],
+    pictures: Sequence[Path],
 ) -> None:
     """Refuse flags that nothing among the inputs is for.
 
@@ -105,16 +108,24 @@ def _refuse_what_has_no_use(
         ConfigError: There is one.
     """
     only_scenes = [f"--{name}" for name in flags] + [f"--format {n}" for n in formats if n not in _FOR_PICTURES]
-    if only_scenes and not has_scenes:
+    if only_scenes and not scenes:
         raise ConfigError(f"{only_scenes[0]} is for scenes, and none of the inputs is one: leave it out")
-    if submission is not None and not has_pictures:
+    if "shard" in flags and pictures:
+        raise ConfigError(f"--shard is for scenes, and {pictures[0]} is none: give scenes alone")
+    if submission is not None and not pictures:
         raise ConfigError("--submission is for pictures, and none of the inputs is one: leave it out")
 
 
 def _told(
     report: PredictReport | None, attempts: tuple[Attempt, ...], *, in_full: bool
 ) -> tuple[str, Mapping[str, Any]]:
-    """Return the title and the rows of the summary."""
+    """Return the title and the rows of the summary.
+
+    Raises:
+        ShipsegError: All there was is one scene, and it failed.
+    """
+    if report is None and len(attempts) == 1 and attempts[0].result is None and not in_full:
+        raise ShipsegError(attempts[0].message)
     titles, facts = [], dict[str, Any]()
     if report is not None:
         titles.append(f"{report.num_images} pictures")

@@ -140,6 +140,11 @@ class Predictor:
         """Return the same model with the network's own probabilities; the card's decision is not made for them."""
         return Predictor(self.card.model_copy(update={"calibration": None}), self.backend)
 
+    def separating(self, *, separate: bool) -> Predictor:
+        """Return the same model that parts ships that touch (see `shipseg.masks.separate`), or does not."""
+        decision = self.card.decision.model_copy(update={"separate": separate})
+        return Predictor(self.card.model_copy(update={"decision": decision}), self.backend)
+
     def predict(self, image: Image | str | Path, *, threshold: float | None = None) -> Prediction:
         """Return the ships in an image.
 

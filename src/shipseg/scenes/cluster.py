@@ -13,10 +13,11 @@ import json
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from shipseg import files
 from shipseg.errors import ConfigError
@@ -47,7 +48,7 @@ _QUIET: Final = {
 def predict_on_ray(
     work: Sequence[Work],
     out: Path,
-    load: Callable[[int], Predictor],
+    load: Callable[..., Predictor],
     options: SceneOptions | None = None,
     *,
     workers: int | None = None,
@@ -60,7 +61,7 @@ def predict_on_ray(
     Args:
         work: Scenes, and the names of their folders.
         out: Folder with a folder of results for each scene.
-        load: Returns the model, for a number of threads; called once by each worker.
+        load: Returns the model, for a number of `threads`; called once by each worker.
         options: For all of them.
         workers: How many scenes are looked at side by side; None takes one for each GPU, or where there is none one for
             each two cores.
@@ -79,16 +80,18 @@ def predict_on_ray(
         import ray
         import ray.data
     with _ray_running(workers), _marks(out) as marks:
-        share, pool, threads = _shares(ray.cluster_resources(), workers, len(work))
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray leaves it out
+        share = _Share.of(resources, workers, len(work))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1  # a scene that is given up is no reason to stop
         rows = [{"place": place, **dataclasses.asdict(item)} for place, item in enumerate(work)]
         looked_at = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Worker,
-            fn_constructor_args=(functools.partial(load, threads), out.resolve(), marks, options),
-            compute=ray.data.ActorPoolStrategy(size=pool, max_tasks_in_flight_per_actor=1),
-            **share,
+            _Worker,  # type: ignore[arg-type]  # Ray's types know functions only
+            fn_constructor_args=(functools.partial(load, threads=share.threads), out.resolve(), marks, options),
+            compute=ray.data.ActorPoolStrategy(size=share.workers, max_tasks_in_flight_per_actor=1),
+            num_cpus=share.num_cpus,
+            num_gpus=share.num_gpus,
         )
         attempts: dict[int, Attempt] = {}
         for row in track(looked_at.iter_rows(), "looking at scenes", total=len(work)):
@@ -130,7 +133,8 @@ def _start(workers: int | None) -> None:
         settings = {"address": "local", "include_dashboard": False, "num_cpus": cores}
     for tries_left in reversed(range(1 if address else _STARTS)):
         try:
-            ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **settings)
+            with _nothing_on_standard_error():
+                ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **settings)
         except Exception as error:  # Ray raises Exception itself when a process of its own is late
             ray.shutdown()
             if not tries_left:
@@ -142,13 +146,35 @@ def _start(workers: int | None) -> None:
             return
 
 
-def _shares(resources: dict[str, float], workers: int | None, num_scenes: int) -> tuple[dict[str, float], int, int]:
-    """Return what Ray shall give each worker, how many workers there are, and how many threads each is to use."""
-    gpus, cores = int(resources.get("GPU", 0)), max(1, int(resources.get("CPU", 1)))
-    pool = min(workers or gpus or max(1, cores // 2), num_scenes)
-    threads = max(1, cores // pool)
-    share = {"num_cpus": min(float(threads), cores / pool)}
-    return (share | {"num_gpus": min(1.0, gpus / pool)} if gpus else share), pool, threads
+@contextlib.contextmanager
+def _nothing_on_standard_error() -> Iterator[None]:
+    """Send what the process writes to standard error nowhere: Ray's core tells there that it was told to be quiet."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class _Share(NamedTuple):
+    """How many workers there are, and what each gets."""
+
+    workers: int
+    threads: int
+    num_cpus: float
+    num_gpus: float | None
+
+    @classmethod
+    def of(cls, resources: dict[str, float], workers: int | None, num_scenes: int) -> _Share:
+        """Return the share for what a cluster has."""
+        gpus, cores = int(resources.get("GPU", 0)), max(1, int(resources.get("CPU", 1)))
+        pool = min(workers or gpus or max(1, cores // 2), num_scenes)
+        threads = max(1, cores // pool)
+        return cls(pool, threads, min(float(threads), cores / pool), min(1.0, gpus / pool) if gpus else None)
 
 
 @contextlib.contextmanager
