@@ -179,10 +179,12 @@ def test_a_plan_has_what_its_kind_says(kind: SceneKind) -> None:
     assert "harbour" not in roles or kind in ("mixed", "harbour")
 
 
-def test_large_scenes_get_harbours(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("side", "metres"), [(4096, 1.5), (2400, 0.5), (1600, 5.0), (768, 1.5)])
+def test_scenes_of_any_size_get_harbours(side: int, metres: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ground, "CORE_PX", 1536)
-    plans = [plan_scene(1, index, (4096, 4096), "mixed", RECTANGLE) for index in range(6)]
-    assert sum(cell.role == "harbour" for plan in plans for cell in plan.cells) >= 4
+    config = WorldConfig(metres_per_pixel=metres)
+    plans = [plan_scene(1, index, (side, side), "harbour", config) for index in range(8)]
+    assert sum(any(cell.role == "harbour" for cell in plan.cells) for plan in plans) >= 5
 
 
 def test_a_sparse_scene_holds_only_some_cells(tmp_path: Path) -> None:

@@ -149,7 +149,8 @@ def _paint_terminal(rng: Rng, core: Canvas, grid: Grid, cell: Cell) -> None:
         cell.terminal.x - grid.native(cell.window.col0),
         cell.terminal.y - grid.native(cell.window.row0),
     )
-    along, depth = uniform(rng, *TERMINAL_ALONG_PX), uniform(rng, *TERMINAL_DEPTH_PX)
+    side = min(core.shape)
+    along, depth = min(uniform(rng, *TERMINAL_ALONG_PX), 0.5 * side), min(uniform(rng, *TERMINAL_DEPTH_PX), 0.22 * side)
     paint_terminal(rng, core, middle_xy=place, angle=cell.terminal.angle, along_px=along, depth_px=depth)
 
 

@@ -37,8 +37,8 @@ SHIPS_PER_CELL = {"sea": 1.6, "coast": 2.5}
 """Mean number; a cell has the area of four of the challenge's tiles, of which every fourth has two ships."""
 HARBOUR_SHIPS = (12, 40)
 ANCHORED_SHIPS = (6, 16)
-_ROOM_PX = 430
-"""A terminal's quay is at least this far inside its cell."""
+_ROOM_PX, _ROOM_SHARE = 430, 0.28
+"""The middle of a terminal's quay is at least so many pixels, or this share of its cell, inside the cell."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,8 @@ def _with_harbours(rng: Rng, grid: Grid, cells: list[Cell], look: FloatArray, *,
 
 def _place_terminal(grid: Grid, window: Window, look: FloatArray) -> Terminal | None:
     """Return a harbour on the shore well inside a cell, its quay along the coast, or None where none has room."""
-    rows, cols = _seen(grid, window, look, inset_px=_ROOM_PX)
+    side = grid.native(min(window.height, window.width))
+    rows, cols = _seen(grid, window, look, inset_px=min(_ROOM_PX, round(_ROOM_SHARE * side)))
     inside = look[rows, cols]
     if not inside.size or not (inside.min() < 0 < inside.max()):
         return None
