@@ -155,3 +155,13 @@ def test_ships_that_touch_are_parted_when_asked_for(tmp_path: Path, capsys: pyte
         assert predict(scene, "--out", tmp_path / f"out{len(counts)}", "--json", *flags) == 0
         counts.append(json.loads(capsys.readouterr().out)["scenes"]["a"]["num_ships"])
     assert counts == [1, 2, 1]
+
+
+def test_the_only_scene_that_fails_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(300, 300))
+    scene.write_bytes(scene.read_bytes()[:200_000])
+    assert predict(scene, "--out", tmp_path / "out") == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert [line for line in told.err.splitlines() if line.startswith("shipseg: ")] == [told.err.splitlines()[-1]]
+    assert "cannot be read in rows" in told.err

@@ -303,8 +303,10 @@ def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: P
 
     scene = write_scene(tmp_path / "a.tif", ships_image(420, 300, seed=9))
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import run_scene, shipseg.inference.predictor as p;"
-        "p.load_model = lambda *a, **k: run_scene.make_predictor(0.05);"
+        "import sys; sys.path.insert(0, sys.argv[1]); import run_scene;"
+        "from shipseg.inference import loading, predictor;"
+        "predictor.load_model = lambda *a, **k: run_scene.make_predictor(0.05);"
+        "loading.find_model = lambda name: name;"
         "from shipseg.cli import main; sys.argv = ['shipseg', *sys.argv[2:]]; main()"
     )
     arguments = ["predict", str(scene), "--out", str(tmp_path / "out"), "--model", "m", "--no-quicklook"]

@@ -115,7 +115,8 @@ def look(
     in_network, ended_s = [0.0], [began_s]
 
     def write(tiles: Channel[_Tile]) -> None:
-        consume(_blocks(looking, pieces, first, iter(tiles)))
+        with contextlib.closing(_blocks(looking, pieces, first, iter(tiles))) as blocks:
+            consume(blocks)
 
     def predict(tiles: Channel[_Tile], done: Channel[_Tile]) -> None:
         with contextlib.closing(_shown(looking.plan, first, tiles)) as shown:
@@ -195,14 +196,14 @@ def _predict(looking: Looking, tiles: Iterable[_Tile], done: Channel[_Tile], in_
             pending = []
 
 
-def _blocks(looking: Looking, pieces: Pieces, first: int, tiles: Iterator[_Tile]) -> Iterator[Block]:
+def _blocks(looking: Looking, pieces: Pieces, first: int, tiles: Iterator[_Tile]) -> Generator[Block, None, None]:
     """Yield all blocks of the scene: those of rows that are done, then those that get final, in the writer's thread."""
     for row in range(first):
         yield from pieces.blocks(row)
     for row in range(first, looking.plan.num_rows):
         facts: dict[str, int] = {}
-        with pieces.row(row, facts) as writer:
-            blender = RowBlender(looking.plan, row, pieces.carried(row) if row else iter(()))
+        with pieces.row(row, facts) as writer, contextlib.closing(pieces.carried(row)) as carried:
+            blender = RowBlender(looking.plan, row, carried)
             for window in looking.plan.row(row):
                 tile = next(tiles)
                 mean_hw, carry = blender.add(_in_scene_pixels(tile.shown, window))

@@ -21,7 +21,7 @@ import logging
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -95,12 +95,14 @@ class Pieces:
             with files.storage_errors(self._rows):
                 self._path(row - 1, "carry").unlink(missing_ok=True)
 
-    def carried(self, row: int) -> Iterator[Carry]:
-        """Yield what the row above carried into a row, block by block.
+    def carried(self, row: int) -> Generator[Carry, None, None]:
+        """Yield what the row above carried into a row, block by block; into the first row, nothing.
 
         Raises:
             StorageError: The file is damaged.
         """
+        if not row:
+            return
         path = self._path(row - 1, "carry")
         with self._reading(path), path.open("rb") as stream:
             end = path.stat().st_size
