@@ -150,8 +150,8 @@ def test_ships_that_touch_are_parted_when_asked_for(tmp_path: Path, capsys: pyte
     image[20:30, 10:70], image[31:41, 10:60] = 250, 250
     image[30, 10:60] = 150  # a valley that is still above the threshold
     scene = write_scene(tmp_path / "a.tif", image)
-    counts = []
-    for flags in ([], ["--separate"], ["--no-separate"]):
+    counts: list[int] = []
+    for flags in (["--mask"], ["--separate"], ["--no-separate"]):
         assert predict(scene, "--out", tmp_path / f"out{len(counts)}", "--json", *flags) == 0
         counts.append(json.loads(capsys.readouterr().out)["scenes"]["a"]["num_ships"])
     assert counts == [1, 2, 1]
