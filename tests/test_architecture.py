@@ -35,6 +35,7 @@ ROOMS = [
     "inference",
     "evaluation",
     "reports",
+    "scenes",
     "exploration",
     "training",
     "studies",

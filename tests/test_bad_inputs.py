@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import made
+import run_scene
 from shipseg.cli import run
 
 PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
@@ -42,6 +43,17 @@ def no_csv(bench: Bench) -> None:
 
 def two_csvs(bench: Bench) -> None:
     (bench.airbus / "other.csv").write_text("ImageId,EncodedPixels\n")
+
+
+def scene(*, cut: bool = False, in_the_way: bool = False) -> Callable[[Bench], None]:
+    def spoil(bench: Bench) -> None:
+        path = run_scene.write_scene(bench.scratch / "a.tif", run_scene.ships_image(300, 400))
+        if cut:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        if in_the_way:
+            (bench.scratch / "ships" / "a").mkdir(parents=True)
+
+    return spoil
 
 
 def write_csv(text: str | bytes) -> Callable[[Bench], None]:
@@ -205,6 +217,7 @@ class Case:
 
 TRAIN = "train {dataset} {scratch}/run --recipe resized-256"
 PREDICT = "predict {scratch}/a.jpg --model {model} --out {scratch}/ships"
+SCENE = "predict {scratch}/a.tif --model {model} --out {scratch}/ships"
 JPEG = encoded(".jpg", noise(np.uint8))
 
 CASES = [
@@ -310,7 +323,14 @@ CASES = [
     Case("an empty file", PREDICT, "a.jpg", picture("a.jpg", b"")),
     Case("a file that is no picture", PREDICT, "a.jpg", picture("a.jpg", b"hello, I am a text")),
     Case("a truncated JPEG", PREDICT, "a.jpg.*truncated", picture("a.jpg", JPEG[: len(JPEG) // 2])),
-    Case("a TIFF of floats", "predict {scratch}/a.tif --model {model} --out {scratch}/o", "a.tif", picture("a.tif", encoded(".tif", noise(np.float32)))),
+    Case("a GeoTIFF cut short", SCENE, r"a.tif cannot be", scene(cut=True)),
+    Case("bands that a scene does not have", SCENE + " --bands 7,3,2", "band", scene()),
+    Case("bands that are no numbers", SCENE + " --bands red", "4,3,2", scene()),
+    Case("a stretch that is no range", SCENE + " --stretch wide", "stretch", scene()),
+    Case("polygons that are not there", SCENE + " --water {scratch}/w.gpkg", "polygons .*w.gpkg", scene()),
+    Case("pixels too large for a model", SCENE + " --metres-per-pixel 100", "too large for this model", scene()),
+    Case("files of others where results should go", SCENE, "is in the way", scene(in_the_way=True)),
+    Case("a flag for scenes with a picture", PREDICT + " --water w.gpkg", "--water is for scenes", picture("a.jpg", JPEG)),
     Case("a folder without pictures", "predict {scratch} --model {model} --out {scratch}/ships", "picture|image"),
     Case("results among the pictures", "predict {scratch} --model {model} --out {scratch}", "another folder", picture("a.jpg", JPEG)),
     Case("a file where the output should go", "predict {scratch}/a.jpg --model {model} --out {scratch}/out", "out", a_good_picture_and_a_file_in_the_way),

@@ -16,7 +16,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from shipseg import __version__
-from shipseg.commands import data, explore, models, reference, studies, thresholds, training
+from shipseg.commands import data, explore, gate, models, predict, reference, studies, thresholds, training
 from shipseg.errors import ShipsegError
 from shipseg.extras import explain_missing
 
@@ -29,6 +29,7 @@ app = App(
     help="Finds ships in optical satellite images.",
     version=__version__,
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # `run` says how to go on
 )
 for command in (
     data.synth,
@@ -39,7 +40,8 @@ for command in (
     training.recipes,
     models.evaluate,
     thresholds.threshold,
-    models.predict,
+    gate.gate,
+    predict.predict,
     models.export,
     models.models,
     studies.study,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -227,8 +227,15 @@ class Decision(Frozen):
     """Components whose highest probability is below this are dropped."""
     min_area_px: Count = 1
     """Components of fewer pixels (of the image) are dropped."""
+    separate: bool = False
+    """Components that are clearly several ships side by side or bow to stern are parted."""
     metric: str = "none"
     """The score it was chosen for; `none` for a default."""
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Return what `masks.ships.find_ships` takes: all but the metric."""
+        return self.model_dump(exclude={"metric"})
 
 
 class Recipe(Frozen):

@@ -29,6 +29,7 @@ _EXTRA_OF_PACKAGE = {
     "rasterio": "geo",
     "pyogrio": "geo",
     "geopandas": "geo",
+    "pyproj": "geo",
     "openvino": "openvino",
     "fastapi": "serve",
     "uvicorn": "serve",

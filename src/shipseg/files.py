@@ -159,7 +159,14 @@ def ensure_folder(path: Path) -> Path:
     return path
 
 
-def ensure_space(folder: Path, *, needed_bytes: int, what: str, margin: float = 1.05) -> None:
+def ensure_space(
+    folder: Path,
+    *,
+    needed_bytes: int,
+    what: str,
+    margin: float = 1.05,
+    remedy: str = "free some space, choose another folder or a smaller --size",
+) -> None:
     """Refuse to start writing `needed_bytes` into `folder` when its disk cannot hold them.
 
     Raises:
@@ -170,7 +177,7 @@ def ensure_space(folder: Path, *, needed_bytes: int, what: str, margin: float = 
     if free < needed_bytes * margin:
         raise StorageError(
             f"{what} needs {size_in_words(needed_bytes)} and the disk of {folder} has {size_in_words(free)} free: "
-            "free some space, choose another folder or a smaller --size"
+            f"{remedy}"
         )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
 
-__all__ = ["Accumulator", "Window", "blend_weights", "windows"]
+__all__ = ["Accumulator", "Window", "blend_weights", "starts", "windows"]
 
 
 class Window(NamedTuple):
@@ -49,30 +49,42 @@ def windows(height: int, width: int, *, tile: int, overlap: int) -> list[Window]
         raise ConfigError(f"image and tile need at least 1 pixel a side, got image {height} x {width} and tile {tile}")
     if not 0 <= overlap < tile:
         raise ConfigError(f"overlap must be from 0 to below the tile ({tile}), got {overlap}")
-    rows, columns = (_starts(side, tile=tile, overlap=overlap) for side in (height, width))
+    rows, columns = (starts(side, tile=tile, overlap=overlap) for side in (height, width))
     return [Window(row, column, min(tile, height), min(tile, width)) for row in rows for column in columns]
 
 
-def _starts(side: int, *, tile: int, overlap: int) -> list[int]:
+def starts(side: int, *, tile: int, overlap: int) -> list[int]:
+    """Return where the windows along one side begin; see `windows`.
+
+    Example:
+        >>> starts(250, tile=100, overlap=20)
+        [0, 80, 150]
+    """
     if side <= tile:
         return [0]
     return [*range(0, side - tile, tile - overlap), side - tile]
 
 
-def blend_weights(height: int, width: int, *, overlap: int) -> NDArray[np.float32]:
+def blend_weights(height: int, width: int, *, overlap: int | tuple[int, int]) -> NDArray[np.float32]:
     """Return the weights (h, w) of a window's pixels: 1 inside, falling linearly to the edges over `overlap` pixels.
 
     All are above 0, so that the sum of weighted windows divided by the sum of weights is defined wherever one window
     lies. Across an overlap of exactly `overlap` pixels the weights of two neighbours add up to 1.
 
+    Args:
+        height: Rows of the window.
+        width: Columns of the window.
+        overlap: Pixels; or (rows, columns), where windows overlap differently both ways.
+
     Raises:
         ConfigError: A size is below 1 or `overlap` is negative.
     """
-    if min(height, width) < 1 or overlap < 0:
+    rows, columns = overlap if isinstance(overlap, tuple) else (overlap, overlap)
+    if min(height, width) < 1 or min(rows, columns) < 0:
         raise ConfigError(
             f"a window needs at least 1 pixel a side and no negative overlap, got {height} x {width}, {overlap}"
         )
-    return np.outer(_ramp(height, overlap), _ramp(width, overlap)).astype(np.float32)
+    return np.outer(_ramp(height, rows), _ramp(width, columns)).astype(np.float32)
 
 
 def _ramp(side: int, overlap: int) -> NDArray[np.float64]:

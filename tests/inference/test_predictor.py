@@ -266,3 +266,14 @@ def test_a_network_that_gives_nan_is_reported_and_not_taken_for_empty_sea() -> N
 def test_a_card_that_contradicts_itself_is_refused(settings_of_card: dict[str, int], words: str) -> None:
     with pytest.raises(ModelError, match=words):
         Predictor(Card(input=CardInput(**settings_of_card)), RedBackend())
+
+
+def test_ships_that_touch_are_parted_when_the_card_says_so() -> None:
+    image_hwc = np.zeros((60, 90, 3), np.uint8)
+    image_hwc[20:30, 10:70, 0] = image_hwc[31:41, 10:60, 0] = 250
+    image_hwc[30, 10:60, 0] = 150  # a valley that is still above the threshold
+    whole, parting = red_predictor(threshold=0.5), red_predictor(threshold=0.5, separate=True)
+    assert [len(model.predict(image_hwc).ships) for model in (whole, parting)] == [1, 2]
+    assert len(whole.separating(separate=True).predict(image_hwc).ships) == 2
+    assert len(parting.separating(separate=False).predict(image_hwc).ships) == 1
+    np.testing.assert_array_equal(parting.predict(image_hwc).mask, whole.predict(image_hwc).mask)

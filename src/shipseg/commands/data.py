@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shipseg.synth import FolderSummary, ScenesSummary
 
 __all__ = ["demo", "prepare", "sides", "synth"]
 
@@ -16,24 +19,35 @@ def synth(
     out: Path,
     /,
     *,
-    images: int = 100,
+    images: int | None = None,
+    scenes: int = 0,
     seed: int = 0,
     size: str = "768",
     empty_share: float = 0.5,
     overlap: float = 0.0,
+    scene_size: str = "4096",
+    scene_kind: Literal["mixed", "coast", "harbour", "anchorage", "open-sea"] = "mixed",
+    metres_per_pixel: float = 1.5,
+    sparse: bool = False,
     label: Literal["rectangle", "hull"] = "rectangle",
     workers: int | None = None,
     json: bool = False,
 ) -> int:
-    """Make an Airbus-format folder of synthetic images with their ship masks.
+    """Make synthetic images in an Airbus-format folder, or GeoTIFF scenes, with their true ships.
 
     Args:
-        out: Folder to write: train_v2/*.jpg and train_ship_segmentations_v2.csv.
-        images: Number of images.
-        seed: The same seed gives the same images.
+        out: Folder to write: train_v2/*.jpg and train_ship_segmentations_v2.csv; or scene-000.tif, scene-000.ships.gpkg
+            and so on.
+        images: Number of images; 100 unless given, none where scenes are asked for.
+        scenes: Number of scenes.
+        seed: The same seed gives the same images and scenes.
         size: Side of an image in pixels, or HEIGHTxWIDTH.
         empty_share: Share of images without a ship, 0 to 1.
         overlap: Share of images that are cut, overlapping, from common scenes, as in the challenge's data.
+        scene_size: Side of a scene in pixels, or HEIGHTxWIDTH.
+        scene_kind: What is on a scene; mixed: a coast with harbours, an anchorage before them, open sea.
+        metres_per_pixel: Ground sample distance of images and scenes.
+        sparse: Paint only an eighth of a scene, the rest stays black: very large scenes for trials of speed and memory.
         label: What a mask covers: the ship's rectangle (the challenge's habit) or its hull.
         workers: Processes; as many as there are cores unless given.
         json: Print the summary as JSON.
@@ -41,21 +55,43 @@ def synth(
     from dataclasses import asdict
 
     from shipseg import progress
-    from shipseg.synth import WorldConfig, write_airbus_folder
+    from shipseg.synth import WorldConfig, write_airbus_folder, write_scenes
 
-    config = WorldConfig(size=sides(size), empty_share=empty_share, label=label)
+    config = WorldConfig(size=sides(size), empty_share=empty_share, label=label, metres_per_pixel=metres_per_pixel)
+    shape = sides(scene_size, flag="--scene-size")
+    images = (0 if scenes else 100) if images is None else images
+    facts: dict[str, Any] = {}
+    short: dict[str, Any] = {}
     with progress.shown():
-        summary = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
-    short = {
-        "images": summary.num_images,
-        "without ships": summary.num_empty,
-        "ships": summary.num_ships,
-        "made now": summary.num_made,
-        "already there": summary.num_kept,
-        "next": f"shipseg prepare {out} DATASET",
-    }
-    show(f"Synthetic Airbus folder {out}", asdict(summary) if json else short, as_json=json)
+        if images or not scenes:
+            made = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
+            facts |= asdict(made)
+            short |= _images_in_short(made)
+        if scenes:
+            how: dict[str, Any] = {"shape": shape, "kind": scene_kind, "config": config, "sparse": sparse}
+            written = write_scenes(out, scenes=scenes, seed=seed, workers=workers, **how)
+            facts |= {"scenes": asdict(written)}
+            short |= _scenes_in_short(written)
+    show(f"Synthetic data in {out}", facts if json else short, as_json=json)
     return 0
+
+
+def _images_in_short(made: FolderSummary) -> dict[str, Any]:
+    return {
+        "images": made.num_images,
+        "without ships": made.num_empty,
+        "ships": made.num_ships,
+        "made now": made.num_made,
+        "already there": made.num_kept,
+        "next": f"shipseg prepare {made.folder} DATASET",
+    }
+
+
+def _scenes_in_short(written: ScenesSummary) -> dict[str, Any]:
+    return {
+        "scenes": f"{written.num_scenes}, {written.num_made} of them made now with {written.num_ships:,} ships",
+        "score a model": f"shipseg evaluate {written.folder} SCORES --model MODEL",
+    }
 
 
 def prepare(

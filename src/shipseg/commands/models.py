@@ -1,20 +1,21 @@
-"""`evaluate`, `predict`, `export`, `models`: using trained models."""
+"""`evaluate`, `export`, `models`: using trained models."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Literal
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from shipseg.evaluation.results import Evaluation
+    from shipseg.evaluation.sources import Source
+    from shipseg.inference.predictor import Predictor
     from shipseg.model.card import Card
 
-__all__ = ["evaluate", "export", "models", "predict"]
+__all__ = ["evaluate", "export", "models"]
 
 
 def evaluate(
@@ -26,101 +27,67 @@ def evaluate(
     split: str | None = None,
     csv: Path | None = None,
     images: Path | None = None,
+    predicted: Path | None = None,
     threshold: float | None = None,
     backend: Literal["auto", "torch", "onnx"] = "auto",
     json: bool = False,
 ) -> int:
-    """Score a model on a dataset's split or straight on an Airbus folder, at full resolution, empties included.
+    """Score a model on a dataset's split, an Airbus folder or scenes, at full resolution, empties included.
 
     Args:
-        data: A prepared dataset, or an Airbus folder (CSV and images).
+        data: A prepared dataset, an Airbus folder (CSV and images), a scene with its true ships beside it (NAME.tif and
+            NAME.ships.gpkg), or a folder of such scenes.
         out: Folder to write: metrics.json, images.csv, ships.csv, failed.csv, threshold_curve.csv, ship_curve.csv,
-            calibration.csv, report.html, panel.png.
+            calibration.csv, report.html, panel.png; of scenes: metrics.json, ships.csv, report.html, predicted/.
         model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; the best
             of those unless given.
         split: Which split of a dataset: train, val or test; val unless given.
         csv: The CSV, where an Airbus folder holds several.
         images: The folder of images, where an Airbus folder holds several.
+        predicted: Scenes: score the finished results in this folder (the --out of predict) instead of predicting.
         threshold: Use this threshold instead of the model's own.
         backend: What runs the network.
         json: Print metrics.json.
     """
-    from shipseg import files, progress
-    from shipseg.evaluation.evaluate import EvaluateOptions
-    from shipseg.evaluation.evaluate import evaluate as run_evaluate
-    from shipseg.evaluation.sources import open_source
-    from shipseg.evaluation.tables import write_evaluation
-    from shipseg.inference.loading import default_model
-    from shipseg.inference.predictor import load_model
-    from shipseg.reports.html import REPORT_FILE, write_evaluation_report
+    from shipseg.commands import scene_scores
+    from shipseg.scenes.scoring import has_truth
 
     if out.resolve() == data.resolve():
         raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
+    if has_truth(data):
+        return scene_scores.score(
+            data, out, model=model, predicted=predicted, threshold=threshold, backend=backend, json=json
+        )
+    if predicted is not None:
+        raise ConfigError("--predicted is for scenes with their true ships (NAME.ships.gpkg) beside: leave it out")
+    from shipseg import progress
+    from shipseg.evaluation.sources import open_source
+    from shipseg.inference.loading import default_model
+    from shipseg.inference.predictor import load_model
+    from shipseg.reports.html import REPORT_FILE
+
     model = default_model() if model is None else model
     predictor = load_model(model, backend=backend)
     with progress.shown():
         source = open_source(data, split=split, csv=csv, images=images)
-        evaluation = run_evaluate(predictor, source, options=EvaluateOptions(threshold=threshold))
-        with files.all_or_none(out) as folder:
-            write_evaluation(evaluation, folder)
-            write_evaluation_report(evaluation, folder / REPORT_FILE, predictor=predictor, source=source)
+        evaluation = _score_images(predictor, source, out, threshold=threshold)
     short = evaluation.summary | {"report": out / REPORT_FILE}
     show(f"Scores of {model} on {data}", evaluation.metrics if json else short, as_json=json)
     return 1 if evaluation.failed else 0
 
 
-def predict(
-    first: Path,
-    /,
-    *others: Path,
-    out: Path,
-    model: str | None = None,
-    format: tuple[Literal["csv", "coco"], ...] = ("csv",),  # noqa: A002  (the flag is called --format)
-    recursive: bool = False,
-    submission: Path | None = None,
-    threshold: float | None = None,
-    overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
-    backend: Literal["auto", "torch", "onnx"] = "auto",
-    json: bool = False,
-) -> int:
-    """Find ships in pictures and folders of pictures.
+def _score_images(predictor: Predictor, source: Source, out: Path, *, threshold: float | None) -> Evaluation:
+    from shipseg import files
+    from shipseg.evaluation.evaluate import EvaluateOptions
+    from shipseg.evaluation.evaluate import evaluate as run_evaluate
+    from shipseg.evaluation.tables import write_evaluation
+    from shipseg.reports.html import REPORT_FILE, write_evaluation_report
 
-    Args:
-        first: A picture (JPEG, PNG, TIFF ...), or a folder of pictures.
-        others: More pictures and folders.
-        out: Folder to write: masks/, overlays/, ships.csv (one row per ship).
-        model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; the best
-            of those unless given.
-        format: Tables of ships beside ships.csv: coco (COCO JSON). Repeat the flag for several.
-        recursive: Take the pictures of folders inside the given folders, too.
-        submission: Also write the challenge's submission CSV to this file.
-        threshold: Use this threshold instead of the model's own.
-        overlays: Write pictures with the ships drawn on them.
-        backend: What runs the network.
-        json: Print the summary as JSON.
-    """
-    from shipseg import progress
-    from shipseg.inference.images import PredictOptions, predict_pictures
-    from shipseg.inference.predictor import load_model
-
-    options = PredictOptions(
-        formats=format, submission=submission, threshold=threshold, overlays=overlays, recursive=recursive
-    )
-    predictor = load_model(model, backend=backend)
-    with progress.shown():
-        report = predict_pictures((first, *others), out, predictor, options)
-    facts = report.as_dict()
-    short = {
-        "pictures": report.num_images,
-        "with ships": report.num_images_with_ships,
-        "ships": report.num_ships,
-        "could not be used": len(report.failed),
-        "time": f"{report.elapsed_s:.1f} s",
-        "written": facts["written"],
-        "failures": facts["failures"],
-    }
-    show(f"Ships in {report.num_images} pictures", facts if json else short, as_json=json)
-    return 0 if report.ok else 1
+    evaluation = run_evaluate(predictor, source, options=EvaluateOptions(threshold=threshold))
+    with files.all_or_none(out) as folder:
+        write_evaluation(evaluation, folder)
+        write_evaluation_report(evaluation, folder / REPORT_FILE, predictor=predictor, source=source)
+    return evaluation
 
 
 def export(model: str, out: Path, /, *, format: Literal["onnx"] = "onnx", json: bool = False) -> int:  # noqa: A002

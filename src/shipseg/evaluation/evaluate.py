@@ -133,7 +133,7 @@ def evaluate(
         "model": predictor.card.name,
         "data": source.name,
         **_counts(scores, failed),
-        **decision.model_dump(exclude={"metric"}),
+        **decision.rules,
         "threshold_chosen_for": decision.metric,
         **_scores(scores, metres_per_pixel, options),
         "calibration_error": calibration_error(pixel_bins),
@@ -196,12 +196,7 @@ def _score(predictor: GivesProbability, labelled: Labelled, decision: Decision, 
     shape = (image_hwc.shape[0], image_hwc.shape[1])
     truth = true_ships(labelled.rles, shape)
     probability_hw = predictor.probability(image_hwc)
-    predicted = find_ships(
-        probability_hw,
-        threshold=decision.threshold,
-        min_peak=decision.min_peak,
-        min_area_px=decision.min_area_px,
-    )
+    predicted = find_ships(probability_hw, **decision.rules)
     scored = score_image(
         labelled.image_id, group=labelled.group, probability_hw=probability_hw, truth=truth, predicted=predicted
     )

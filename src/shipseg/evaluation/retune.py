@@ -114,8 +114,7 @@ def retune(
     if not survey.num_ships:
         raise DataError(f"no threshold can be chosen on {source.name}: none of its readable images holds a ship")
     calibration = _calibration(predictor.card, survey, config, keep=keep_calibration)
-    area_px = predictor.card.decision.min_area_px
-    choice = choose_from(survey, config, calibration=calibration, min_area_px=area_px, data=data)
+    choice = choose_from(survey, config, calibration=calibration, kept=predictor.card.decision, data=data)
     usual = []
     for wish in USUAL_WISHES:
         with contextlib.suppress(DataError):  # no image without ships: nothing is known of false alarms there

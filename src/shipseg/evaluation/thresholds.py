@@ -77,21 +77,26 @@ def choose_decision(
     survey = survey_images(predictor, tuple(images), at_most=config.max_images, seed=seed)
     calibration = None if config.calibration == "none" else fit_calibration(config.calibration, survey.pixels)
     try:
-        return choose_from(survey, config, calibration=calibration, min_area_px=_area(predictor), data=data)
+        return choose_from(survey, config, calibration=calibration, kept=predictor.card.decision, data=data)
     except DataError as error:
         _LOG.warning("%s", error)
     try:
         plain = config.model_copy(
             update=dict.fromkeys(("precision", "pixel_precision", "false_alarm_images", "false_alarms_per_1000km2"))
         )
-        return choose_from(survey, plain, calibration=calibration, min_area_px=_area(predictor), data=data)
+        return choose_from(survey, plain, calibration=calibration, kept=predictor.card.decision, data=data)
     except DataError:
         _LOG.warning("the default threshold of %g is kept", Decision().threshold)
         return Choice()
 
 
 def choose_from(
-    survey: Survey, config: ThresholdConfig, *, calibration: Calibration | None, min_area_px: int = 1, data: str = ""
+    survey: Survey,
+    config: ThresholdConfig,
+    *,
+    calibration: Calibration | None,
+    kept: Decision | None = None,
+    data: str = "",
 ) -> Choice:
     """Return the choice on images that were surveyed before; a wish that is not granted is warned of.
 
@@ -99,7 +104,8 @@ def choose_from(
         survey: Counts by the network's own probability.
         config: Which score or wish.
         calibration: The one that the model is to have.
-        min_area_px: The one that the survey was made with.
+        kept: The model's decision: its smallest area, which the survey was made with, and whether it parts ships that
+            touch, which the survey does not do, stay as they are.
         data: Name of the images, for the card.
 
     Raises:
@@ -108,10 +114,12 @@ def choose_from(
     point = find_point(survey, config)
     if not point.reached:
         _LOG.warning("%s; the threshold is set to that", point.sentence)
+    kept = kept or Decision()
     decision = Decision(
         threshold=as_calibrated(point.threshold, calibration),
         min_peak=as_calibrated(point.min_peak, calibration) if point.min_peak else 0.0,
-        min_area_px=min_area_px,
+        min_area_px=kept.min_area_px,
+        separate=kept.separate,
         metric=point.name,
     )
     facts = {"data": data, "groups": survey.num_groups, **point.facts()}
@@ -124,10 +132,6 @@ def as_calibrated(threshold: float, calibration: Calibration | None) -> float:
         return threshold
     value = float(calibration.apply(np.array([threshold], np.float32))[0])
     return min(max(value, _SMALLEST), _LARGEST)
-
-
-def _area(predictor: GivesProbability) -> int:
-    return predictor.card.decision.min_area_px
 
 
 def _curve(survey: Survey, config: ThresholdConfig, calibration: Calibration | None) -> dict[str, list[float]]:

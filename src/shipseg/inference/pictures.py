@@ -13,7 +13,7 @@ from typing import Final
 from shipseg.errors import ConfigError, DataError
 from shipseg.reading import IMAGE_SUFFIXES, list_images
 
-__all__ = ["OUTPUT_FOLDERS", "Picture", "find_pictures"]
+__all__ = ["OUTPUT_FOLDERS", "Picture", "distinct_names", "find_pictures"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def find_pictures(inputs: Sequence[Path], out: Path, *, recursive: bool = False)
             paths.setdefault(folder / path.name, path)
     if not paths:
         raise DataError(f"the inputs hold nothing but results of an earlier run ({out}): give the pictures themselves")
-    names = _names(list(paths))
+    names = distinct_names(list(paths))
     shared = Counter(path.name for path in paths.values())
     return [
         Picture(path, name, _printable(path.name if shared[path.name] == 1 else str(path)))
@@ -106,8 +106,12 @@ def _warn_of_folders(given: Path, out: Path) -> None:
         _LOG.warning("%s with pictures inside %s not looked into: --recursive does", count, given)
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return a different name for each of the different absolute paths."""
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Return a different name for each of the different absolute paths: its stem, or as much more as it takes.
+
+    Raises:
+        DataError: Several paths cannot be told apart.
+    """
     names = [path.stem for path in paths]
     depth = 1
     while doubled := {name for name, count in Counter(names).items() if count > 1}:

@@ -16,7 +16,7 @@ from shipseg.inference.loading import BACKENDS, bundled_models, load_backend
 from shipseg.masks.ships import Ship, find_ships
 from shipseg.model.card import Card
 from shipseg.reading import read_image
-from shipseg.tiling import Accumulator, Window, blend_weights, windows
+from shipseg.tiling import Accumulator, blend_weights, windows
 
 __all__ = [
     "BACKENDS",
@@ -97,19 +97,53 @@ class Predictor:
         height, width = image_hwc.shape[:2]
         scale = self.card.input.scale
         shown_hwc = _resized(image_hwc, max(1, round(height * scale)), max(1, round(width * scale)))
-        shown_prob_hw = self._probability_as_shown(shown_hwc)
-        if not np.isfinite(shown_prob_hw).all():
+        return self.calibrated(_resized(self._probability_as_shown(shown_hwc), height, width))
+
+    def calibrated(self, blended_hw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability (H, W) in 0-1 that the card's decision is made for.
+
+        Args:
+            blended_hw: The network's own probability, blended from tiles, in the image's pixels.
+        """
+        # Weighted means of float32 can end a rounding error beyond 1.
+        prob_hw: NDArray[np.float32] = np.clip(blended_hw, 0, 1)
+        calibration = self.card.calibration
+        return prob_hw if calibration is None else calibration.apply(prob_hw)
+
+    @property
+    def tiles_per_batch(self) -> int:
+        """How many of the card's tiles to give the network at once."""
+        return max(1, self.backend.pixels_per_batch // self.card.input.tile**2)
+
+    def tiles_probability(self, tiles_nhwc: Image) -> NDArray[np.float32]:
+        """Return the network's own probability, not calibrated, of equally large tiles: float32 (N, H, W).
+
+        Args:
+            tiles_nhwc: uint8 (N, H, W, 3), RGB at the network's resolution, of any size: what is missing to the card's
+                `multiple` is mirrored.
+
+        Raises:
+            ModelError: The network gave something other than finite numbers.
+        """
+        height, width = tiles_nhwc.shape[1:3]
+        below, right = -height % self.card.input.multiple, -width % self.card.input.multiple
+        padded = [cv2.copyMakeBorder(tile, 0, below, 0, right, cv2.BORDER_REFLECT_101) for tile in tiles_nhwc]
+        images_n3hw = np.stack(padded).transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        prob_nhw: NDArray[np.float32] = self.backend.run(images_n3hw)[:, 0, :height, :width]
+        if not np.isfinite(prob_nhw).all():
             raise ModelError(
                 f"model {self.card.name!r} gave NaN or infinite probabilities: its weights are damaged, make it again"
             )
-        # Weighted means of float32 can end a rounding error beyond 1.
-        prob_hw: NDArray[np.float32] = np.clip(_resized(shown_prob_hw, height, width), 0, 1)
-        calibration = self.card.calibration
-        return prob_hw if calibration is None else calibration.apply(prob_hw)
+        return prob_nhw
 
     def uncalibrated(self) -> Predictor:
         """Return the same model with the network's own probabilities; the card's decision is not made for them."""
         return Predictor(self.card.model_copy(update={"calibration": None}), self.backend)
+
+    def separating(self, *, separate: bool) -> Predictor:
+        """Return the same model that parts ships that touch (see `shipseg.masks.separate`), or does not."""
+        decision = self.card.decision.model_copy(update={"separate": separate})
+        return Predictor(self.card.model_copy(update={"decision": decision}), self.backend)
 
     def predict(self, image: Image | str | Path, *, threshold: float | None = None) -> Prediction:
         """Return the ships in an image.
@@ -126,7 +160,7 @@ class Predictor:
         threshold = decision.threshold if threshold is None else checked_threshold(threshold)
         image_hwc = read_image(Path(image)) if isinstance(image, (str, Path)) else image
         prob_hw = self.probability(image_hwc)
-        ships = find_ships(prob_hw, threshold=threshold, min_peak=decision.min_peak, min_area_px=decision.min_area_px)
+        ships = find_ships(prob_hw, **decision.rules | {"threshold": threshold})
         return Prediction(prob_hw, _union(ships, prob_hw.shape), ships, threshold)
 
     def _probability_as_shown(self, image_hwc: Image) -> NDArray[np.float32]:
@@ -134,27 +168,16 @@ class Predictor:
         tile, overlap = self.card.input.tile, self.card.input.overlap
         places = windows(height, width, tile=tile, overlap=overlap)
         if len(places) == 1:
-            only_hw: NDArray[np.float32] = self._run_tiles(image_hwc, places)[0]
+            only_hw: NDArray[np.float32] = self.tiles_probability(image_hwc[None])[0]
             return only_hw
         weights_hw = blend_weights(places[0].height, places[0].width, overlap=overlap)
         total = Accumulator(height, width)
-        per_batch = max(1, self.backend.pixels_per_batch // (tile * tile))
-        for start in range(0, len(places), per_batch):
-            batch = places[start : start + per_batch]
-            for window, prob_hw in zip(batch, self._run_tiles(image_hwc, batch), strict=True):
+        for start in range(0, len(places), self.tiles_per_batch):
+            batch = places[start : start + self.tiles_per_batch]
+            tiles_nhwc = np.stack([image_hwc[window.slices] for window in batch])
+            for window, prob_hw in zip(batch, self.tiles_probability(tiles_nhwc), strict=True):
                 total.add(window, prob_hw, weights_hw)
         return total.result()
-
-    def _run_tiles(self, image_hwc: Image, places: list[Window]) -> NDArray[np.float32]:
-        """Return float32 (N, h, w) for windows that all are h x w."""
-        height, width = places[0].height, places[0].width
-        below, right = -height % self.card.input.multiple, -width % self.card.input.multiple
-        tiles = [
-            cv2.copyMakeBorder(image_hwc[window.slices], 0, below, 0, right, cv2.BORDER_REFLECT_101)
-            for window in places
-        ]
-        images_n3hw = np.stack(tiles).transpose(0, 3, 1, 2).astype(np.float32, order="C")
-        return self.backend.run(images_n3hw)[:, 0, :height, :width]
 
 
 def load_model(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from shipseg.errors import ConfigError
+from shipseg.masks.rectangle import Rectangle, rectangle_of, rectangle_of_sums
+from shipseg.masks.separate import separate_ships
 
 __all__ = [
     "Rectangle",
@@ -113,7 +115,13 @@ def _refuse_outside(what: str, lowest: float, highest: float) -> None:
 
 
 def find_ships(
-    probability_hw: NDArray[np.floating], *, threshold: float, min_peak: float = 0.0, min_area_px: int = 1
+    probability_hw: NDArray[np.floating],
+    *,
+    threshold: float,
+    min_peak: float = 0.0,
+    min_area_px: int = 1,
+    separate: bool = False,
+    origin: tuple[int, int] = (0, 0),
 ) -> tuple[Ship, ...]:
     """Return the ships in a probability, the largest first, then from the top and from the left.
 
@@ -124,16 +132,26 @@ def find_ships(
         threshold: From 0 to 1.
         min_peak: Drop ships whose highest probability is below this.
         min_area_px: Drop ships with fewer pixels.
+        separate: Part a group where it is clearly several ships, see `shipseg.masks.separate`.
+        origin: (row, column) of the probability's first pixel in a larger image, whose pixels the ships shall be in: a
+            ship that lies whole in a part of an image comes out bit for bit as from the image.
 
     Raises:
         ConfigError: The probability is not (H, W) floating point within 0 to 1, or a threshold is not.
     """
     found = _components(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
-    return _sorted([found.ship(label) for label in np.flatnonzero(found.kept).tolist()])
+    if separate:
+        found = _separated(found, probability_hw, min_peak=min_peak, min_area_px=min_area_px)
+    return _sorted([found.ship(label, origin=origin) for label in np.flatnonzero(found.kept).tolist()])
 
 
 def keep_confident(
-    probability_hw: NDArray[np.floating], *, threshold: float, min_peak: float = 0.0, min_area_px: int = 1
+    probability_hw: NDArray[np.floating],
+    *,
+    threshold: float,
+    min_peak: float = 0.0,
+    min_area_px: int = 1,
+    separate: bool = False,
 ) -> NDArray[np.bool_]:
     """Return the mask (H, W) of the ships that `find_ships` returns for the same arguments.
 
@@ -141,6 +159,8 @@ def keep_confident(
         ConfigError: The probability is not (H, W) floating point within 0 to 1, or a threshold is not.
     """
     found = _components(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
+    if separate:  # a part may be too small or unsure to be a ship
+        found = _separated(found, probability_hw, min_peak=min_peak, min_area_px=min_area_px)
     return found.kept[found.labels_hw]
 
 
@@ -180,22 +200,23 @@ class _Components:
 
     Args:
         labels_hw: int32 (H, W), 0 for background.
-        statistics: int32 (labels, 5), x, y, width, height and area of each label.
+        boxes_xywh: int32 (labels, 4), x, y, width and height of each label.
         mean: float64 (labels,), mean probability.
         peak: float32 (labels,), highest probability.
         kept: bool (labels,), large and sure enough; False for background.
     """
 
     labels_hw: NDArray[np.int32]
-    statistics: NDArray[np.int32]
+    boxes_xywh: NDArray[np.int32]
     mean: NDArray[np.float64]
     peak: NDArray[np.float32]
     kept: NDArray[np.bool_]
 
-    def ship(self, label: int) -> Ship:
-        col0, row0, width, height, _ = (int(value) for value in self.statistics[label])
+    def ship(self, label: int, *, origin: tuple[int, int]) -> Ship:
+        col0, row0, width, height = (int(value) for value in self.boxes_xywh[label])
+        mask = self.labels_hw[row0 : row0 + height, col0 : col0 + width] == label
+        row0, col0 = row0 + origin[0], col0 + origin[1]
         box = (row0, col0, row0 + height, col0 + width)
-        mask = self.labels_hw[box[0] : box[2], box[1] : box[3]] == label
         return _measured(box, mask, confidence=float(self.mean[label]), peak=float(self.peak[label]))
 
 
@@ -206,10 +227,23 @@ def _components(
     ship_hw = ship_pixels(probability_hw, threshold=threshold)
     if not ship_hw.size:
         raise ConfigError(f"a probability needs at least 1 pixel, got shape {ship_hw.shape}")
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(
         np.ascontiguousarray(ship_hw).view(np.uint8), connectivity=_CONNECTIVITY, ltype=cv2.CV_32S
     )
-    labels_hw = np.asarray(labels, np.int32)
+    return _weighed(
+        np.asarray(labels, np.int32), np.asarray(statistics, np.int32)[:, :4], probability_hw, min_peak, min_area_px
+    )
+
+
+def _weighed(
+    labels_hw: NDArray[np.int32],
+    boxes_xywh: NDArray[np.integer],
+    probability_hw: NDArray[np.floating],
+    min_peak: float,
+    min_area_px: int,
+) -> _Components:
+    count = len(boxes_xywh)
+    ship_hw = labels_hw > 0
     labels_of_pixels = labels_hw[ship_hw]
     probabilities = probability_hw[ship_hw].astype(np.float32, copy=False)
     peak = np.zeros(count, np.float32)
@@ -217,7 +251,24 @@ def _components(
     areas = np.bincount(labels_of_pixels, minlength=count)
     mean = np.bincount(labels_of_pixels, probabilities, minlength=count) / np.maximum(areas, 1)
     kept = (areas >= max(min_area_px, 1)) & (peak >= np.float32(min_peak))
-    return _Components(labels_hw, np.asarray(statistics, np.int32), mean, peak, kept)
+    return _Components(labels_hw, np.asarray(boxes_xywh, np.int32), mean, peak, kept)
+
+
+def _separated(
+    found: _Components, probability_hw: NDArray[np.floating], *, min_peak: float, min_area_px: int
+) -> _Components:
+    """Return the ships of the components that were kept, each as a component of its own."""
+    labels_hw = np.zeros_like(found.labels_hw)
+    boxes = [(0, 0, 0, 0)]  # of the background, which nobody asks for
+    for label in np.flatnonzero(found.kept).tolist():
+        col0, row0, width, height = (int(value) for value in found.boxes_xywh[label])
+        window = (slice(row0, row0 + height), slice(col0, col0 + width))
+        mask = found.labels_hw[window] == label
+        parts_hw = separate_ships(probability_hw[window], mask)
+        labels_hw[window][mask] = parts_hw[mask] + len(boxes) - 1
+        for rows, cols in ndimage.find_objects(parts_hw):
+            boxes.append((col0 + cols.start, row0 + rows.start, cols.stop - cols.start, rows.stop - rows.start))
+    return _weighed(labels_hw, np.array(boxes), probability_hw, min_peak, min_area_px)
 
 
 def _sorted(ships: list[Ship]) -> tuple[Ship, ...]:
@@ -225,15 +276,12 @@ def _sorted(ships: list[Ship]) -> tuple[Ship, ...]:
 
 
 def _measured(box: tuple[int, int, int, int], mask: NDArray[np.bool_], *, confidence: float, peak: float) -> Ship:
-    # Sums of whole numbers, as Python integers: no rounding, so that ships along the axes are measured exactly.
-    sums = cv2.moments(np.ascontiguousarray(mask).view(np.uint8), binaryImage=True)
-    area, x, y, xx, xy, yy = (int(sums[name]) for name in ("m00", "m10", "m01", "m20", "m11", "m02"))
-    rectangle = rectangle_of_sums(area, x, y, xx, xy, yy)
+    rectangle = rectangle_of(mask)
     center = (box[0] + rectangle.center_rc[0], box[1] + rectangle.center_rc[1])
     return Ship(
         mask_box=box,
         mask=mask,
-        area_px=area,
+        area_px=int(np.count_nonzero(mask)),
         confidence=confidence,
         peak=peak,
         center_rc=center,
@@ -242,43 +290,6 @@ def _measured(box: tuple[int, int, int, int], mask: NDArray[np.bool_], *, confid
         heading_deg=rectangle.heading_deg,
         corners_xy=_corners_xy(center, rectangle.length_px, rectangle.width_px, rectangle.angle),
     )
-
-
-class Rectangle(NamedTuple):
-    """The oriented rectangle of a ship's pixels; see `Ship` for what its measures mean."""
-
-    center_rc: tuple[float, float]
-    length_px: float
-    width_px: float
-    angle: float
-    """Of the longer side, in radians clockwise from right."""
-
-    @property
-    def heading_deg(self) -> float:
-        """Direction of the longer side, clockwise from up, from 0 to below 180."""
-        heading = (90 + math.degrees(self.angle)) % 180
-        return 0.0 if heading == 180 else heading  # the remainder of a tiny negative number is rounded up to 180
-
-
-def rectangle_of_sums(area: int, x: int, y: int, xx: int, xy: int, yy: int) -> Rectangle:
-    """Return the rectangle with the centre, direction and second moments of the area that some pixels cover.
-
-    Args:
-        area: Number of pixels.
-        x: Sum of their columns, counted from 0.
-        y: Sum of their rows.
-        xx: Sum of the squares of their columns.
-        xy: Sum of row times column.
-        yy: Sum of the squares of their rows.
-    """
-    # 12 times the second moments: the square of a rectangle's side. A pixel is a unit square, not a point: 1 more.
-    square_x = (12 * (area * xx - x * x) + area**2) / area**2
-    square_y = (12 * (area * yy - y * y) + area**2) / area**2
-    mixed = 12 * (area * xy - x * y) / area**2
-    angle = 0.5 * math.atan2(2 * mixed, square_x - square_y)
-    middle, spread = (square_x + square_y) / 2, math.hypot((square_x - square_y) / 2, mixed)
-    length, width = math.sqrt(middle + spread), math.sqrt(middle - spread)
-    return Rectangle((y / area + 0.5, x / area + 0.5), length, width, angle)
 
 
 def _corners_xy(center_rc: tuple[float, float], length: float, width: float, angle: float) -> NDArray[np.float32]:

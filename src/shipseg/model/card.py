@@ -13,7 +13,7 @@ from shipseg.errors import ConfigError, ModelError
 from shipseg.model.calibration import Calibration
 from shipseg.model.onnxfile import read_metadata, read_onnx
 
-__all__ = ["CARD_FILE", "CARD_KEY", "Card", "CardInput", "parse_card", "read_card"]
+__all__ = ["CARD_FILE", "CARD_KEY", "Card", "CardGate", "CardInput", "parse_card", "read_card"]
 
 CARD_FILE = "shipseg.json"
 """Name of the card in a model folder."""
@@ -38,6 +38,33 @@ class CardInput(Frozen):
     """Overlap of two tiles in network pixels."""
 
 
+class CardGate(Frozen):
+    """A cheap first look at tiles of scenes, and what it was measured to lose and to save; see `shipseg gate`."""
+
+    reduction: Annotated[int, Field(ge=1, le=16)]
+    """The first look is at 1/reduction of the network's resolution."""
+    threshold: Annotated[float, Field(ge=0)]
+    """Tiles with less contrast everywhere are skipped; in grey values, 0-255."""
+    wished_loss: Annotated[float, Field(ge=0, le=1)]
+    """Share of the ships that were allowed to be lost."""
+    lost_recall: Annotated[float, Field(ge=0, le=1)]
+    """Share of the ships that were lost."""
+    lost_recall_at_most: Annotated[float, Field(ge=0, le=1)]
+    """The share that the true one does not exceed, with 95 % confidence."""
+    num_ships: Annotated[int, Field(ge=1)]
+    """Ships that this was measured on."""
+    skipped_share: Annotated[float, Field(ge=0, le=1)]
+    """Share of the tiles without ships that were skipped."""
+    num_empty_tiles: Annotated[int, Field(ge=1)]
+    """Tiles that this was measured on."""
+    tile_px: Annotated[int, Field(ge=1)]
+    """Their side in network pixels; of larger tiles fewer are skipped."""
+    time_share: Annotated[float, Field(ge=0)]
+    """Time of the first look as a share of the network's."""
+    measured_on: str
+    """Which images."""
+
+
 class Card(Frozen):
     """What a model is, what it was made from, how to use it and how well it does."""
 
@@ -50,6 +77,8 @@ class Card(Frozen):
     decision: Decision = Decision()
     choice: dict[str, Any] = Field(default={})
     """How the decision was chosen: for which wish, on which images, with which scores there."""
+    gate: CardGate | None = None
+    """Lets empty tiles of scenes be skipped; None looks at every tile."""
     threshold_curve: dict[str, list[float]] = Field(default={})
     """Scores on the images it was chosen on against `threshold`: equal-length columns."""
     data: dict[str, Any] = Field(default={})

@@ -98,6 +98,8 @@ def _decision_lines(card: Card) -> list[str]:
         lines.append(f"- A ship needs a probability of {decision.min_peak:.4g} somewhere.")
     if decision.min_area_px > 1:
         lines.append(f"- A ship has at least {decision.min_area_px} pixels.")
+    if decision.separate:
+        lines.append("- Ships that touch are parted where that is clear.")
     counts = card.choice.get("counts", {})
     if counts:
         images = f"{_number(counts['images'])} images, {_number(counts['images_without_ships'])} without ships"
@@ -111,6 +113,14 @@ def _decision_lines(card: Card) -> list[str]:
         if card.calibration.method == "temperature":
             how = f"temperature {card.calibration.temperature:.4g}"
         lines.append(f"- Probabilities are calibrated ({how}{told}).")
+    if card.gate is not None:
+        gate = card.gate
+        lines.append(
+            f"- Tiles of scenes that stand out nowhere by {gate.threshold:.4g} grey values are not looked at: "
+            f"{100 * gate.lost_recall:.2g} % of {gate.num_ships:,} ships were lost by that (at most "
+            f"{100 * gate.lost_recall_at_most:.2g} %), {100 * gate.skipped_share:.2g} % of the empty tiles skipped, on "
+            f"{_text(gate.measured_on)}. `--no-gate` looks at all."
+        )
     return lines
 
 
@@ -172,10 +182,11 @@ def _yaml(recipe: Mapping[str, Any]) -> str:
 
 def _limits(card: Card) -> list[str]:
     metres = card.input.metres_per_pixel
+    touching = "may come out as one" if card.decision.separate else "come out as one"
     lines = [
         "- It knows images like those above; on others, score it: `shipseg evaluate DATA SCORES --model THIS_FOLDER`.",
         f"- Scale images of another resolution to {metres:g} m per pixel before.",
-        "- Vessels that touch come out as one; bow and stern are not told apart.",
+        f"- Vessels that touch {touching}; bow and stern are not told apart.",
         *(f"- {limit}" for limit in card.limits),
     ]
     if card.training.get("finished") is False:

@@ -228,12 +228,7 @@ def _write_pictures(
             scores[labelled.image_id],
             image_hwc,
             union_mask(true_ships(labelled.rles, shape), shape),
-            keep_confident(
-                predictor.probability(image_hwc),
-                threshold=decision.threshold,
-                min_peak=decision.min_peak,
-                min_area_px=decision.min_area_px,
-            ),
+            keep_confident(predictor.probability(image_hwc), **decision.rules),
         )
         kind = wanted[labelled.image_id]
         files.write_bytes(folder / "pictures" / f"{kind}.jpg", to_jpeg(overview(picture, side=_PICTURE_PX)))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shipseg import __version__, files
 from shipseg.extras import needing
-from shipseg.reports import rows
-from shipseg.reports.figures import Figure, to_svg
+from shipseg.reports.numbers import number, share
 
 with needing("train"):
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from shipseg.reports.figures import Figure
 
 __all__ = ["drawing", "picture_url", "write_page"]
 
@@ -37,7 +39,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": rows.number, "share": rows.share}
+    environment.filters |= {"number": number, "share": share}
     today = dt.datetime.now(dt.UTC).date().isoformat()
     page = environment.get_template(template).render(**values, version=__version__, today=today)
     files.write_text(Path(path), page)
@@ -51,4 +53,6 @@ def picture_url(jpeg: bytes) -> str:
 
 def drawing(figure: Figure) -> Markup:
     """Return a figure as an svg element; figures hold numbers and our own words only, nothing of the user's."""
+    from shipseg.reports.figures import to_svg  # pages of pictures and tables do without matplotlib
+
     return Markup(to_svg(figure))  # noqa: S704  (see above)

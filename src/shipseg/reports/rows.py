@@ -10,6 +10,7 @@ from shipseg.evaluation.curves import Curve, Curves
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
 from shipseg.model.card import Card
 from shipseg.reports.figures import Estimate, Reliability
+from shipseg.reports.numbers import NONE, number, share
 from shipseg.reports.pictures import Picture
 
 __all__ = [
@@ -19,14 +20,11 @@ __all__ = [
     "group_rows",
     "headline",
     "model_rows",
-    "number",
     "reliability_points",
     "score_rows",
-    "share",
     "titled_groups",
 ]
 
-_NONE = "–"
 _DATA_WORDS = {
     "name": "dataset {}",
     "train_images": "{} images",
@@ -122,16 +120,6 @@ class ScoreRow(NamedTuple):
     """What a model that never predicts a ship gets."""
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a score as text, or a dash where it is not defined."""
-    return _NONE if value is None else f"{value:.{digits}f}"
-
-
-def share(value: float | None) -> str:
-    """Return a share as text in percent, or a dash where it is not defined."""
-    return _NONE if value is None else f"{100 * value:.0f} %" if 0.1 <= value <= 0.9 else f"{100 * value:.1f} %"
-
-
 def headline(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the result in three sentences of counts."""
     matched = round((metrics["ship_recall"] or 0) * metrics["num_ships"])
@@ -193,7 +181,7 @@ def group_rows(metrics: Mapping[str, Any]) -> tuple[ScoreRow, ...]:
         interval = metrics["intervals"]["dice_by_group"][key]
         shown = f"{interval[0]:.3f} … {interval[1]:.3f}" if interval else ""
         said = f"{meaning} {count} images" if key != "none" else f"{meaning}, of {count} images"
-        rows.append(ScoreRow(name, said, number(metrics["dice_by_group"][key]), shown, nothing if count else _NONE))
+        rows.append(ScoreRow(name, said, number(metrics["dice_by_group"][key]), shown, nothing if count else NONE))
     return tuple(rows)
 
 

@@ -14,6 +14,7 @@ from shipseg.evaluation.retune import Retuned
 from shipseg.evaluation.sweep import DecisionSweep
 from shipseg.evaluation.thresholds import as_calibrated
 from shipseg.reports import figures, rows
+from shipseg.reports.numbers import number
 from shipseg.reports.page import drawing, write_page
 
 __all__ = ["PointRow", "point_row", "write_threshold_report"]
@@ -75,7 +76,7 @@ def point_row(point: OperatingPoint, *, threshold: float, min_peak: float) -> Po
     here, elsewhere, counts = facts["scores"], facts["held_out_scores"] or {}, facts["counts"]
 
     def pair(name: str, digits: int = 3) -> tuple[str, str]:
-        return rows.number(here[name], digits), rows.number(elsewhere.get(name), digits)
+        return number(here[name], digits), number(elsewhere.get(name), digits)
 
     interval = facts["intervals"]["false_alarm_images"]
     alarmed = ("–", "")
@@ -130,10 +131,10 @@ def _errors(retuned: Retuned) -> list[tuple[str, str, str]]:
     errors = retuned.card.calibration.errors if retuned.card.calibration else None
     if errors is not None:
         return [
-            ("the network's own", rows.number(errors.before, 5), rows.number(errors.before_where_likely, 4)),
-            ("calibrated", rows.number(errors.after, 5), rows.number(errors.after_where_likely, 4)),
+            ("the network's own", number(errors.before, 5), number(errors.before_where_likely, 4)),
+            ("calibrated", number(errors.after, 5), number(errors.after_where_likely, 4)),
         ]
     return [
-        (_RELIABILITY_NAMES[name], rows.number(calibration_error(bins), 5), "–")
+        (_RELIABILITY_NAMES[name], number(calibration_error(bins), 5), "–")
         for name, bins in retuned.reliability.items()
     ]

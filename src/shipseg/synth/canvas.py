@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 from shipseg.synth.distributions import Color, Rng, uniform
 from shipseg.synth.fields import FloatArray
 
-__all__ = ["Berth", "ByteArray", "Canvas", "Sun", "draw_sun", "fixed_point", "oriented_box", "paint_polygon"]
+__all__ = [
+    "Berth",
+    "ByteArray",
+    "Canvas",
+    "PlacedShip",
+    "Sun",
+    "draw_sun",
+    "fixed_point",
+    "oriented_box",
+    "paint_polygon",
+]
 
 ByteArray = NDArray[np.uint8]
 
@@ -46,6 +56,33 @@ class Berth:
     """Unit vector from the edge to the water."""
 
 
+@dataclass(frozen=True, eq=False)
+class PlacedShip:
+    """A ship as it was drawn: its truth, whatever of it is to be seen.
+
+    Attributes:
+        number: What `Canvas.owner_hw` calls it.
+        kind: E.g. tanker.
+        x: Of the middle of its length and beam.
+        y: Likewise.
+        heading_rad: Direction of the bow, from x towards y.
+        length_px: Of the hull.
+        beam_px: Of the hull.
+        margin_px: How much wider the annotators' rectangle is on each side.
+        outline_uv: (N, 2) outline of the hull, u towards the bow, v to starboard, from the middle.
+    """
+
+    number: int
+    kind: str
+    x: float
+    y: float
+    heading_rad: float
+    length_px: float
+    beam_px: float
+    margin_px: float
+    outline_uv: NDArray[np.float64]
+
+
 @dataclass
 class Canvas:
     """A picture under construction; the parts of the world paint into it.
@@ -58,6 +95,9 @@ class Canvas:
         best_hw: (H, W) float32, that share.
         sea_rgb: (3,) float32, mean colour of the open water.
         wind_rad: Direction that the waves run along.
+        num_ships: How many ships have been painted.
+        berths: Where ships may moor.
+        ships: The ships painted so far.
     """
 
     rgb_hwc: FloatArray
@@ -70,6 +110,7 @@ class Canvas:
     wind_rad: float
     num_ships: int = 0
     berths: list[Berth] = field(default_factory=list)
+    ships: list[PlacedShip] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -88,6 +129,19 @@ class Canvas:
             sun=sun,
             sea_rgb=np.zeros(3, np.float32),
             wind_rad=wind_rad,
+        )
+
+    def part(self, rows: slice, cols: slice) -> Canvas:
+        """Return a part of the canvas as one of its own: what is painted there is painted here."""
+        return Canvas(
+            self.rgb_hwc[rows, cols],
+            self.blocked_hw[rows, cols],
+            self.coverage_hw[rows, cols],
+            self.owner_hw[rows, cols],
+            self.best_hw[rows, cols],
+            self.sun,
+            self.sea_rgb,
+            self.wind_rad,
         )
 
     def mix(self, color: FloatArray | Color, alpha_hw: FloatArray) -> None:

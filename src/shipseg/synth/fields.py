@@ -11,13 +11,16 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from shipseg.synth.distributions import Rng, chance, log_uniform, uniform
+from shipseg.synth.placed import PlacedRng, endless_noise
 
 __all__ = ["FloatArray", "blurred", "fractal_noise", "soft_step", "wave_field"]
 
 FloatArray = NDArray[np.float32]
 
 MAX_PERIOD_PX = 2048
-"""Wave fields of larger scenes repeat after this many pixels: memory stays bounded."""
+"""Wave fields of larger pictures repeat after this many pixels: memory stays bounded."""
+ENDLESS_PERIODS_PX = (2048, 1800)
+"""Wave fields of a placed window are the sum of two with these periods, which meet again after 460,800 px."""
 
 
 def blurred(values: FloatArray, sigma_px: float) -> FloatArray:
@@ -39,6 +42,8 @@ def fractal_noise(
     Returns:
         (H, W) float32, about mean 0 and standard deviation 1.
     """
+    if isinstance(rng, PlacedRng):
+        return endless_noise(rng, shape, wavelength_px, octaves=octaves, gain=gain)
     total = np.zeros(shape, np.float32)
     weight, power = 1.0, 0.0
     for _ in range(octaves):
@@ -102,7 +107,38 @@ def wave_field(rng: Rng, shape: tuple[int, int], direction_rad: float) -> FloatA
     Returns:
         (H, W) float32, mean 0, standard deviation 1.
     """
-    height, width = (scipy.fft.next_fast_len(min(side, MAX_PERIOD_PX), real=True) for side in shape)
+    if isinstance(rng, PlacedRng):
+        return _endless_waves(rng, shape, direction_rad)
+    size = tuple(int(scipy.fft.next_fast_len(min(side, MAX_PERIOD_PX), real=True)) for side in shape)
+    field = _periodic_waves(rng, (size[0], size[1]), direction_rad)
+    repeats = tuple(-(-side // period) for side, period in zip(shape, field.shape, strict=True))
+    if repeats != (1, 1):
+        field = np.tile(field, repeats)
+    return np.ascontiguousarray(field[: shape[0], : shape[1]])
+
+
+def _endless_waves(rng: PlacedRng, shape: tuple[int, int], direction_rad: float) -> FloatArray:
+    seed = int(rng.integers(1 << 62))
+    total = np.zeros(shape, np.float32)
+    for period in ENDLESS_PERIODS_PX:
+        field = _known_waves(seed, period, direction_rad)
+        rows, cols = (
+            (start + np.arange(side) * rng.step) % period for start, side in zip(rng.origin_rc, shape, strict=True)
+        )
+        total += field[np.ix_(rows, cols)]
+    return np.asarray(total / np.float32(math.sqrt(len(ENDLESS_PERIODS_PX))), np.float32)
+
+
+@functools.lru_cache(maxsize=2)
+def _known_waves(seed: int, period_px: int, direction_rad: float) -> FloatArray:
+    """Return one period of waves; kept, since every window of a scene asks for the same."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return _periodic_waves(rng, (period_px, period_px), direction_rad)
+
+
+def _periodic_waves(rng: Rng, shape: tuple[int, int], direction_rad: float) -> FloatArray:
+    """Return a field of this shape that continues at its opposite edges."""
+    height, width = shape
     radius, angle = _frequencies(height, width)
     power = _wind_sea(rng, radius, angle, direction_rad)
     if chance(rng, 0.25):
@@ -117,7 +153,4 @@ def wave_field(rng: Rng, shape: tuple[int, int], direction_rad: float) -> FloatA
     skew = np.float32(uniform(rng, -0.08, 0.22))
     field = field + skew * (field * field - 1.0)
     field /= np.float32(field.std())
-    repeats = tuple(-(-side // period) for side, period in zip(shape, field.shape, strict=True))
-    if repeats != (1, 1):
-        field = np.tile(field, repeats)
-    return np.ascontiguousarray(field[: shape[0], : shape[1]])
+    return field

@@ -13,7 +13,7 @@ from shipseg.synth.distributions import SHIPS_PER_IMAGE, Rng, chance, choose, lo
 from shipseg.synth.ships import LabelStyle, ShipSize, draw_size, paint_ship
 from shipseg.synth.wakes import paint_wake
 
-__all__ = ["draw_num_ships", "place_fleet"]
+__all__ = ["draw_num_ships", "place_anchorage", "place_fleet"]
 
 RAFTED_SHARE = 0.16
 """Ships on open water with another at their side (tugs, tenders, bunkering)."""
@@ -27,6 +27,9 @@ LARGE_FREE_SHARE = 0.25
 """Ships on open water that are drawn from those above 45 px: crowding, berths and rafts favour small ones, and this
 brings the median area of the labels back from 250 px towards the real 430."""
 TRIES = 14
+ANCHORED_SHORTEST_PX = 40.0
+SWING_RAD = 0.15
+"""How far ships at anchor differ in heading: the same wind and tide turn them all."""
 
 
 @dataclass
@@ -64,6 +67,30 @@ def place_fleet(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, 
     for _ in range(num_ships):
         if quota.left > 0:
             _place_free(rng, canvas, quota, pattern)
+
+
+def place_anchorage(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, heading_rad: float) -> None:
+    """Paint up to `num_ships` ships at anchor: mostly large, well apart, all turned the same way, some with tenders.
+
+    Args:
+        rng: Source of randomness.
+        canvas: Painted in place.
+        num_ships: How many, companions included.
+        label: What the label covers.
+        heading_rad: Where wind and tide turn their bows, from x towards y.
+    """
+    quota = _Quota(num_ships, label)
+    height, width = canvas.shape
+    for _ in range(num_ships * TRIES):
+        if quota.left <= 0:
+            return
+        size = draw_size(rng, shortest_px=ANCHORED_SHORTEST_PX if chance(rng, 0.8) else None)
+        turned = heading_rad + rng.normal(0.0, SWING_RAD)
+        pose = Pose(uniform(rng, 0, width), uniform(rng, 0, height), turned)
+        if _is_free(canvas, pose, size.length_px, size.beam_px, gap=0.4 * size.length_px):
+            _paint(rng, canvas, quota, size, pose)
+            if chance(rng, RAFTED_SHARE):
+                _place_alongside(rng, canvas, quota, size, pose)
 
 
 def _is_free(canvas: Canvas, pose: Pose, length: float, beam: float, *, gap: float) -> bool:

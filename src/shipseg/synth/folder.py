@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import csv
 import io
 import json
-import multiprocessing
-import os
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +13,11 @@ import numpy as np
 
 from shipseg import files
 from shipseg.config import MAX_WORKERS
-from shipseg.errors import ConfigError, ShipsegError, StorageError
+from shipseg.errors import ConfigError, StorageError
 from shipseg.progress import track
 from shipseg.schema import check_count
 from shipseg.synth.plan import SCENE_STREAM, Job, plan_jobs
+from shipseg.synth.processes import run_jobs
 from shipseg.synth.sensor import encode_jpeg
 from shipseg.synth.view import View, WorldConfig, picture_of
 from shipseg.synth.world import render
@@ -43,8 +37,6 @@ BYTES_PER_PIXEL = 0.3
 """Upper side of a JPEG's size, for the check of the disk: 178 kB of 768 x 768 px is 0.30."""
 TILE_STREAM = 3
 """Random numbers of the noise that a tile gets, apart from those of its ground (0-2, see `world.render`)."""
-PARENT_CHECK_S = 1.0
-"""How long a worker may outlive its killed parent."""
 TILE_NOISE = (0.4, 1.6)
 """Grey levels by which two tiles of one ground differ, besides their JPEG."""
 TILE_QUALITY = (91, 97)
@@ -122,7 +114,9 @@ def write_airbus_folder(
     work = [_Work(out, seed, config, job) for job in todo]
     with files.storage_errors(out / JOURNAL), (out / JOURNAL).open("a", encoding="utf-8") as journal:
         journal.write("\n")  # ends the line that a killed call may have left half written
-        for labels in track(_run(work, workers), "making pictures", total=len(jobs), done=len(jobs) - len(todo)):
+        for labels in track(
+            run_jobs(_do, work, workers), "making pictures", total=len(jobs), done=len(jobs) - len(todo)
+        ):
             known.update(labels)
             journal.write(json.dumps(labels) + "\n")
             journal.flush()
@@ -191,44 +185,6 @@ def _known_labels(out: Path) -> dict[str, list[str]]:
 
 def _is_there(out: Path, image_id: str, known: dict[str, list[str]]) -> bool:
     return image_id in known and (out / IMAGES / image_id).exists()
-
-
-def _run(work: list[_Work], workers: int | None) -> Iterator[dict[str, list[str]]]:
-    """Do all jobs, in this process or in several, and yield the labels of each job as it is done, in order."""
-    count = min(workers or _num_processors(), len(work))
-    if count <= 1:
-        yield from map(_do, work)
-        return
-    # spawn: a fork of a process with threads (torch, OpenCV) may hang.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        count, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
-    ) as pool:
-        try:
-            yield from pool.map(_do, work, chunksize=max(1, min(8, len(work) // (4 * count))))
-        except BrokenProcessPool as error:
-            raise ShipsegError(
-                "a worker process was killed, probably because memory ran out: run again with fewer --workers, "
-                "finished images are kept"
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _start_worker(parent: int) -> None:
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-
-
-def _end_with_parent(parent: int) -> None:
-    """End this process when its parent has been killed: it would wait for work for ever."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_CHECK_S)
-    os._exit(1)
-
-
-def _num_processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _do(work: _Work) -> dict[str, list[str]]:

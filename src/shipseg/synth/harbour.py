@@ -15,7 +15,7 @@ from shipseg.synth.fields import FloatArray, fractal_noise
 from shipseg.synth.land import LandLayer, distance_px, draw_ground, lay_land
 from shipseg.synth.town import build_container_yard, build_halls, build_tanks, build_town, scatter_things
 
-__all__ = ["paint_harbour", "paint_jetty"]
+__all__ = ["paint_harbour", "paint_jetty", "paint_terminal"]
 
 CONCRETE: tuple[Color, ...] = (
     (158, 150, 136),
@@ -31,8 +31,40 @@ def paint_harbour(rng: Rng, canvas: Canvas) -> None:
     """Draw a harbour: a stepped quay across the picture, an apron, yards and sheds behind it, piers before it."""
     angle = uniform(rng, 0, 2 * math.pi)
     corners = _quay_line(rng, canvas.shape, angle)
+    _build(rng, canvas, corners, _closed_behind(corners, canvas.shape, angle), angle)
+
+
+def paint_terminal(
+    rng: Rng, canvas: Canvas, *, middle_xy: tuple[float, float], angle: float, along_px: float, depth_px: float
+) -> None:
+    """Draw a harbour of limited size on a coast: a stepped quay, and behind it a platform that ends at `depth_px`.
+
+    Args:
+        rng: Source of randomness.
+        canvas: Painted in place.
+        middle_xy: Middle of the quay.
+        angle: Direction of the quay; the water is to its right.
+        along_px: Length of the quay.
+        depth_px: From the quay to the platform's back.
+    """
+    at, level = -along_px / 2, 0.0
+    points = [(at, level)]
+    while at < along_px / 2:
+        at = min(at + log_uniform(rng, 60, 420), along_px / 2)
+        points.append((at, level))
+        if at < along_px / 2 and chance(rng, 0.7):
+            level = min(0.3 * depth_px, max(-0.5 * depth_px, rng.normal(0, 1) * log_uniform(rng, 12, 160)))
+            points.append((at, level))
+    behind = [(along_px / 2, -depth_px), (-along_px / 2, -depth_px)]
+    turn = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
+    corners, back = (np.array(local) @ turn + np.array(middle_xy) for local in (points, behind))
+    _build(rng, canvas, corners, np.concatenate([corners, back]), angle)
+
+
+def _build(rng: Rng, canvas: Canvas, corners: NDArray[np.float64], outline: NDArray[np.float64], angle: float) -> None:
+    """Fill the outline with yards and sheds, put piers before the quay, and lay it all over the water."""
     land = np.zeros(canvas.shape, np.uint8)
-    paint_polygon(land, _closed_behind(corners, canvas.shape, angle), 255)
+    paint_polygon(land, outline, 255)
     rgb, base = draw_ground(rng, canvas.shape)
     inland = distance_px((land > 127).astype(np.uint8))
     free = inland > uniform(rng, 8, 24)

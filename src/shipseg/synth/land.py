@@ -13,7 +13,17 @@ from shipseg.synth.distributions import GROUND_COLORS, Color, Rng, chance, log_u
 from shipseg.synth.fields import FloatArray, blurred, fractal_noise, soft_step
 from shipseg.synth.town import build_town
 
-__all__ = ["LandLayer", "distance_px", "draw_ground", "lay_land", "paint_coast", "paint_inland"]
+__all__ = [
+    "LandLayer",
+    "distance_px",
+    "draw_ground",
+    "lay_land",
+    "paint_beach",
+    "paint_coast",
+    "paint_inland",
+    "paint_nearshore",
+    "paint_surf",
+]
 
 GROUND_CONTRAST = (0.5, 0.95)
 """What the air leaves of the contrast of what stands on land: with all of it, four times as many steps of more than 32
@@ -39,15 +49,15 @@ def distance_px(inside_hw: ByteArray) -> FloatArray:
     return np.minimum(np.asarray(distance, np.float32), np.float32(1e4))  # a picture without zeros gives infinity
 
 
-def draw_ground(rng: Rng, shape: tuple[int, int]) -> tuple[ByteArray, Color]:
-    """Return bare ground with vegetation and fields, (H, W, 3) uint8, and its main colour."""
+def draw_ground(rng: Rng, shape: tuple[int, int], *, parcels: bool = True) -> tuple[ByteArray, Color]:
+    """Return bare ground with vegetation and, unless not wanted, fields: (H, W, 3) uint8, and its main colour."""
     base = tinted(rng, pick(rng, GROUND_COLORS), 14)
     base = shaded(base, uniform(rng, 0.6, 1.2))
     relief = fractal_noise(rng, shape, log_uniform(rng, 30, 150), octaves=6, gain=0.8)
     rgb = np.asarray(base, np.float32) + (relief * np.float32(uniform(rng, 4, 15)))[..., None]
     scrub = fractal_noise(rng, shape, log_uniform(rng, 2.0, 9.0), octaves=2, gain=0.8)
     rgb += (scrub * np.float32(uniform(rng, 3, 14)))[..., None]
-    if chance(rng, 0.3):
+    if chance(rng, 0.3) and parcels:
         rgb = _draw_fields(rng, rgb)
     if chance(rng, 0.8):
         green = np.asarray(tinted(rng, (46, 64, 38), 10), np.float32) * np.float32(uniform(rng, 0.6, 1.5))
@@ -102,18 +112,18 @@ def paint_coast(rng: Rng, canvas: Canvas) -> None:
     field = _coast_field(rng, canvas.shape)
     land = (field > 0).astype(np.uint8)
     inland, offshore = distance_px(land), distance_px(1 - land)
-    _paint_nearshore(rng, canvas, offshore)
+    paint_nearshore(rng, canvas, offshore)
     rgb, base = draw_ground(rng, canvas.shape)
     if chance(rng, 0.55):
         build_town(rng, rgb, base, sun=canvas.sun, density=log_uniform(rng, 0.02, 1.0), free_hw=inland > 14)
-    _paint_beach(rng, rgb, inland)
+    paint_beach(rng, rgb, inland)
     alpha = np.clip(blurred(land.astype(np.float32) * 255.0, 0.7), 0, 255).astype(np.uint8)
     lay_land(rng, canvas, LandLayer(rgb, alpha), height_px=uniform(rng, 0.0, 2.0))
     if chance(rng, 0.6):
-        _paint_surf(rng, canvas, offshore, land)
+        paint_surf(rng, canvas, offshore, land)
 
 
-def _paint_nearshore(rng: Rng, canvas: Canvas, offshore: FloatArray) -> None:
+def paint_nearshore(rng: Rng, canvas: Canvas, offshore: FloatArray) -> None:
     """Make the water paler towards the shore: sand shines through, silt."""
     reach = log_uniform(rng, 6, 120)
     share = np.exp(-offshore / np.float32(reach)) * np.float32(uniform(rng, 0.0, 0.75))
@@ -122,7 +132,7 @@ def _paint_nearshore(rng: Rng, canvas: Canvas, offshore: FloatArray) -> None:
     canvas.mix(np.clip(sand, 0, 205), np.clip(share * patches, 0, 0.95))
 
 
-def _paint_beach(rng: Rng, rgb: ByteArray, inland: FloatArray) -> None:
+def paint_beach(rng: Rng, rgb: ByteArray, inland: FloatArray) -> None:
     """Lay sand, gravel or rock along the water's edge, in place."""
     color = np.asarray(tinted(rng, pick(rng, ((206, 186, 150), (176, 156, 126), (120, 112, 102), (92, 86, 78))), 14))
     share = np.exp(-((inland / np.float32(log_uniform(rng, 1.5, 26))) ** 2)) * np.float32(uniform(rng, 0.5, 1.0))
@@ -132,7 +142,7 @@ def _paint_beach(rng: Rng, rgb: ByteArray, inland: FloatArray) -> None:
     rgb[near] = np.clip(mixed, 0, 252).astype(np.uint8)
 
 
-def _paint_surf(rng: Rng, canvas: Canvas, offshore: FloatArray, land: ByteArray) -> None:
+def paint_surf(rng: Rng, canvas: Canvas, offshore: FloatArray, land: ByteArray) -> None:
     """Lines of breakers a few pixels off the shore, torn into pieces."""
     pieces = np.clip(
         fractal_noise(rng, canvas.shape, log_uniform(rng, 10, 50), octaves=4, gain=0.7) + uniform(rng, -0.4, 0.8),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shipseg.synth.distributions import Rng, chance, log_uniform, uniform
 from shipseg.synth.fields import FloatArray, blurred
 
-__all__ = ["Sensor", "decode_jpeg", "draw_sensor", "encode_jpeg", "expose"]
+__all__ = ["Sensor", "WhiteNoise", "decode_jpeg", "draw_sensor", "encode_jpeg", "expose"]
 
 PAN_WEIGHTS = (0.36, 0.38, 0.26)
 """How the panchromatic band sees red, green and blue."""
@@ -55,6 +55,19 @@ class Sensor:
     jpeg_quality: int
 
 
+@dataclass(frozen=True, eq=False)
+class WhiteNoise:
+    """The camera's noise before its strength and size: independent normal numbers, float32.
+
+    Attributes:
+        pan_hw: (H, W), of the sharp band.
+        colors_hwc: (H/2, W/2, 3) rounded up, of the colour bands.
+    """
+
+    pan_hw: FloatArray
+    colors_hwc: FloatArray
+
+
 def draw_sensor(rng: Rng) -> Sensor:
     """Return a camera: mostly like the one measured on calm tiles (spectra), with some spread."""
     common = math.exp(rng.normal(0.0, 0.09))
@@ -78,7 +91,9 @@ def draw_sensor(rng: Rng) -> Sensor:
     )
 
 
-def expose(rng: Rng, sensor: Sensor, rgb_hwc: FloatArray) -> NDArray[np.uint8]:
+def expose(
+    rng: Rng | None, sensor: Sensor, rgb_hwc: FloatArray, *, noise: WhiteNoise | None = None
+) -> NDArray[np.uint8]:
     """Return the picture that the camera delivers.
 
     Detail comes from one sharp band and is added alike to all colours, which are blurred: the colour fringes and
@@ -86,9 +101,10 @@ def expose(rng: Rng, sensor: Sensor, rgb_hwc: FloatArray) -> NDArray[np.uint8]:
     the tiles were cut: calm water has colours in blocks of 16 px and steps at every eighth row and column.
 
     Args:
-        rng: Source of the noise.
+        rng: Source of the noise; not needed where that is given.
         sensor: The camera.
         rgb_hwc: (H, W, 3) float32, display values, may run over 0-255.
+        noise: What is otherwise drawn from `rng`.
 
     Returns:
         (H, W, 3) uint8, RGB, before the tile's own JPEG.
@@ -96,11 +112,12 @@ def expose(rng: Rng, sensor: Sensor, rgb_hwc: FloatArray) -> NDArray[np.uint8]:
     scene = np.clip(rgb_hwc, 0.0, 330.0)  # what is brighter burns out before the optics spread it too far
     pan = blurred(np.asarray(scene @ np.asarray(PAN_WEIGHTS, np.float32), np.float32), sensor.optics_px)
     light = np.sqrt(np.float32(0.55) + pan * np.float32(1 / 140.0))
-    pan += rng.standard_normal(pan.shape, dtype=np.float32) * light * np.float32(sensor.noise)
+    noise = _drawn_noise(rng, pan.shape) if noise is None else noise
+    pan += noise.pan_hw * light * np.float32(sensor.noise)
     across, down = sensor.resample_px
     soft = cv2.GaussianBlur(pan, (9, 9), sigmaX=across, sigmaY=down, borderType=cv2.BORDER_REFLECT)
     sharp = soft + np.float32(sensor.sharpen) * (soft - blurred(soft, sensor.sharpen_px))
-    colors = blurred(scene, sensor.color_px) + _color_noise(rng, sensor, pan.shape) * light[..., None]
+    colors = blurred(scene, sensor.color_px) + _color_noise(noise.colors_hwc, sensor, pan.shape) * light[..., None]
     if sensor.misregistration_px != (0.0, 0.0):
         colors[..., 0] = _shifted(colors[..., 0], sensor.misregistration_px)
     colors += (np.asarray(sharp, np.float32) - colors @ np.asarray(PAN_WEIGHTS, np.float32))[..., None]
@@ -113,10 +130,16 @@ def expose(rng: Rng, sensor: Sensor, rgb_hwc: FloatArray) -> NDArray[np.uint8]:
     return decode_jpeg(encode_jpeg(image, sensor.scene_quality))
 
 
-def _color_noise(rng: Rng, sensor: Sensor, shape: tuple[int, ...]) -> FloatArray:
-    """Return the noise of the three bands, (H, W, 3): made at half the size, for it is smooth."""
+def _drawn_noise(rng: Rng | None, shape: tuple[int, ...]) -> WhiteNoise:
+    assert rng is not None
+    pan_hw = rng.standard_normal(shape, dtype=np.float32)
     half = (-(-shape[0] // 2), -(-shape[1] // 2), 3)
-    noise = blurred(rng.standard_normal(half, dtype=np.float32), sensor.color_noise_px / 2)
+    return WhiteNoise(pan_hw, rng.standard_normal(half, dtype=np.float32))
+
+
+def _color_noise(white_hwc: FloatArray, sensor: Sensor, shape: tuple[int, ...]) -> FloatArray:
+    """Return the noise of the three bands, (H, W, 3): made at half the size, for it is smooth."""
+    noise = blurred(white_hwc, sensor.color_noise_px / 2)
     noise *= np.float32(sensor.color_noise) / noise.std()
     return np.asarray(cv2.resize(noise, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 

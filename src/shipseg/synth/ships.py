@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.synth.board import Board, Pose, open_board
-from shipseg.synth.canvas import Canvas
+from shipseg.synth.canvas import Canvas, PlacedShip
 from shipseg.synth.decks import DECK_PALETTES, DECKS
 from shipseg.synth.distributions import (
     BEAM_RATIO,
@@ -154,7 +154,9 @@ def paint_ship(rng: Rng, canvas: Canvas, size: ShipSize, pose: Pose, *, label: L
     light = uniform(rng, 0.62, 1.08) if length < 60 else uniform(rng, 0.72, 1.08)
     rgb = board.down(board.rgb) * np.float32(light)
     rgb += (canvas.sea_rgb - rgb) * np.float32(faded)
-    _compose(canvas, board, rgb=rgb, alpha=alpha, dark=dark, share=share, boxed=boxed)
+    if _compose(canvas, board, rgb=rgb, alpha=alpha, dark=dark, share=share, boxed=boxed):
+        place = (canvas.num_ships, size.kind, pose.x, pose.y, pose.heading_rad)
+        canvas.ships.append(PlacedShip(*place, length, beam, size.margin_px, outline))
 
 
 def _compose(
@@ -166,13 +168,13 @@ def _compose(
     dark: FloatArray,
     share: FloatArray,
     boxed: FloatArray,
-) -> None:
-    """Put what was drawn on the board into the canvas, cut at the picture's border."""
+) -> bool:
+    """Put what was drawn on the board into the canvas, cut at the picture's border; return whether any is inside."""
     height, width = canvas.shape
     rows = slice(max(board.row0, 0), min(board.row0 + alpha.shape[0], height))
     cols = slice(max(board.col0, 0), min(board.col0 + alpha.shape[1], width))
     if rows.stop <= rows.start or cols.stop <= cols.start:
-        return
+        return False
     inner = (
         slice(rows.start - board.row0, rows.stop - board.row0),
         slice(cols.start - board.col0, cols.stop - board.col0),
@@ -187,3 +189,4 @@ def _compose(
     canvas.owner_hw[rows, cols][mine] = canvas.num_ships
     canvas.best_hw[rows, cols][mine] = share[mine]
     canvas.blocked_hw[rows, cols][boxed[inner] > 0.3] = 1  # whatever the label, so that it does not move ships
+    return True

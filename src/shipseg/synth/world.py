@@ -32,7 +32,7 @@ from shipseg.synth.view import SMALLEST_SHIP_PX, TILE_PX, Picture, View, WorldCo
 from shipseg.synth.wakes import paint_orphan_wake
 from shipseg.synth.weather import paint_weather
 
-__all__ = ["is_empty", "make_picture", "make_scene", "render"]
+__all__ = ["is_empty", "make_picture", "make_scene", "one_thread", "render", "resample"]
 
 STREAMS = ("kind", "sea", "land", "clutter", "ships", "weather", "sensor")
 """Independent streams of random numbers: a change in one part leaves the others as they were."""
@@ -87,7 +87,7 @@ def render(
     if seed < 0 or index < 0:
         raise ConfigError(f"seed and index must not be negative, got {seed} and {index}")
     empty = is_empty(index, config.empty_share) if empty is None else empty
-    with _one_thread():
+    with one_thread():
         for attempt in range(ATTEMPTS):
             rngs = {
                 name: np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, index, stream, attempt, part))))
@@ -100,7 +100,8 @@ def render(
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Keep OpenCV to one thread inside the block: its sums then come out the same on every machine."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -151,7 +152,7 @@ def _render_once(
     cloudy = False if plain else paint_weather(rngs["weather"], canvas)
     if not plain and chance(rngs["weather"], config.no_data_border_share):
         _cut_border(rngs["weather"], canvas)
-    _resample(canvas, shape)
+    resample(canvas, shape)
     sensor = draw_sensor(rngs["sensor"])
     image = expose(rngs["sensor"], sensor, canvas.rgb_hwc)
     owner, coverage = without_leftovers(canvas.owner_hw, np.rint(canvas.coverage_hw * 255).astype(np.uint8))
@@ -186,7 +187,7 @@ def _cut_border(rng: Rng, canvas: Canvas) -> None:
     canvas.owner_hw[beyond] = 0
 
 
-def _resample(canvas: Canvas, shape: tuple[int, int]) -> None:
+def resample(canvas: Canvas, shape: tuple[int, int]) -> None:
     """Bring the canvas from 1.5 m per pixel to the wanted size, in place."""
     if canvas.shape == shape:
         return

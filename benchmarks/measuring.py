@@ -1,0 +1,146 @@
+"""How well ships are measured: length, width and heading of scenes' ships against how they were drawn.
+
+    python benchmarks/measuring.py                        a perfect network: the coverage itself as probability
+    python benchmarks/measuring.py --model MODEL          a real one
+    python benchmarks/measuring.py --label hull --metres-per-pixel 3
+
+Anchorages, harbours and open sea of the procedural world, painted cell by cell; ships found, measured on the ground and
+matched by the code that `shipseg predict` and `shipseg evaluate` use. Prints Markdown tables by true length.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from shipseg.config import Decision
+from shipseg.inference.predictor import load_model
+from shipseg.masks.ships import find_ships
+from shipseg.progress import shown, track
+from shipseg.scenes.georef import GeoReference
+from shipseg.scenes.levels import from_levels, to_levels
+from shipseg.scenes.marks import LENGTH_BINS_M, bin_name, metrics_of
+from shipseg.scenes.ship import measure_ship
+from shipseg.scenes.truth import MapShip, ShipRecord, match_ships
+from shipseg.synth.cells import CellPicture, DrawnShip, paint_cell
+from shipseg.synth.geotruth import Place, ship_facts
+from shipseg.synth.ground import SceneKind, plan_scene
+from shipseg.synth.ships import LabelStyle
+from shipseg.synth.view import WorldConfig
+from shipseg.tiling import Window
+
+KINDS: tuple[SceneKind, ...] = ("anchorage", "harbour", "open-sea")
+SIDE_M = 4608
+"""Side of a scene: two cells of 1.5 m pixels."""
+PLACE = (32631, 300_000.0, 5_600_000.0)
+"""Two degrees west of the zone's middle: grid north is 1.6 degrees off true north."""
+
+Look = Callable[[CellPicture], NDArray[np.floating]]
+
+
+def perfect(picture: CellPicture) -> NDArray[np.floating]:
+    """Return the coverage as probability."""
+    return picture.coverage_hw.astype(np.float32) / np.float32(255)
+
+
+def true_ship(number: int, ship: DrawnShip, place: Place, inside: shapely.Polygon) -> MapShip:
+    """Return a drawn ship as the truth has it."""
+    label, facts = shapely.Polygon(ship.label_xy), ship_facts(ship, place)
+    return MapShip(
+        number=number,
+        polygon_px=label.intersection(inside),  # type: ignore[arg-type]  # a convex label gives one polygon
+        lon=facts["lon"],
+        lat=facts["lat"],
+        length_m=facts["length_m"],
+        width_m=facts["width_m"],
+        heading_deg=facts["heading_deg"],
+        label_m=(facts["label_length_m"], facts["label_width_m"]),
+        kind=facts["kind"],
+        confidence=None,
+        cut=not inside.covers(label),
+    )
+
+
+def found_ships(prob_hw: NDArray[np.floating], window: Window, georef: GeoReference, rule: Decision) -> list[MapShip]:
+    """Return the ships in a cell as `shipseg predict` measures them."""
+    prob_hw = from_levels(to_levels(prob_hw))
+    ships = find_ships(
+        prob_hw,
+        threshold=rule.threshold,
+        min_peak=rule.min_peak,
+        min_area_px=rule.min_area_px,
+        separate=rule.separate,
+        origin=(window.row0, window.col0),
+    )
+    found = []
+    for number, ship in enumerate(ships, start=1):
+        each = measure_ship(ship, georef, number=number, scene="")
+        assert each.lon is not None
+        assert each.lat is not None
+        assert each.length_m is not None
+        assert each.width_m is not None
+        assert each.heading_deg is not None
+        measures = (each.lon, each.lat, each.length_m, each.width_m, each.heading_deg)
+        found.append(MapShip(number, each.polygon_px, *measures, None, "", each.confidence, cut=False))
+    return found
+
+
+def records_of(scenes: int, seed: int, config: WorldConfig, look: Look, rule: Decision) -> Iterator[ShipRecord]:
+    """Yield the records of all cells of some scenes of each kind."""
+    side, (epsg, east, north) = round(SIDE_M / config.metres_per_pixel), PLACE
+    size = config.metres_per_pixel
+    place = Place(epsg, east, north, size)
+    georef = GeoReference.of((size, 0.0, east, 0.0, -size, north), f"EPSG:{epsg}", (side, side))
+    inside = shapely.box(0, 0, side, side)
+    plans = (plan_scene(seed, index, (side, side), KINDS[index % len(KINDS)], config) for index in range(scenes))
+    work = [(plan, cell) for plan in plans for cell in plan.cells]
+    for plan, cell in track(work, "painting and measuring"):
+        picture = paint_cell(plan, cell)
+        true = [true_ship(k, ship, place, inside) for k, ship in enumerate(picture.ships, start=1)]
+        yield from match_ships(f"{plan.key}", true, found_ships(look(picture), cell.window, georef, rule), georef)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=18)
+    parser.add_argument("--seed", type=int, default=9)
+    parser.add_argument("--label", choices=("rectangle", "hull"), default="rectangle")
+    parser.add_argument("--metres-per-pixel", type=float, default=1.5)
+    parser.add_argument("--model", help="a run, a model folder or an ONNX file; without, a perfect network")
+    parser.add_argument("--separate", action="store_true", help="part touching ships also of the perfect network")
+    given = parser.parse_args()
+    look, rule = perfect, Decision(threshold=0.5, separate=given.separate)
+    if given.model:
+        predictor = load_model(given.model)
+        look, rule = (lambda picture: predictor.probability(picture.image_hwc)), predictor.card.decision
+    label: LabelStyle = given.label
+    config = WorldConfig(label=label, metres_per_pixel=given.metres_per_pixel)
+    with shown():
+        records = list(records_of(given.scenes, given.seed, config, look, rule))
+    metrics = metrics_of(records, looked_at_km2=given.scenes * SIDE_M**2 / 1e6, scenes=[])
+    bins = ["all", *(bin_name(low, high, "m") for low, high in LENGTH_BINS_M)]
+    print(f"\nlabel {label}, {given.metres_per_pixel:g} m per pixel, {given.model or 'the coverage as probability'}\n")
+    print("| | " + " | ".join(bins) + " |")
+    print("|---" * (len(bins) + 1) + "|")
+    recall = metrics["by_iou"]["recall_by_length"] | {"all": {"share": metrics["by_iou"]["recall"]}}
+    counts = {name: metrics["errors"]["length_m"][name]["num"] for name in bins}
+    print("| whole ships found | " + " | ".join(f"{counts[name]}" for name in bins) + " |")
+    shares = ("–" if recall[name]["share"] is None else f"{100 * recall[name]['share']:.0f} %" for name in bins)
+    print("| recall at IoU 0.5 | " + " | ".join(shares) + " |")
+    for name, spreads in metrics["errors"].items():
+        cells = (
+            f"{spreads[each]['median']:.2f} / {spreads[each]['p95']:.2f} ({spreads[each]['bias']:+.2f})"
+            if spreads[each]["num"]
+            else "–"
+            for each in bins
+        )
+        print(f"| {name.replace('_', ' ')}, median / 95 % (bias) | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""`predict`: ships in pictures and scenes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from shipseg.commands.archives import ArchiveFlags, look_at_scenes
+from shipseg.commands.scenes import SceneFlags, in_short
+from shipseg.commands.summary import show
+from shipseg.errors import ConfigError, ShipsegError
+
+if TYPE_CHECKING:
+    from shipseg.inference.images import PredictReport
+    from shipseg.inference.predictor import Predictor
+    from shipseg.scenes.several import Attempt
+
+__all__ = ["predict"]
+
+Format = Literal["csv", "coco", "gpkg", "geojson", "parquet"]
+_FOR_PICTURES = ("csv", "coco")
+
+
+def predict(
+    first: str,
+    /,
+    *others: str,
+    out: Path,
+    model: str | None = None,
+    format: tuple[Format, ...] | None = None,  # noqa: A002  (the flag is called --format)
+    recursive: bool = False,
+    submission: Path | None = None,
+    threshold: float | None = None,
+    separate: Annotated[bool | None, Parameter(negative="--no-separate")] = None,
+    overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
+    backend: Literal["auto", "torch", "onnx"] = "auto",
+    scene: SceneFlags | None = None,
+    archive: ArchiveFlags | None = None,
+    json: bool = False,
+) -> int:
+    """Find ships in pictures, scenes and folders of them.
+
+    Scenes are TIFFs that say where on Earth they lie or have more than 50 megapixels, other rasters that GDAL reads
+    (JPEG 2000, VRT ...) and addresses (https://..., s3://...): ships come out in metres, on the map. All else is a
+    picture: masks, overlays, ships in pixels.
+
+    Args:
+        first: A picture, a scene, or a folder of them; a pattern in quotes ('2024/*.tif'); @FILE, a list of these.
+        others: More of them.
+        out: Folder to write. For pictures: masks/, overlays/, ships.csv (one row per ship); for each scene a folder of
+            its name: ships.gpkg, ships.csv, probability.tif, quicklook.png, report.html, scene.json.
+        model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; the best
+            of those unless given.
+        format: Files of ships. Pictures: csv (always written), coco. Scenes: gpkg, csv (these two unless given),
+            geojson, parquet, coco. Repeat the flag for several.
+        recursive: Look into folders inside the given folders, too.
+        submission: Pictures: also write the challenge's submission CSV to this file.
+        threshold: Use this threshold instead of the model's own.
+        separate: Part ships that touch where that is clear, or do not, whatever the model's card says.
+        overlays: Pictures: write them with the ships drawn on them.
+        backend: What runs the network.
+        scene: Flags for scenes.
+        archive: Flags for many scenes.
+        json: Print the summary as JSON.
+    """
+    from shipseg import progress
+    from shipseg.inference.images import PredictOptions, predict_pictures
+    from shipseg.inference.loading import default_model, find_model
+    from shipseg.scenes.archive import expand_inputs
+    from shipseg.scenes.recognise import sort_inputs
+
+    flags, many = scene or SceneFlags(), archive or ArchiveFlags()
+    scenes, pictures = sort_inputs(expand_inputs((first, *others)), out, recursive=recursive)
+    _refuse_what_has_no_use([*flags.given, *many.given], format or (), submission, scenes, pictures)
+    for_scenes = flags.options(format, threshold)
+    names = tuple(name for name in format or ("csv",) if name in _FOR_PICTURES)
+    for_pictures = PredictOptions(names, overlays, threshold, submission, recursive)
+    model = default_model() if model is None else model
+    find_model(model)  # one that is not there is found missing before other machines begin
+    load = functools.partial(_load, model, backend, separate)
+    with progress.shown():
+        report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None
+        attempts = look_at_scenes(scenes, out, load, for_scenes, many) if scenes else ()
+    show(*_told(report, attempts, in_full=json), as_json=json)
+    return 0 if (report is None or report.ok) and all(attempt.result is not None for attempt in attempts) else 1
+
+
+def _load(model: str, backend: str, separate: bool | None, *, threads: int | None = None) -> Predictor:  # noqa: FBT001
+    """Return the model; this is also called by workers in other processes."""
+    from shipseg.inference.predictor import load_model
+
+    predictor = load_model(model, backend=backend, threads=threads)
+    return predictor if separate is None else predictor.separating(separate=separate)
+
+
+def _refuse_what_has_no_use(
+    flags: list[str],
+    formats: tuple[str, ...],
+    submission: Path | None,
+    scenes: Sequence[str],
+    pictures: Sequence[Path],
+) -> None:
+    """Refuse flags that nothing among the inputs is for.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    only_scenes = [f"--{name}" for name in flags] + [f"--format {n}" for n in formats if n not in _FOR_PICTURES]
+    if only_scenes and not scenes:
+        raise ConfigError(f"{only_scenes[0]} is for scenes, and none of the inputs is one: leave it out")
+    if "shard" in flags and pictures:
+        raise ConfigError(f"--shard is for scenes, and {pictures[0]} is none: give scenes alone")
+    if submission is not None and not pictures:
+        raise ConfigError("--submission is for pictures, and none of the inputs is one: leave it out")
+
+
+def _told(
+    report: PredictReport | None, attempts: tuple[Attempt, ...], *, in_full: bool
+) -> tuple[str, Mapping[str, Any]]:
+    """Return the title and the rows of the summary.
+
+    Raises:
+        ShipsegError: All there was is one scene, and it failed.
+    """
+    if report is None and len(attempts) == 1 and attempts[0].result is None and not in_full:
+        raise ShipsegError(attempts[0].message)
+    titles, facts = [], dict[str, Any]()
+    if report is not None:
+        titles.append(f"{report.num_images} pictures")
+        facts |= report.as_dict() if in_full else _short(report)
+    if attempts:
+        titles.append("1 scene" if len(attempts) == 1 else f"{len(attempts)} scenes")
+        facts["scenes"] = {attempt.name: attempt.as_dict() for attempt in attempts} if in_full else in_short(attempts)
+    elif report is None:
+        return "No scene is in this shard", {"scenes": {}}
+    if report is None and not in_full:
+        facts = facts["scenes"]
+    return f"Ships in {' and '.join(titles)}", facts
+
+
+def _short(report: PredictReport) -> dict[str, Any]:
+    facts = report.as_dict()
+    return {
+        "pictures": report.num_images,
+        "with ships": report.num_images_with_ships,
+        "ships": report.num_ships,
+        "could not be used": len(report.failed),
+        "time": f"{report.elapsed_s:.1f} s",
+        "written": facts["written"],
+        "failures": facts["failures"],
+    }

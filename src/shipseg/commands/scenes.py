@@ -1,0 +1,118 @@
+"""What `predict` does with scenes: its flags, the work, the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from shipseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shipseg.scenes.options import SceneOptions
+    from shipseg.scenes.several import Attempt
+
+__all__ = ["SceneFlags", "in_short"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SceneFlags:
+    """Flags of `predict` that are for scenes.
+
+    Args:
+        water: Scenes: polygons of water (GeoPackage, GeoJSON, Shapefile ...); land is not looked at.
+        area: Scenes: polygons of interest; what lies outside is not looked at.
+        bands: Scenes: bands to take for red, green and blue, such as 4,3,2; or one band.
+        stretch: Scenes: how values become 8 bits: none, LOW,HIGH or percent:LOW,HIGH.
+        metres_per_pixel: Scenes: size of a pixel on the ground, where the file does not say it or says it wrong.
+        probability: Scenes: write probability.tif.
+        mask: Scenes: write mask.tif.
+        quicklook: Scenes: write quicklook.png and report.html.
+        gate: Scenes: skip tiles that the model's gate calls empty, where it has a gate.
+        batch: Scenes: tiles given to the network at once; as many as suit it unless given.
+        overwrite: Scenes: replace finished results that were made with other options.
+    """
+
+    water: Path | None = None
+    area: Path | None = None
+    bands: str | None = None
+    stretch: str | None = None
+    metres_per_pixel: float | None = None
+    probability: Annotated[bool, Parameter(negative="--no-probability")] = True
+    mask: bool = False
+    quicklook: Annotated[bool, Parameter(negative="--no-quicklook")] = True
+    gate: Annotated[bool, Parameter(negative="--no-gate")] = True
+    batch: int | None = None
+    overwrite: bool = False
+
+    @property
+    def given(self) -> list[str]:
+        """Names of the flags that are not as they are unless given."""
+        return [flag.name.replace("_", "-") for flag in fields(self) if getattr(self, flag.name) != flag.default]
+
+    def options(self, formats: tuple[str, ...] | None, threshold: float | None) -> SceneOptions:
+        """Return what is asked for.
+
+        Raises:
+            ConfigError: A value that makes no sense.
+        """
+        from shipseg.scenes.options import SceneOptions
+
+        values = {flag.name: getattr(self, flag.name) for flag in fields(self)}
+        bands = None if self.bands is None else _numbers(self.bands)
+        wanted = {} if formats is None else {"formats": formats}
+        return SceneOptions(**(values | {"bands": bands, "threshold": threshold} | wanted))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"bands must be numbers with commas between them, such as 4,3,2, got {text!r}") from error
+
+
+def in_short(attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """Return the rows of the table at the end: in detail for one scene, a row each for several."""
+    if len(attempts) == 1:
+        return _details(attempts[0])
+    return {attempt.name: _line(attempt) for attempt in attempts} | {
+        "ships": sum(attempt.result.num_ships for attempt in attempts if attempt.result is not None),
+        "could not be used": sum(attempt.result is None for attempt in attempts),
+    }
+
+
+def _details(attempt: Attempt) -> dict[str, Any]:
+    if attempt.result is None:
+        return {"failed": attempt.message}
+    facts, seconds = attempt.result.facts, attempt.result.seconds
+    rows: dict[str, Any] = {"ships": facts["num_ships"], "of them cut by an edge": facts["num_cut"]}
+    if facts["looked_at_km2"] is not None:
+        rows["looked at"] = f"{facts['looked_at_km2']:,.1f} km2"
+    rows["tiles"] = ", ".join(f"{count:,} {_FATE_WORDS[fate]}" for fate, count in facts["tiles"].items() if count)
+    if facts["dropped"]:
+        rows["left out"] = f"{len(facts['dropped'])} regions too large for a ship, see scene.json"
+    rows["notes"] = "; ".join(facts["scene"]["notes"]) or None
+    if attempt.status == "done":
+        rows["time"] = f"{seconds.total:.1f} s, {seconds.network:.1f} s of it in the network"
+    else:
+        rows["time"] = "finished by an earlier run with the same options"
+    return rows | {"written": [str(attempt.result.folder / name) for name in facts["files"]]}
+
+
+_FATE_WORDS = {
+    "network": "shown to the network",
+    "no data": "without data",
+    "outside": "outside the area",
+    "gate": "empty by the gate",
+}
+
+
+def _line(attempt: Attempt) -> str:
+    if attempt.result is None:
+        return f"failed: {attempt.message}"
+    how = f"{attempt.result.seconds.total:.1f} s" if attempt.status == "done" else "finished before"
+    return f"{attempt.result.num_ships:,} ships, {how}, {attempt.result.folder}"

@@ -1,0 +1,248 @@
+"""Ships in levels that come block by block: every ship whole and once, wherever the blocks' borders run.
+
+Pixels at or above the threshold are joined within a block, then across its upper and left border, sides and corners
+alike. A group of pixels is complete when a row of blocks ends without it; it is then laid out alone and given to
+`masks.ships.find_ships`, so what is a ship, and how it is measured, is decided in one place for pictures and scenes.
+Held are the pixels of groups that are not complete: no group longer than `MAX_SIDE_PX` is kept, so they lie in a strip
+of so many rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.config import Decision
+from shipseg.masks.ships import find_ships
+from shipseg.scenes.blend import Block
+from shipseg.scenes.levels import NO_DATA, from_levels, lowest_level
+from shipseg.scenes.result import Dropped, FoundShip
+from shipseg.scenes.seams import Border, Seam, seam
+
+__all__ = ["MAX_AREA_PX", "MAX_SIDE_PX", "ShipFinder"]
+
+MAX_SIDE_PX: Final = 4096
+"""A group of ship pixels that is longer, along either axis, is no ship: of 458 m, the longest ever built, each pixel
+would have to be smaller than 12 cm."""
+MAX_AREA_PX: Final = 4_000_000
+"""Nor is one of more pixels; with this, laying a group out takes less than 200 MB."""
+
+_Box = tuple[int, int, int, int]
+_TOP, _BOTTOM, _LEFT, _RIGHT = np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]
+
+
+@dataclass(eq=False, slots=True)
+class _Group:
+    """Pixels that hang together, as far as they have come."""
+
+    parts: list[NDArray[np.int32]]
+    """(N, 3) each: row, column and level of pixels."""
+    touching: list[NDArray[np.int32]]
+    """(N, 2) each: row and column of pixels beside the scene's edge or pixels without data."""
+    box: _Box
+    area_px: int
+
+    @property
+    def too_large(self) -> bool:
+        row0, col0, row1, col1 = self.box
+        return max(row1 - row0, col1 - col0) > MAX_SIDE_PX or self.area_px > MAX_AREA_PX
+
+    def swallow(self, other: _Group) -> None:
+        self.parts += other.parts
+        self.touching += other.touching
+        self.area_px += other.area_px
+        (a0, b0, a1, b1), (c0, d0, c1, d1) = self.box, other.box
+        self.box = min(a0, c0), min(b0, d0), max(a1, c1), max(b1, d1)
+        if self.too_large:
+            self.parts, self.touching = [], []
+
+
+class ShipFinder:
+    """Finds the ships of a scene in its blocks.
+
+    Args:
+        shape: (height, width) of the scene.
+        decision: Threshold and what else makes a ship.
+
+    Attributes:
+        dropped: Groups that were too large to be ships, and were not kept.
+
+    Example:
+        >>> from shipseg.tiling import Window
+        >>> levels_hw = np.zeros((6, 8), np.uint16)
+        >>> levels_hw[2:4, 1:7] = 9000
+        >>> finder = ShipFinder((6, 8), Decision(threshold=0.5))
+        >>> for row0, col0 in ((0, 0), (0, 4), (3, 0), (3, 4)):
+        ...     window = Window(row0, col0, 3, 4)
+        ...     finder.add(Block(window, levels_hw[window.slices]))
+        >>> [(found.ship.area_px, found.cut) for found in finder.ships()]
+        [(12, False)]
+    """
+
+    def __init__(self, shape: tuple[int, int], decision: Decision) -> None:
+        self.dropped: list[Dropped] = []
+        self._shape, self._decision = shape, decision
+        self._lowest = lowest_level(decision.threshold)
+        self._lowest_peak = lowest_level(decision.min_peak) if decision.min_peak else 0
+        self._found: list[FoundShip] = []
+        self._groups: dict[int, _Group] = {}
+        self._parents: dict[int, int] = {}
+        self._last_id = 0
+        self._above, self._below = Border.empty(shape[1]), Border.empty(shape[1])
+        self._left = Border.empty(0)
+
+    def add(self, block: Block) -> None:
+        """Take the next block: rows of blocks from the top, blocks of equal height from the left."""
+        window, levels_hw = block
+        no_data_hw = levels_hw == NO_DATA
+        labels_hw, numbers = self._join_within(window.row0, window.col0, levels_hw, no_data_hw)
+        top, bottom, left, right = (
+            Border(numbers[labels_hw[line]], no_data_hw[line].copy()) for line in (_TOP, _BOTTOM, _LEFT, _RIGHT)
+        )
+        col1 = window.col0 + window.width
+        if window.row0:
+            # One pixel further on both sides: corners touch.
+            above = self._above.part(window.col0 - 1, col1 + 1)
+            self._join_across(seam(top, above), row=window.row0, col=window.col0, step=(0, 1))
+        if window.col0:
+            before = self._left.part(-1, window.height + 1)
+            self._join_across(seam(left, before), row=window.row0, col=window.col0, step=(1, 0))
+        self._left = right
+        self._below.put(window.col0, bottom)
+        if col1 == self._shape[1]:
+            self._end_row(is_last=window.row0 + window.height == self._shape[0])
+
+    def ships(self) -> tuple[FoundShip, ...]:
+        """Return the ships found in the rows of blocks that have ended, in the order of `masks.ships.find_ships`."""
+        return tuple(sorted(self._found, key=lambda found: (-found.ship.area_px, found.ship.mask_box)))
+
+    def _join_within(
+        self, row0: int, col0: int, levels_hw: NDArray[np.uint16], no_data_hw: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Make the groups inside a block; return labels (h, w) and the group of each label, 0 for none.
+
+        Groups that reach none of the borders to other blocks are decided at once and no longer exist.
+        """
+        ship_hw = (levels_hw >= self._lowest) & ~no_data_hw
+        if not ship_hw.any():
+            return np.zeros(ship_hw.shape, np.int32), np.zeros(1, np.int64)
+        count, labels, _, _ = cv2.connectedComponentsWithStats(ship_hw.view(np.uint8), connectivity=8)
+        labels_hw = np.asarray(labels, np.int32)
+        is_open = self._reaching_on(labels_hw, count, row0, col0)
+        rows, columns = np.nonzero(ship_hw)
+        pixel_labels, pixel_levels = labels_hw[rows, columns], levels_hw[rows, columns]
+        order = np.argsort(pixel_labels, kind="stable")
+        pixels = np.stack([rows + row0, columns + col0, pixel_levels], axis=1).astype(np.int32)[order]
+        beside = _beside(no_data_hw)[rows, columns][order] | self._on_edge(pixels)
+        ends = np.cumsum(np.bincount(pixel_labels, minlength=count))
+        peaks = np.maximum.reduceat(pixels[:, 2], ends[:-1])
+        areas = np.diff(ends)
+        possible = (areas >= self._decision.min_area_px) & (peaks >= self._lowest_peak)
+        for label in (np.flatnonzero(possible | is_open[1:]) + 1).tolist():
+            part = slice(ends[label - 1], ends[label])
+            group = _group(pixels[part], beside[part])
+            if is_open[label]:
+                self._last_id += 1
+                self._groups[self._last_id] = group
+                self._parents[self._last_id] = self._last_id
+            else:
+                self._decide(group)
+        numbers = np.zeros(count, np.int64)
+        numbers[is_open] = np.arange(self._last_id - np.count_nonzero(is_open), self._last_id) + 1
+        return labels_hw, numbers
+
+    def _reaching_on(self, labels_hw: NDArray[np.int32], count: int, row0: int, col0: int) -> NDArray[np.bool_]:
+        """Return which labels (count,) lie on a border with another block."""
+        height, width = labels_hw.shape
+        reaching = np.zeros(count, bool)
+        for line, has_neighbour in (
+            (_TOP, row0 > 0),
+            (_BOTTOM, row0 + height < self._shape[0]),
+            (_LEFT, col0 > 0),
+            (_RIGHT, col0 + width < self._shape[1]),
+        ):
+            if has_neighbour:
+                reaching[labels_hw[line]] = True
+        reaching[0] = False
+        return reaching
+
+    def _on_edge(self, pixels: NDArray[np.int32]) -> NDArray[np.bool_]:
+        last = np.array(self._shape) - 1
+        on_edge: NDArray[np.bool_] = ((pixels[:, :2] == 0) | (pixels[:, :2] == last)).any(axis=1)
+        return on_edge
+
+    def _join_across(self, found: Seam, *, row: int, col: int, step: tuple[int, int]) -> None:
+        """Join groups on both sides of a seam that begins at (row, col) and runs along `step`."""
+        for ours, theirs in found.pairs:
+            self._unite(ours, theirs)
+        back = (step[0] - 1, step[1] - 1)  # from our side of the seam to theirs
+        for places, offset in ((found.ours_beside, (0, 0)), (found.theirs_beside, back)):
+            for number, place in places:
+                pixel = np.array([[row + place * step[0] + offset[0], col + place * step[1] + offset[1]]], np.int32)
+                group = self._groups[self._root(number)]
+                if not group.too_large:
+                    group.touching.append(pixel)
+
+    def _root(self, number: int) -> int:
+        while (parent := self._parents[number]) != number:
+            self._parents[number] = number = self._parents[parent]
+        return number
+
+    def _unite(self, one: int, other: int) -> None:
+        kept, gone = self._root(one), self._root(other)
+        if kept == gone:
+            return
+        if len(self._groups[kept].parts) < len(self._groups[gone].parts):
+            kept, gone = gone, kept
+        self._groups[kept].swallow(self._groups.pop(gone))
+        self._parents[gone] = kept
+
+    def _end_row(self, *, is_last: bool) -> None:
+        """Decide on every group that does not reach the border to the next row of blocks."""
+        numbers, places = np.unique(self._below.ids, return_inverse=True)
+        roots = np.array([self._root(number) if number and not is_last else 0 for number in numbers.tolist()], np.int64)
+        still_open = set(roots.tolist())
+        for root in [root for root in self._groups if root not in still_open]:
+            self._decide(self._groups.pop(root))
+        self._parents = {root: root for root in self._groups}
+        self._above = Border(roots[places], self._below.no_data)
+        self._below, self._left = Border.empty(self._shape[1]), Border.empty(0)
+
+    def _decide(self, group: _Group) -> None:
+        row0, col0, row1, col1 = group.box
+        if group.too_large:
+            self.dropped.append(
+                Dropped(group.box, group.area_px, f"{row1 - row0:,} x {col1 - col0:,} pixels hang together: no ship")
+            )
+            return
+        rows, columns, levels = np.concatenate(group.parts).T
+        levels_hw = np.zeros((row1 - row0, col1 - col0), np.uint16)
+        levels_hw[rows - row0, columns - col0] = levels
+        beside_hw = np.zeros(levels_hw.shape, bool)
+        for touching in group.touching:
+            beside_hw[touching[:, 0] - row0, touching[:, 1] - col0] = True
+        decision = self._decision
+        for ship in find_ships(from_levels(levels_hw), **decision.rules, origin=(row0, col0)):
+            top, left, bottom, right = ship.mask_box
+            beside = beside_hw[top - row0 : bottom - row0, left - col0 : right - col0]
+            self._found.append(FoundShip(ship, cut=bool((beside & ship.mask).any())))
+
+
+def _group(pixels: NDArray[np.int32], beside: NDArray[np.bool_]) -> _Group:
+    rows, columns = pixels[:, 0], pixels[:, 1]
+    box = (int(rows[0]), int(columns.min()), int(rows[-1]) + 1, int(columns.max()) + 1)
+    group = _Group([pixels], [pixels[beside, :2]] if beside.any() else [], box, len(pixels))
+    if group.too_large:
+        group.parts, group.touching = [], []
+    return group
+
+
+def _beside(no_data_hw: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which pixels touch one without data at a side or corner."""
+    if not no_data_hw.any():
+        return no_data_hw
+    return cv2.dilate(no_data_hw.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)

@@ -1,0 +1,104 @@
+"""GDAL on a short lead: bounded cache, patient with networks, silent on standard error, its complaints as sentences."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from shipseg.extras import needing
+
+__all__ = ["gdal_name", "gdal_session", "is_remote", "reason_of"]
+
+_FOLDER_OF_SCHEME = {
+    "http": "/vsicurl/http://",
+    "https": "/vsicurl/https://",
+    "s3": "/vsis3/",
+    "gs": "/vsigs/",
+    "az": "/vsiaz/",
+}
+_SETTINGS: dict[str, str | int] = {
+    "GDAL_CACHEMAX": 192 * 2**20,  # bytes of decoded blocks; GDAL's own rule is 5 % of the machine's memory
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "1",  # seconds, doubled each time
+    "GDAL_HTTP_CONNECTTIMEOUT": "15",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",  # a connection that gives nothing for so long is given up
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+}
+# Of a file that was opened with CPL_VSIL_CURL_NON_CACHED what was read is forgotten when it is closed: GDAL also keeps
+# the half of a block after which the connection was lost, and would not ask for the rest.
+_SETTINGS_REMOTE: dict[str, str | int] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"
+}  # no listing of the server's folder, no side files
+_LOGGER = "rasterio._err"  # where rasterio passes on what GDAL warns of
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path is an address, such as https://... or s3://..., or one of GDAL's for networks."""
+    return path.partition("://")[0] in _FOLDER_OF_SCHEME or path.startswith(tuple(_FOLDER_OF_SCHEME.values()))
+
+
+def gdal_name(path: str) -> str:
+    """Return the name by which GDAL knows a path or address.
+
+    Example:
+        >>> gdal_name("s3://bucket/scene.tif")
+        '/vsis3/bucket/scene.tif'
+    """
+    scheme, separator, rest = path.partition("://")
+    return _FOLDER_OF_SCHEME[scheme] + rest if separator and scheme in _FOLDER_OF_SCHEME else path
+
+
+@contextlib.contextmanager
+def gdal_session(path: str = "") -> Iterator[list[str]]:
+    """Run GDAL (through rasterio) with our settings in this thread; gives a list that is filled with its warnings.
+
+    A setting that stands in the process's environment is left as it is.
+
+    Args:
+        path: What is opened, if its being behind a network matters.
+
+    Raises:
+        MissingExtraError: rasterio is not installed.
+    """
+    with needing("geo"):
+        import rasterio
+    settings = _SETTINGS
+    if is_remote(path):
+        settings = settings | _SETTINGS_REMOTE | {"CPL_VSIL_CURL_NON_CACHED": gdal_name(path)}
+    listener = _Listener()
+    logger = logging.getLogger(_LOGGER)
+    logger.addHandler(listener)
+    try:
+        with rasterio.Env(**{name: value for name, value in settings.items() if name not in os.environ}):
+            yield listener.messages
+    finally:
+        logger.removeHandler(listener)
+
+
+class _Listener(logging.Handler):
+    """Keeps the messages of the thread that made it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.messages.append(record.getMessage())
+
+
+def reason_of(error: BaseException, path: str) -> str:
+    """Return the innermost complaint behind one of rasterio's errors in one line, without the file's name."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error.args[-1] if error.args else error).split())
+    text = text.partition(" (this error can be turned")[0]  # GDAL's advice about its own settings
+    for name in filter(None, (gdal_name(path), path, Path(path).name)):
+        text = re.sub(rf"[`'\"]?{re.escape(name)}[`'\"]?[:,]? *", "", text)
+    return text.strip(" .:,") or type(error).__name__

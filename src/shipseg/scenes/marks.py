@@ -1,0 +1,155 @@
+"""Scores of scenes from their records: precision, recall, false alarms, errors of the measures, by size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from shipseg.masks.metrics import SIZE_BINS_PX
+from shipseg.scenes.truth import CENTER_LEAST_M, CENTER_SHARE, IOU_NEEDED, MapShip, ShipRecord, heading_apart
+
+__all__ = ["LENGTH_BINS_M", "bin_name", "errors_of", "metrics_of"]
+
+LENGTH_BINS_M: tuple[tuple[float, float], ...] = ((0, 20), (20, 50), (50, 100), (100, math.inf))
+"""Bins of a ship's length, from the first number to below the second."""
+_KM2_PER_RATE = 1000.0
+
+
+def bin_name(low: float, high: float, unit: str) -> str:
+    """Return a bin in words.
+
+    Example:
+        >>> bin_name(0, 20, "m"), bin_name(20, 50, "m"), bin_name(100, math.inf, "m")
+        ('below 20 m', '20 to 50 m', 'from 100 m')
+    """
+    if low == 0:
+        return f"below {high:g} {unit}"
+    return f"from {low:g} {unit}" if math.isinf(high) else f"{low:g} to {high:g} {unit}"
+
+
+def metrics_of(records: Sequence[ShipRecord], *, looked_at_km2: float, scenes: Sequence[str]) -> dict[str, Any]:
+    """Return all scores as plain data (metrics.json).
+
+    Args:
+        records: Of all scenes.
+        looked_at_km2: Ground that was looked at: valid pixels, only water where that was asked for.
+        scenes: Their names.
+    """
+    true = [record for record in records if record.true is not None]
+    num_predicted = sum(record.predicted is not None for record in records)
+    alarms = sum(record.status == "false alarm" for record in records)
+    per_area = _KM2_PER_RATE / looked_at_km2 if looked_at_km2 else None
+    return {
+        "scenes": list(scenes),
+        "num_scenes": len(scenes),
+        "looked_at_km2": looked_at_km2,
+        "num_ships": len(true),
+        "num_cut": sum(record.true.cut for record in true if record.true is not None),
+        "num_predicted": num_predicted,
+        "by_iou": {"rule": f"IoU of the polygons at least {IOU_NEEDED}"} | _by_iou(records),
+        "by_center": {"rule": f"centres within {CENTER_SHARE:g} of the true length, at least {CENTER_LEAST_M:g} m"}
+        | _by_center(records),
+        "num_false_alarms": alarms,
+        "num_unmatched": sum(record.status == "unmatched" for record in records),
+        "false_alarms_per_1000km2": None if per_area is None else alarms * per_area,
+        "wrong_per_1000km2": None if per_area is None else sum(record.true is None for record in records) * per_area,
+        "errors": errors_of(records),
+    }
+
+
+def _by_iou(records: Sequence[ShipRecord]) -> dict[str, Any]:
+    true = [(record.true, record.predicted is not None) for record in records if record.true is not None]
+    predicted = [(record.predicted, record.true is not None) for record in records if record.predicted is not None]
+    return _shares(true, predicted)
+
+
+def _by_center(records: Sequence[ShipRecord]) -> dict[str, Any]:
+    true = [(record.true, record.by_center) for record in records if record.true is not None]
+    hits, num_predicted = sum(hit for _, hit in true), sum(record.predicted is not None for record in records)
+    recall, precision = _share(hits, len(true)), _share(hits, num_predicted)
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": _f1(precision, recall),
+        "recall_by_length": _by_bin(true, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
+    }
+
+
+def _shares(true: Sequence[tuple[MapShip, bool]], predicted: Sequence[tuple[MapShip, bool]]) -> dict[str, Any]:
+    recall = _share(sum(hit for _, hit in true), len(true))
+    precision = _share(sum(hit for _, hit in predicted), len(predicted))
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": _f1(precision, recall),
+        "recall_by_length": _by_bin(true, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
+        "precision_by_length": _by_bin(predicted, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
+        "recall_by_area": _by_bin(true, SIZE_BINS_PX, "px", lambda ship: ship.area_px),
+        "precision_by_area": _by_bin(predicted, SIZE_BINS_PX, "px", lambda ship: ship.area_px),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _f1(precision: float | None, recall: float | None) -> float | None:
+    if precision is None or recall is None:
+        return None
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _by_bin(
+    ships: Iterable[tuple[MapShip, bool]],
+    bins: Sequence[tuple[float, float]],
+    unit: str,
+    size: Callable[[MapShip], float],
+) -> dict[str, dict[str, Any]]:
+    ships = list(ships)
+    found = {}
+    for low, high in bins:
+        hits = [hit for ship, hit in ships if low <= size(ship) < high]
+        found[bin_name(low, high, unit)] = {"share": _share(sum(hits), len(hits)), "num": len(hits)}
+    return found
+
+
+def errors_of(records: Sequence[ShipRecord]) -> dict[str, dict[str, Any]]:
+    """Return the errors of length, width and heading of the ships that were found, all of them and by true length.
+
+    Predicted minus true. Ships that the edge cuts are left out: their length is not to be seen. `bias` is the median of
+    the signed errors, `median` and `p95` those of the absolute ones. The true length and width are the hull's; those of
+    the label, where the truth has them, tell what a network that learnt such labels was taught.
+    """
+    pairs = [(r.true, r.predicted) for r in records if r.true is not None and r.predicted is not None]
+    whole = [(true, predicted) for true, predicted in pairs if not true.cut and not predicted.cut]
+    measures: Mapping[str, Callable[[MapShip, MapShip], float]] = {
+        "length_m": lambda true, predicted: predicted.length_m - true.length_m,
+        "width_m": lambda true, predicted: predicted.width_m - true.width_m,
+        "heading_deg": lambda true, predicted: heading_apart(predicted.heading_deg, true.heading_deg),
+        "label_length_m": lambda true, predicted: predicted.length_m - (true.label_m or (math.nan,))[0],
+        "label_width_m": lambda true, predicted: predicted.width_m - (true.label_m or (0, math.nan))[1],
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, measure in measures.items():
+        errors = [(true.length_m, measure(true, predicted)) for true, predicted in whole]
+        errors = [(length, error) for length, error in errors if not math.isnan(error)]
+        found[name] = {"all": _spread([error for _, error in errors])}
+        for low, high in LENGTH_BINS_M:
+            chosen = [error for length, error in errors if low <= length < high]
+            found[name][bin_name(low, high, "m")] = _spread(chosen)
+    return found
+
+
+def _spread(errors: Sequence[float]) -> dict[str, Any]:
+    if not errors:
+        return {"num": 0, "bias": None, "median": None, "p95": None}
+    sizes = np.abs(errors)
+    return {
+        "num": len(errors),
+        "bias": float(np.median(errors)),
+        "median": float(np.median(sizes)),
+        "p95": float(np.percentile(sizes, 95)),
+    }

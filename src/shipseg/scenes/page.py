@@ -1,0 +1,172 @@
+"""The page of a scene: its quick look, a table of its ships, what was looked at and what was not, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.reports.page import picture_url, write_page
+from shipseg.reports.pictures import to_jpeg
+from shipseg.scenes.columns import AMBIGUITY
+from shipseg.scenes.ship import SceneShip, SceneShips
+
+__all__ = ["PageRow", "write_scene_page"]
+
+_MOST_ROWS: Final = 2000
+"""Ships in the table; of more the longest are shown."""
+_MOST_DROPPED: Final = 20
+_FATES: Final = {
+    "network": "shown to the network",
+    "no data": "not shown: no pixel with data",
+    "outside": "not shown: outside the water or area asked for",
+    "gate": "not shown: the model's quick check calls them empty",
+}
+
+
+class PageRow(NamedTuple):
+    """A line of the table of ships: texts, and the numbers to sort by."""
+
+    id: int
+    close_up: str | None
+    """Address of a picture."""
+    cells: tuple[tuple[str, float], ...]
+    remark: str
+
+
+def write_scene_page(
+    path: Path,
+    picture_hwc: NDArray[np.uint8],
+    ships: SceneShips,
+    facts: Mapping[str, Any],
+    *,
+    close_ups: Mapping[int, NDArray[np.uint8]] | None = None,
+) -> Path:
+    """Write a scene as one HTML page that holds every picture in itself, and return its path.
+
+    The same scene gives the same page: it bears no date.
+
+    Args:
+        path: File to write.
+        picture_hwc: The quick look, uint8 (h, w, 3) RGB.
+        ships: The scene's ships.
+        facts: What scene.json holds.
+        close_ups: Of ships, by id: uint8 (h, w, 3) RGB.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    shown = ships.ships
+    if len(shown) > _MOST_ROWS:
+        longest = sorted(shown, key=lambda ship: -ship.ship.length_px)[:_MOST_ROWS]
+        shown = tuple(sorted(longest, key=lambda ship: ship.id))
+    urls = {number: picture_url(to_jpeg(each_hwc)) for number, each_hwc in (close_ups or {}).items()}
+    has_place = ships.georef.crs_wkt is not None
+    return write_page(
+        path,
+        "scene.html",
+        name=ships.scene,
+        headline=_headline(ships, facts),
+        picture=picture_url(to_jpeg(picture_hwc, quality=88)),
+        has_place=has_place,
+        has_close_ups=bool(urls),
+        heads=_HEADS if has_place else _HEADS_PX,
+        rows=[_row(ship, urls.get(ship.id)) for ship in shown],
+        num_ships=len(ships.ships),
+        ambiguity=AMBIGUITY,
+        facts=_fact_lines(ships, facts),
+        tiles=[(f"{facts['tiles'][fate]:,}", text) for fate, text in _FATES.items() if facts["tiles"].get(fate)],
+        dropped=[_dropped(part) for part in facts["dropped"][:_MOST_DROPPED]],
+        num_more_dropped=max(0, len(facts["dropped"]) - _MOST_DROPPED),
+        nowhere="" if has_place else ships.georef.note,
+        files=facts["files"],
+    )
+
+
+_HEADS: Final = ("Length", "Width", "Heading", "Confidence", "Latitude", "Longitude")
+_HEADS_PX: Final = ("Length, px", "Width, px", "Direction in the picture", "Confidence", "Row", "Column")
+
+
+def _row(ship: SceneShip, close_up: str | None) -> PageRow:
+    row, column = ship.ship.center_rc
+    if ship.length_m is None or ship.width_m is None or ship.heading_deg is None:
+        cells = (
+            (f"{ship.ship.length_px:.1f}", ship.ship.length_px),
+            (f"{ship.ship.width_px:.1f}", ship.ship.width_px),
+            _heading(ship.ship.heading_deg),
+            (f"{ship.confidence:.2f}", ship.confidence),
+            (f"{row:.0f}", row),
+            (f"{column:.0f}", column),
+        )
+    else:
+        assert ship.lat is not None
+        assert ship.lon is not None
+        cells = (
+            (f"{ship.length_m:.0f} m", ship.length_m),
+            (f"{ship.width_m:.0f} m", ship.width_m),
+            _heading(ship.heading_deg),
+            (f"{ship.confidence:.2f}", ship.confidence),
+            (f"{ship.lat:.5f}", ship.lat),
+            (f"{ship.lon:.5f}", ship.lon),
+        )
+    return PageRow(ship.id, close_up, cells, "cut by the edge: may be longer" if ship.cut else "")
+
+
+def _heading(degrees: float) -> tuple[str, float]:
+    whole = round(degrees) % 180
+    return f"{whole}° or {whole + 180}°", degrees
+
+
+def _headline(ships: SceneShips, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    count = len(ships.ships)
+    found = "No ship was found" if count == 0 else "1 ship was found" if count == 1 else f"{count:,} ships were found"
+    area = facts["looked_at_km2"]
+    where = f"{facts['looked_at_px']:,} pixels" if area is None else f"{_number(area)} km²"
+    sentences = [f"{found} in {where}."]
+    lengths = [ship.length_m for ship in ships.ships if ship.length_m is not None]
+    if len(lengths) > 1:
+        low, middle, high = (f"{value:.0f}" for value in np.percentile(lengths, [0, 50, 100]))
+        sentences.append(f"They are {low} to {high} m long, half of them above {middle} m.")
+    if facts["num_cut"]:
+        cut = "1 touches" if facts["num_cut"] == 1 else f"{facts['num_cut']} touch"
+        sentences.append(f"{cut} the edge of what was looked at and may be longer than measured.")
+    return tuple(sentences)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _fact_lines(ships: SceneShips, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    scene, decision = facts["scene"], facts["decision"]
+    height, width = ships.shape
+    lines = [("Scene", scene["path"]), ("Size", f"{width:,} × {height:,} pixels of {scene['dtype']}")]
+    size = scene["metres_per_row_and_column"]
+    if size is not None:
+        lines.append(("On the ground", f"{_number(width * size[1] / 1000)} × {_number(height * size[0] / 1000)} km"))
+        lines.append(("A pixel", f"{size[1]:.4g} × {size[0]:.4g} m in the middle of the scene"))
+    lines.append(("Coordinates", scene["crs"]))
+    lines.append(("Taken", scene["acquired"] or "the file does not say when"))
+    lines.append(("Read as", "; ".join(scene["notes"])))
+    lines.append(("Model", facts["model"]))
+    lines.append(("Ship from", _rule(decision)))
+    return lines
+
+
+def _rule(decision: Mapping[str, Any]) -> str:
+    parts = [f"probability {decision['threshold']:.3g}"]
+    if decision["min_peak"] > 0:
+        parts.append(f"reaching {decision['min_peak']:.3g} somewhere")
+    if decision["min_area_px"] > 1:
+        parts.append(f"{decision['min_area_px']} pixels or more")
+    if decision.get("separate"):
+        parts.append("ships that touch are parted")
+    return ", ".join(parts)
+
+
+def _dropped(part: Mapping[str, Any]) -> tuple[str, str]:
+    row0, col0, row1, col1 = part["box"]
+    return f"rows {row0:,} to {row1:,}, columns {col0:,} to {col1:,}", part["reason"]

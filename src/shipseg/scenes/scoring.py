@@ -1,0 +1,221 @@
+"""Scenes scored against their true ships: predicted (or read from finished results), matched, written as tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shipseg import files
+from shipseg.errors import DataError
+from shipseg.inference.predictor import Predictor
+from shipseg.progress import track
+from shipseg.scenes.marks import metrics_of
+from shipseg.scenes.options import SceneOptions
+from shipseg.scenes.outcome import FACTS_FILE
+from shipseg.scenes.predict import predict_scene
+from shipseg.scenes.source import open_scene
+from shipseg.scenes.truth import ShipRecord, heading_apart, match_ships, read_ships, truth_path
+
+__all__ = ["PREDICTED_FOLDER", "SceneScores", "has_truth", "labelled_scenes", "score_scenes", "write_scores"]
+
+_LOG = logging.getLogger(__name__)
+
+PREDICTED_FOLDER = "predicted"
+"""Inside the folder of scores: the results of the scenes, one folder each."""
+SHIPS_FILE = "ships.gpkg"
+_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".vrt", ".img"})
+_COLUMNS = (
+    "scene",
+    "status",
+    "true_ship",
+    "predicted_ship",
+    "kind",
+    "iou",
+    "found_by_center",
+    "lon",
+    "lat",
+    "true_length_m",
+    "length_m",
+    "length_error_m",
+    "true_width_m",
+    "width_m",
+    "width_error_m",
+    "true_heading_deg",
+    "heading_deg",
+    "heading_error_deg",
+    "area_px",
+    "cut",
+    "confidence",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SceneScores:
+    """What came of scoring scenes.
+
+    Attributes:
+        scenes: The scenes, in order.
+        records: True ships and wrong predictions of all scenes.
+        metrics: All scores, plain data.
+    """
+
+    scenes: tuple[Path, ...]
+    records: tuple[ShipRecord, ...]
+    metrics: dict[str, Any]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The scores in a few lines for people."""
+        metrics = self.metrics
+        by_iou, length = metrics["by_iou"], metrics["errors"]["length_m"]["all"]
+        heading = metrics["errors"]["heading_deg"]["all"]
+        return {
+            "scenes": metrics["num_scenes"],
+            "ground looked at": f"{metrics['looked_at_km2']:,.1f} km2",
+            "true ships": metrics["num_ships"],
+            "recall": _percent(by_iou["recall"]),
+            "precision": _percent(by_iou["precision"]),
+            "recall by length": ", ".join(
+                f"{name} {_percent(part['share'])}" for name, part in by_iou["recall_by_length"].items()
+            ),
+            "false alarms": f"{metrics['num_false_alarms']}, {metrics['false_alarms_per_1000km2']:,.0f} per 1000 km2",
+            "error of length": _error(length, "m"),
+            "error of heading": _error(heading, "degrees"),
+        }
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _error(spread: dict[str, Any], unit: str) -> str:
+    if not spread["num"]:
+        return "no whole ship was found"
+    return f"median {spread['median']:.2g} {unit}, 95th percentile {spread['p95']:.2g} {unit}"
+
+
+def has_truth(data: Path) -> bool:
+    """Return whether a path is a scene with its true ships beside it, or a folder of such."""
+    if data.is_dir():
+        return any(data.glob("*.ships.gpkg"))
+    return data.suffix.lower() in _SUFFIXES and data.is_file()
+
+
+def labelled_scenes(data: Path) -> list[Path]:
+    """Return the scenes with true ships that a scene or a folder stands for, by name.
+
+    Raises:
+        DataError: A scene has no truth beside it, or the folder holds none with.
+    """
+    if not data.is_dir():
+        if not truth_path(data).is_file():
+            raise DataError(f"{data} has no true ships beside it: they are looked for in {truth_path(data)}")
+        return [data]
+    scenes = [path for path in sorted(data.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    found = [path for path in scenes if truth_path(path).is_file()]
+    if not found:
+        raise DataError(f"{data} holds no scene with true ships beside it (NAME.tif and NAME.ships.gpkg)")
+    if len(found) < len(scenes):
+        _LOG.warning(
+            "%d of %d scenes in %s have no true ships and are left out", len(scenes) - len(found), len(scenes), data
+        )
+    return found
+
+
+def score_scenes(
+    scenes: Sequence[Path], predicted: Path, predictor: Predictor | None, *, threshold: float | None = None
+) -> SceneScores:
+    """Return the scores of scenes.
+
+    Args:
+        scenes: Each with its true ships beside it, see `labelled_scenes`.
+        predicted: Folder with the results of `predict_scene`, one folder per scene; those that are missing are made.
+        predictor: The model; None takes the results as they are.
+        threshold: Instead of the model's own.
+
+    Raises:
+        DataError: A scene or its truth cannot be used, or results are missing and there is no model.
+    """
+    records: list[ShipRecord] = []
+    looked_at_km2, models = 0.0, set()
+    for path in track(scenes, "scoring scenes"):
+        if predictor is not None:
+            options = SceneOptions(
+                formats=("gpkg",), probability=False, quicklook=False, threshold=threshold, overwrite=True
+            )
+            predict_scene(path, predicted, predictor, options)
+        facts = _facts(predicted / path.stem)
+        with open_scene(path) as scene:
+            true = read_ships(truth_path(path), scene.georef)
+            found = read_ships(predicted / path.stem / SHIPS_FILE, scene.georef)
+            records += match_ships(path.stem, true, found, scene.georef)
+        looked_at_km2 += float(facts["looked_at_km2"] or 0.0)
+        models.add((str(facts["model"]), json.dumps(facts["decision"])))
+    metrics = metrics_of(records, looked_at_km2=looked_at_km2, scenes=[path.stem for path in scenes])
+    if len(models) == 1:
+        name, decision = models.pop()
+        metrics = {"model": name, "decision": json.loads(decision)} | metrics
+    return SceneScores(tuple(scenes), tuple(records), metrics)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder} holds no finished results of a scene: run  shipseg predict  with --format gpkg"
+        ) from error
+    if not (folder / SHIPS_FILE).is_file():
+        raise DataError(f"{folder} has no {SHIPS_FILE}: predict the scene with --format gpkg")
+    return facts
+
+
+def write_scores(scores: SceneScores, folder: Path) -> None:
+    """Write metrics.json and ships.csv into an existing folder.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    table.writerows(_rows(scores.records))
+    files.write_text(folder / "ships.csv", text.getvalue())
+    files.write_json(folder / "metrics.json", scores.metrics)
+
+
+def _rows(records: Sequence[ShipRecord]) -> Iterator[list[Any]]:
+    for record in records:
+        true, found = record.true, record.predicted
+        shown = true or found
+        assert shown is not None
+        errors = ("", "", "")
+        if true is not None and found is not None:
+            turned = heading_apart(found.heading_deg, true.heading_deg)
+            wrong = (found.length_m - true.length_m, found.width_m - true.width_m, turned)
+            errors = (f"{wrong[0]:.2f}", f"{wrong[1]:.2f}", f"{wrong[2]:.2f}")
+        measures = [
+            (f"{getattr(true, name):.2f}" if true else "", f"{getattr(found, name):.2f}" if found else "", error)
+            for name, error in zip(("length_m", "width_m", "heading_deg"), errors, strict=True)
+        ]
+        yield [
+            record.scene,
+            record.status,
+            true.number if true else "",
+            found.number if found else "",
+            true.kind if true else "",
+            f"{record.iou:.3f}",
+            int(record.by_center),
+            f"{shown.lon:.7f}",
+            f"{shown.lat:.7f}",
+            *(value for measure in measures for value in measure),
+            f"{shown.area_px:.0f}",
+            int(shown.cut),
+            "" if found is None or found.confidence is None else f"{found.confidence:.4f}",
+        ]

@@ -1,0 +1,167 @@
+"""`shipseg predict` with scenes: one bad scene does not stop the rest, and the table says what became of each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from run_scene import make_predictor, ships_image, write_scene
+from shipseg.cli import run
+
+
+@pytest.fixture(autouse=True)
+def a_network_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shipseg.inference.predictor.load_model", lambda *_, **__: make_predictor())
+    monkeypatch.setattr("shipseg.inference.loading.find_model", Path)
+
+
+def predict(*arguments: object) -> int:
+    return run(["predict", *map(str, arguments), "--model", "red", "--no-quicklook"])
+
+
+def test_one_bad_scene_does_not_stop_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = [write_scene(tmp_path / f"{name}.tif", ships_image(120, 200, seed)) for seed, name in enumerate("ac")]
+    bad = tmp_path / "b.tif"
+    bad.write_bytes(good[0].read_bytes()[:500])
+    assert predict(good[0], bad, good[1], "--out", tmp_path / "out", "--json") == 1
+    told = json.loads(capsys.readouterr().out)["scenes"]
+    assert {name: facts["status"] for name, facts in told.items()} == {"a": "done", "b": "failed", "c": "done"}
+    assert "b.tif" in told["b"]["message"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "archive.csv", "archive.json", "c"]
+    assert json.loads((tmp_path / "out" / "archive.json").read_text())["scenes"] == told
+    assert predict(*good, "--out", tmp_path / "out") == 0
+    shown = capsys.readouterr().out
+    assert "Ships in 2 scenes" in shown
+    assert shown.count("finished before") == 2
+
+
+def test_scenes_and_pictures_go_their_own_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    write_scene(tmp_path / "in" / "a.tif", ships_image(90, 90))
+    cv2.imwrite(str(tmp_path / "in" / "p.png"), np.zeros((60, 60, 3), np.uint8))
+    assert predict(tmp_path / "in", "--out", tmp_path / "out", "--format", "csv", "--format", "geojson") == 0
+    assert "1 pictures and 1 scene" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"masks", "overlays", "ships.csv", "a"}
+    assert {path.name for path in (tmp_path / "out" / "a").iterdir()} == {
+        "ships.csv",
+        "ships.geojson",
+        "probability.tif",
+        "scene.json",
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--water", "w.gpkg"), "--water is for scenes, and none of the inputs is one"),
+        (("--no-gate",), "--gate is for scenes"),
+        (("--format", "gpkg"), "--format gpkg is for scenes"),
+    ],
+)
+def test_flags_for_scenes_are_refused_for_pictures(
+    flags: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), np.zeros((60, 60, 3), np.uint8))
+    arguments = ["predict", str(tmp_path / "p.png"), "--out", str(tmp_path / "out"), "--model", "red", *flags]
+    assert run(arguments) == 1
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--submission", "s.csv"), "--submission is for pictures, and none of the inputs is one"),
+        (("--bands", "red"), "bands must be numbers with commas between them, such as 4,3,2, got 'red'"),
+        (("--metres-per-pixel", "-1"), "metres-per-pixel must be above 0, got -1.0"),
+        (("--batch", "0"), "batch must be at least 1, got 0"),
+        (("--threshold", "1.5"), "threshold must be above 0 and at most 1, got 1.5"),
+    ],
+)
+def test_values_that_make_no_sense_are_one_sentence(
+    flags: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 60))
+    assert predict(scene, "--out", tmp_path / "out", *flags) == 1
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_polygons_that_are_not_there_fail_the_scene_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 60))
+    assert predict(scene, "--out", tmp_path / "out", "--water", tmp_path / "w.gpkg", "--json") == 1
+    assert "the polygons" in json.loads(capsys.readouterr().out)["scenes"]["a"]["message"]
+
+
+def test_shards_share_out_the_scenes_and_a_list_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        write_scene(tmp_path / f"{number}.tif", ships_image(60, 80, number))
+    (tmp_path / "list.txt").write_text("\n".join(f"{number}.tif" for number in range(4)))
+    seen: list[str] = []
+    for number in (1, 2, 3):
+        assert predict(f"@{tmp_path / 'list.txt'}", "--out", tmp_path / "out", "--shard", f"{number}/3", "--json") == 0
+        seen += json.loads(capsys.readouterr().out)["scenes"]
+        assert (tmp_path / "out" / f"archive-{number}-of-3.csv").is_file()
+    assert sorted(seen) == ["0", "1", "2", "3"]
+
+
+def test_a_shard_without_scenes_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 80))
+    statuses = [predict(scene, "--out", tmp_path / "out", "--shard", f"{number}/2") for number in (1, 2)]
+    assert statuses == [0, 0]
+    assert "No scene is in this shard" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--workers", "2"], "--workers is for --engine ray"),
+        (["--shard", "3/2"], "shard must be I/N with I from 1 to N"),
+        (["--engine", "ray", "--workers", "0"], "workers must be at least 1"),
+    ],
+)
+def test_flags_that_make_no_sense_are_a_sentence(
+    flags: list[str],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 80))
+    assert predict(scene, "--out", tmp_path / "out", *flags) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_flags_for_scenes_are_refused_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), np.zeros((60, 60, 3), np.uint8))
+    assert predict(tmp_path / "p.png", "--out", tmp_path / "out", "--shard", "1/2") == 1
+    assert "for scenes, and none of the inputs is one" in capsys.readouterr().err
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 80))
+    assert predict(scene, tmp_path / "p.png", "--out", tmp_path / "out", "--shard", "1/2") == 1
+    assert "p.png is none: give scenes alone" in capsys.readouterr().err
+
+
+def test_ships_that_touch_are_parted_when_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = np.full((96, 96, 3), 10, np.uint8)
+    image[20:30, 10:70], image[31:41, 10:60] = 250, 250
+    image[30, 10:60] = 150  # a valley that is still above the threshold
+    scene = write_scene(tmp_path / "a.tif", image)
+    counts: list[int] = []
+    for flags in (["--mask"], ["--separate"], ["--no-separate"]):
+        assert predict(scene, "--out", tmp_path / f"out{len(counts)}", "--json", *flags) == 0
+        counts.append(json.loads(capsys.readouterr().out)["scenes"]["a"]["num_ships"])
+    assert counts == [1, 2, 1]
+
+
+def test_the_only_scene_that_fails_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(300, 300))
+    scene.write_bytes(scene.read_bytes()[:200_000])
+    assert predict(scene, "--out", tmp_path / "out") == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert [line for line in told.err.splitlines() if line.startswith("shipseg: ")] == [told.err.splitlines()[-1]]
+    assert "cannot be read in rows" in told.err

@@ -1,0 +1,112 @@
+"""Three stages side by side: in order, bounded, ended together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from shipseg.scenes.flow import Channel, run_stages
+
+
+def read(count: int) -> Callable[[Channel[int]], None]:
+    def reading(items: Channel[int]) -> None:
+        for number in range(count):
+            items.put(number)
+
+    return reading
+
+
+def double(items: Channel[int], done: Channel[int]) -> None:
+    for number in items:
+        done.put(2 * number)
+
+
+def run(
+    reading: Callable[[Channel[int]], None],
+    working: Callable[[Channel[int], Channel[int]], None],
+    writing: Callable[[Channel[int]], None],
+) -> None:
+    run_stages(reading, working, writing, read_ahead=2, write_behind=2)
+    assert_no_threads()
+
+
+def assert_no_threads() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith("shipseg-"):
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+def test_items_come_through_in_order() -> None:
+    written: list[int] = []
+    run(read(100), double, written.extend)
+    assert written == [2 * number for number in range(100)]
+
+
+def test_a_reader_does_not_run_ahead_of_what_may_wait() -> None:
+    read_so_far, most_ahead = [0], [0]
+
+    def reading(items: Channel[int]) -> None:
+        for number in range(50):
+            read_so_far[0] = number + 1
+            items.put(number)
+
+    def working(items: Channel[int], done: Channel[int]) -> None:
+        for number in items:
+            most_ahead[0] = max(most_ahead[0], read_so_far[0] - number)
+            done.put(number)
+
+    run(reading, working, lambda items: list(items).clear())
+    assert most_ahead[0] <= 2 + 2  # two wait, one is at work, one in the reader's hand
+
+
+def test_an_error_of_the_reader_ends_all_and_comes_out() -> None:
+    def reading(items: Channel[int]) -> None:
+        items.put(1)
+        raise ValueError("of the reader")
+
+    with pytest.raises(ValueError, match="of the reader"):
+        run(reading, double, lambda items: list(items).clear())
+    assert_no_threads()
+
+
+def test_an_error_of_the_writer_ends_all_and_comes_out() -> None:
+    def writing(items: Channel[int]) -> None:
+        next(iter(items))
+        raise OSError("of the writer")
+
+    with pytest.raises(OSError, match="of the writer"):
+        run(read(1000), double, writing)
+    assert_no_threads()
+
+
+@pytest.mark.parametrize("error", [ValueError("at work"), KeyboardInterrupt(), SystemExit(3)])
+def test_an_error_or_a_signal_at_work_ends_all_and_comes_out(error: BaseException) -> None:
+    def working(items: Channel[int], done: Channel[int]) -> None:
+        done.put(next(iter(items)))
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        run(read(1000), working, lambda items: list(items).clear())
+    assert caught.value is error
+    assert_no_threads()
+
+
+def test_the_writers_cleaning_up_is_waited_for() -> None:
+    cleaned = []
+
+    def writing(items: Channel[int]) -> None:
+        try:
+            list(items)
+        finally:
+            threading.Event().wait(0.2)
+            cleaned.append(True)
+
+    def working(items: Channel[int], done: Channel[int]) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        run(read(10), working, writing)
+    assert cleaned

@@ -1,0 +1,171 @@
+"""The page of a scene: one file, every ship, what was looked at and what was not; sortable; the same each time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shipseg.masks.ships import ships_from_mask
+from shipseg.scenes.close_ups import read_close_ups
+from shipseg.scenes.georef import GeoReference
+from shipseg.scenes.page import write_scene_page
+from shipseg.scenes.ship import SceneShips, measure_ships
+from shipseg.tiling import Window
+
+pytest.importorskip("rasterio")
+pytest.importorskip("jinja2")
+
+SHAPE = (400, 600)
+UTM = GeoReference.of((1.5, 0.0, 500_000.0, 0.0, -1.5, 5_600_000.0), "EPSG:32631", SHAPE)
+NOWHERE = GeoReference.nowhere(SHAPE, "a picture")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def ships_of(georef: GeoReference, *, count: int = 3) -> SceneShips:
+    mask_hw = np.zeros(SHAPE, bool)
+    for number, (length, row) in enumerate(zip((60, 20, 90), (0, 100, 200), strict=True)):
+        if number < count:
+            mask_hw[row : row + 8, 50 : 50 + length] = True
+    found = [(ship, ship.mask_box[0] == 0) for ship in ships_from_mask(mask_hw)]
+    return measure_ships(found, georef, scene="harbour <1>", shape=SHAPE)
+
+
+def facts_of(ships: SceneShips, **changes: Any) -> dict[str, Any]:
+    has_place = ships.georef.crs_wkt is not None
+    scene = {
+        "path": "/data/harbour.tif",
+        "dtype": "uint16",
+        "bands": [4, 3, 2],
+        "crs": ships.georef.crs_name,
+        "metres_per_row_and_column": [1.5, 1.5] if has_place else None,
+        "acquired": None,
+        "notes": ["the bands were chosen by their names", "values 210 to 1890 are spread over 0 to 255"],
+    }
+    facts = {
+        "scene": scene,
+        "model": "coast-1",
+        "decision": {"threshold": 0.42, "min_peak": 0.9, "min_area_px": 6, "separate": True},
+        "num_cut": sum(ship.cut for ship in ships.ships),
+        "looked_at_px": 240_000,
+        "looked_at_km2": 0.54 if has_place else None,
+        "tiles": {"network": 12, "no data": 0, "outside": 5, "gate": 3},
+        "dropped": [],
+        "files": ["ships.gpkg", "scene.json"],
+    }
+    return facts | changes
+
+
+def page_of(folder: Path, ships: SceneShips, **changes: Any) -> str:
+    picture_hwc = np.full((300, 450, 3), 90, np.uint8)
+    square_hwc = np.full((144, 144, 3), 90, np.uint8)
+    close_ups = {ship.id: square_hwc for ship in ships.ships}
+    path = write_scene_page(folder / "report.html", picture_hwc, ships, facts_of(ships, **changes), close_ups=close_ups)
+    return path.read_text()
+
+
+def text_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main>")[0].partition("<body>")[2] + page).split())
+
+
+def test_a_page_says_what_was_found(tmp_path: Path) -> None:
+    text = text_of(page_of(tmp_path, ships_of(UTM)))
+    assert "3 ships were found in 0.54 km²." in text
+    assert "They are 30 to 135 m long, half of them above 90 m." in text
+    assert "1 touches the edge of what was looked at" in text
+    assert "90° or 270°" in text
+    assert "Bow and stern are not told apart" in text
+    assert "Read as the bands were chosen by their names; values 210 to 1890 are spread over 0 to 255" in text
+    assert "12 shown to the network ; 5 not shown: outside" in text.replace(";", " ;").replace("  ", " ")
+    assert "no pixel with data" not in text
+    assert "probability 0.42, reaching 0.9 somewhere, 6 pixels or more, ships that touch are parted" in text
+
+
+def test_a_page_holds_everything_in_itself_and_escapes_names(tmp_path: Path) -> None:
+    page = page_of(tmp_path, ships_of(UTM))
+    addresses = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    assert len(addresses) == 4  # the look and three close-ups
+    assert all(address.startswith("data:image/jpeg") for address in addresses)
+    assert "http" not in page
+    assert "harbour &lt;1&gt;" in page
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_same_scene_gives_the_same_page(tmp_path: Path) -> None:
+    assert page_of(tmp_path / "1", ships_of(UTM)) == page_of(tmp_path / "2", ships_of(UTM))
+
+
+def test_a_scene_that_is_nowhere_says_so(tmp_path: Path) -> None:
+    text = text_of(page_of(tmp_path, ships_of(NOWHERE)))
+    assert "3 ships were found in 240,000 pixels." in text
+    assert "The scene does not say where on Earth it lies, so all is in pixels: a picture" in text
+    assert "directions are in degrees clockwise from up in the picture" in text
+    assert "Length, px" in text
+    assert "km²" not in text
+
+
+def test_an_empty_scene_has_a_page_without_a_table(tmp_path: Path) -> None:
+    page = page_of(tmp_path, ships_of(UTM, count=0))
+    assert "No ship was found in 0.54 km²." in text_of(page)
+    assert "<table" not in page
+
+
+def test_what_was_left_out_stands_with_its_reason(tmp_path: Path) -> None:
+    part = {"box": [0, 10, 5000, 6010], "area_px": 9, "reason": "a region of 5000 x 6000 pixels is no ship"}
+    text = text_of(page_of(tmp_path, ships_of(UTM), dropped=[part] * 23))
+    assert "a region of 5000 x 6000 pixels is no ship (rows 0 to 5,000, columns 10 to 6,010)" in text
+    assert "and 3 more, see scene.json" in text
+
+
+def test_close_ups_are_read_around_the_ships_and_within_the_scene() -> None:
+    asked: list[Window] = []
+
+    def read(window: Window) -> tuple[Any, Any]:
+        asked.append(window)
+        return np.full((window.height, window.width, 3), 60, np.uint8), np.ones((window.height, window.width), bool)
+
+    shown = read_close_ups(read, ships_of(UTM))
+    assert list(shown) == [1, 2, 3]
+    assert all(square_hwc.shape == (144, 144, 3) for square_hwc in shown.values())
+    # One and a half times the longer side, 40 pixels at least; the first ship lies at the scene's upper edge.
+    assert asked == [Window(0, 35, 49, 90), Window(84, 40, 40, 40), Window(136, 27, 135, 135)]
+    assert (shown[1][:60] == (88, 92, 98)).all()  # above the scene
+    assert (np.abs(shown[3].astype(int) - (255, 64, 180)).sum(axis=-1) < 150).any()
+
+
+def test_a_page_needs_only_the_extra_geo(tmp_path: Path) -> None:
+    code = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "matplotlib", "sklearn", "pycocotools", "PIL", "safetensors", "timm"):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import shipseg.scenes.views
+import test_page
+test_page.page_of(Path(sys.argv[1]), test_page.ships_of(test_page.UTM))
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)")
+def test_a_click_on_a_head_sorts_the_table(tmp_path: Path) -> None:
+    page_of(tmp_path, ships_of(UTM))
+    path = tmp_path / "report.html"
+    click = "<script>const head = document.querySelectorAll('th[data-sort]')[1]; head.click(); {}</script></body>"
+    for clicks, expected in ((0, ["2", "1", "3"]), (1, ["3", "1", "2"])):
+        changed = path.read_text().replace("</body>", click.format("head.click();" * clicks))
+        (tmp_path / "clicked.html").write_text(changed)
+        command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+        done = subprocess.run([*command, f"file://{tmp_path}/clicked.html"], capture_output=True, text=True, check=True)
+        assert re.findall(r'<th scope="row"[^>]*>(\d+)</th>', done.stdout) == expected

@@ -1,0 +1,112 @@
+"""Scenes scored from end to end: tables, a page, finished results, refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from numpy.typing import NDArray
+
+from shipseg.cli import run
+from shipseg.config import Decision
+from shipseg.errors import DataError
+from shipseg.inference.predictor import Predictor
+from shipseg.model.card import Card, CardInput
+from shipseg.scenes.options import SceneOptions
+from shipseg.scenes.predict import predict_scene
+from shipseg.scenes.scores_page import write_scores_page
+from shipseg.scenes.scoring import has_truth, labelled_scenes, score_scenes, write_scores
+
+BOXES = ((20, 30, 60, 40), (100, 150, 112, 190), (5, 200, 9, 208))
+"""(column, row) to (column, row) of three ships."""
+DETECTED = (BOXES[0], BOXES[1], (200, 20, 240, 30))
+"""What the network sees: it misses the boat and takes something else for a ship."""
+
+
+PLACE = rasterio.Affine(1.5, 0, 500_000, 0, -1.5, 5_600_000)
+
+
+class Bright:
+    """A network that takes bright for ship."""
+
+    pixels_per_batch = 96 * 96
+
+    def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
+        return images_n3hw[:, :1] / np.float32(255)
+
+
+def make_predictor() -> Predictor:
+    card = Card(name="bright", input=CardInput(tile=96, overlap=24), decision=Decision(threshold=0.5))
+    return Predictor(card, Bright())
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    image_3hw = np.zeros((3, 240, 300), np.uint8)
+    for col0, row0, col1, row1 in DETECTED:
+        image_3hw[:, row0:row1, col0:col1] = 250
+    path = tmp_path / "data" / "harbour.tif"
+    path.parent.mkdir()
+    form = {"driver": "GTiff", "count": 3, "height": 240, "width": 300, "dtype": "uint8"}
+    with rasterio.open(path, "w", **form, crs="EPSG:32631", transform=PLACE) as dataset:
+        dataset.write(image_3hw)
+    polygons = [shapely.transform(shapely.box(*box), lambda xy: np.stack(PLACE @ xy.T, axis=1)) for box in BOXES]
+    facts = {"length_m": [60.0, 60.0, 12.0], "width_m": [15.0, 18.0, 6.0], "heading_deg": [90.0, 180.0, 0.0]}
+    frame = geopandas.GeoDataFrame(facts, geometry=polygons, crs="EPSG:32631")
+    frame.to_file(path.with_suffix(".ships.gpkg"), driver="GPKG", layer="ships")
+    return path
+
+
+def test_a_scene_is_predicted_matched_and_written(scene: Path, tmp_path: Path) -> None:
+    assert has_truth(scene)
+    assert has_truth(scene.parent)
+    scores = score_scenes(labelled_scenes(scene.parent), tmp_path / "predicted", make_predictor())
+    assert [record.status for record in scores.records] == ["found", "found", "missed", "false alarm"]
+    metrics = scores.metrics
+    assert metrics["model"] == "bright"
+    assert metrics["by_iou"]["recall"] == metrics["by_iou"]["precision"] == pytest.approx(2 / 3)
+    assert metrics["looked_at_km2"] == pytest.approx(240 * 300 * 1.5**2 / 1e6, rel=2e-3)
+    assert metrics["false_alarms_per_1000km2"] == pytest.approx(1000 / metrics["looked_at_km2"])
+    assert metrics["errors"]["length_m"]["all"]["p95"] < 0.1
+    (tmp_path / "scores").mkdir()
+    write_scores(scores, tmp_path / "scores")
+    with (tmp_path / "scores" / "ships.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["found", "found", "missed", "false alarm"]
+    assert float(rows[0]["true_length_m"]) == 60
+    assert float(rows[1]["heading_error_deg"]) == pytest.approx(0, abs=1.5)
+    assert rows[2]["length_m"] == rows[3]["true_length_m"] == ""
+    assert json.loads((tmp_path / "scores" / "metrics.json").read_text())["num_false_alarms"] == 1
+    page = write_scores_page(scores, tmp_path / "scores" / "report.html").read_text()
+    assert "harbour, ship 3: 12 m, missed" in page
+    assert "harbour: false alarm" in page
+    assert page.count("data:image/jpeg;base64,") == 5  # the scene, one missed, one false, two found
+
+
+def test_finished_results_are_scored_without_a_model(scene: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no finished results of a scene"):
+        score_scenes([scene], tmp_path / "out", None)
+    predict_scene(scene, tmp_path / "out", make_predictor(), SceneOptions(formats=("gpkg",), quicklook=False))
+    assert score_scenes([scene], tmp_path / "out", None).metrics["by_iou"]["recall"] == pytest.approx(2 / 3)
+
+
+def test_the_command_scores_finished_results(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predict_scene(scene, tmp_path / "out", make_predictor(), SceneOptions(formats=("gpkg",), quicklook=False))
+    assert run(["evaluate", str(scene), str(tmp_path / "s"), "--predicted", str(tmp_path / "out")]) == 0
+    assert "66.7 %" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "s").iterdir()} == {"metrics.json", "ships.csv", "report.html"}
+    assert run(["evaluate", str(scene), str(tmp_path / "s")]) == 1
+    assert "with --model MODEL, or with --predicted FOLDER" in capsys.readouterr().err
+
+
+def test_a_scene_without_truth_is_refused(scene: Path) -> None:
+    scene.with_suffix(".ships.gpkg").unlink()
+    with pytest.raises(DataError, match="has no true ships beside it: they are looked for in .*harbour.ships.gpkg"):
+        labelled_scenes(scene)
+    assert not has_truth(scene.parent)
