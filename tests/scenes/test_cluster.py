@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import signal
 import subprocess
@@ -17,10 +18,12 @@ import run_scene
 from run_scene import OPTIONS, make_predictor, ships_image, write_scene
 from shipseg.errors import ConfigError
 from shipseg.inference.predictor import Predictor
-from shipseg.scenes.cluster import TRIES, predict_on_ray
+from shipseg.scenes.cluster import QUIET_RAY, TRIES, predict_on_ray
 from shipseg.scenes.several import Work, predict_scenes
 
-pytest.importorskip("ray")
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("ray is not installed", allow_module_level=True)
+os.environ.update(QUIET_RAY)  # read when Ray is imported, which the fixture below does first
 # Ray warns of settings of its own that nobody has set.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning")
 

@@ -28,19 +28,20 @@ from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.result import SceneResult, Seconds
 from shipseg.scenes.several import Attempt, Work, attempt_scene
 
-__all__ = ["predict_on_ray"]
+__all__ = ["QUIET_RAY", "predict_on_ray"]
 
 TRIES: Final = 3
 """How often a scene is begun whose worker is killed each time."""
 _STARTS: Final = 3
 """On a busy machine Ray's own processes can be later than the 30 s that it waits for them."""
-_QUIET: Final = {
+QUIET_RAY: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_LOG_LEVEL": "CRITICAL",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # of the raylet, about workers that are killed: our table says it
 }
 """Ray reads these when it is imported: it is to report nothing to anybody, and to print nothing."""
 
@@ -74,7 +75,7 @@ def predict_on_ray(
         raise ConfigError(f"workers must be at least 1, got {workers}")
     if not work:
         return ()
-    for name, value in _QUIET.items():
+    for name, value in QUIET_RAY.items():
         os.environ.setdefault(name, value)
     with needing("cluster"):
         import ray
