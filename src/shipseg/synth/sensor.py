@@ -98,12 +98,13 @@ def expose(rng: Rng, sensor: Sensor, rgb_hwc: FloatArray) -> NDArray[np.uint8]:
     light = np.sqrt(np.float32(0.55) + pan * np.float32(1 / 140.0))
     pan += rng.standard_normal(pan.shape, dtype=np.float32) * light * np.float32(sensor.noise)
     across, down = sensor.resample_px
-    soft = cv2.GaussianBlur(pan, (9, 9), sigmaX=across, sigmaY=down, borderType=cv2.BORDER_REFLECT)
+    resampled = cv2.GaussianBlur(pan, (9, 9), sigmaX=across, sigmaY=down, borderType=cv2.BORDER_REFLECT)
+    soft = np.asarray(resampled, np.float32)
     sharp = soft + np.float32(sensor.sharpen) * (soft - blurred(soft, sensor.sharpen_px))
     colors = blurred(scene, sensor.color_px) + _color_noise(rng, sensor, pan.shape) * light[..., None]
     if sensor.misregistration_px != (0.0, 0.0):
         colors[..., 0] = _shifted(colors[..., 0], sensor.misregistration_px)
-    colors += (np.asarray(sharp, np.float32) - colors @ np.asarray(PAN_WEIGHTS, np.float32))[..., None]
+    colors += (sharp - colors @ np.asarray(PAN_WEIGHTS, np.float32))[..., None]
     colors *= np.asarray(sensor.gain, np.float32)
     colors += np.float32(sensor.offset)
     np.clip(colors, 0.0, 255.0, out=colors)
