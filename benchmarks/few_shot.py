@@ -108,7 +108,8 @@ class Study:
 
 
 def _read_score(values: dict[str, Any]) -> ImageScore:
-    return ImageScore(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return ImageScore(**plain)
 
 
 def study_curve(study: Study, counts: Sequence[int | None], *, metres_per_pixel: float) -> dict[str, Any]:

@@ -100,9 +100,11 @@ _MOORED = ((world, "PICTURE_KINDS_BY_SHIPS", ((99, {"harbour": 1.0}),)), (fleet,
 _LARGE, _SMALL = (70.0, 150.0), (9.0, 22.0)
 
 SHEETS: Mapping[str, Sheet] = {
-    "sea-modes": Sheet([(*PLAIN, (sea, "SEA_MODES", (mode,))) for mode in sea.SEA_MODES[:6]], columns=6, config=TILES),
+    "sea-modes": Sheet(
+        [(*PLAIN, (sea, "SEA_MODES", (mode,))) for mode in distributions.SEA_MODES[:6]], columns=6, config=TILES
+    ),
     "sea-modes-more": Sheet(
-        [(*PLAIN, (sea, "SEA_MODES", (mode,))) for mode in sea.SEA_MODES[6:]], columns=6, config=TILES
+        [(*PLAIN, (sea, "SEA_MODES", (mode,))) for mode in distributions.SEA_MODES[6:]], columns=6, config=TILES
     ),
     "glint": Sheet([(*PLAIN, (sea, "GLINT_SHARE", 1.0)), (*PLAIN, (sea, "SPARKLE_SHARE", 1.0))]),
     "whitecaps": Sheet([(*PLAIN, (sea, "WHITECAP_SHARE", 1.0))]),

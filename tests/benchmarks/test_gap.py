@@ -69,7 +69,7 @@ def test_blocks_of_an_earlier_jpeg_show_in_the_steps_at_their_edges() -> None:
     from shipseg.synth.sensor import decode_jpeg
 
     image = np.random.default_rng(0).normal(90, 4, (256, 256, 3)).clip(0, 255).astype(np.uint8)
-    image = cv2.GaussianBlur(image, (0, 0), 1.2)
+    image = cv2.GaussianBlur(image, (0, 0), 1.2).astype(np.uint8)
     place = [item.name for item in STATISTICS].index("steps at 8 px edges over steps inside")
     plain, blocky = (
         measure_patches(shown)[0][:, place].mean() for shown in (image, decode_jpeg(encode_jpeg(image, 50)))

@@ -115,12 +115,13 @@ def expose(
     noise = _drawn_noise(rng, pan.shape) if noise is None else noise
     pan += noise.pan_hw * light * np.float32(sensor.noise)
     across, down = sensor.resample_px
-    soft = cv2.GaussianBlur(pan, (9, 9), sigmaX=across, sigmaY=down, borderType=cv2.BORDER_REFLECT)
+    resampled = cv2.GaussianBlur(pan, (9, 9), sigmaX=across, sigmaY=down, borderType=cv2.BORDER_REFLECT)
+    soft = np.asarray(resampled, np.float32)
     sharp = soft + np.float32(sensor.sharpen) * (soft - blurred(soft, sensor.sharpen_px))
     colors = blurred(scene, sensor.color_px) + _color_noise(noise.colors_hwc, sensor, pan.shape) * light[..., None]
     if sensor.misregistration_px != (0.0, 0.0):
         colors[..., 0] = _shifted(colors[..., 0], sensor.misregistration_px)
-    colors += (np.asarray(sharp, np.float32) - colors @ np.asarray(PAN_WEIGHTS, np.float32))[..., None]
+    colors += (sharp - colors @ np.asarray(PAN_WEIGHTS, np.float32))[..., None]
     colors *= np.asarray(sensor.gain, np.float32)
     colors += np.float32(sensor.offset)
     np.clip(colors, 0.0, 255.0, out=colors)
