@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.errors import ConfigError, ShipsegError, StorageError
 from shipseg.studies import claims
 from shipseg.studies.run import run_study
@@ -121,6 +122,15 @@ def test_the_same_study_on_another_dataset_is_refused(
     prepare(airbus_folder, tmp_path / "other", PrepareOptions(size=32, workers=1))
     with pytest.raises(ConfigError, match="holds the study on another dataset"):
         run_study(tiny_study(), tmp_path / "other", finished_study)
+
+
+def test_a_dataset_without_cached_images_is_refused_before_every_trial_fails(
+    tiny_study: StudyMaker, airbus_folder: Path, tmp_path: Path
+) -> None:
+    prepare(airbus_folder, tmp_path / "native", PrepareOptions(size="native", workers=1))
+    with pytest.raises(ConfigError, match="variant both of study tiny is shown whole images, .* --size 256"):
+        run_study(tiny_study(), tmp_path / "native", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_other_things_is_refused(tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path) -> None:

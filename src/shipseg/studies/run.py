@@ -12,6 +12,7 @@ from typing import Any
 
 from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.data.workers import available_workers
+from shipseg.errors import ConfigError
 from shipseg.progress import track
 from shipseg.studies import claims, folder
 from shipseg.studies.crew import crew
@@ -81,6 +82,7 @@ def run_study(
     resolved = study.resolved(quick=quick, seeds=seeds)
     resolved = resolved.model_copy(update={"seeds": tuple(sorted({*resolved.seeds, *folder.seeds_so_far(out)}))})
     trials = expand(resolved)
+    _check_input(trials, data, resolved)
     workers = available_workers(1 if workers is None else workers)
     folder.begin(out, resolved, trials, data)
     waiting = [trial for trial in trials if not folder.result_file(out, trial).exists()]
@@ -93,6 +95,16 @@ def run_study(
         failed=tuple(f"{each['variant']}, seed {each['seed']}: {each['failed']}" for each in table.failed),
         page=out / PAGE_FILE,
     )
+
+
+def _check_input(trials: list[Trial], data: PreparedDataset, study: Study) -> None:
+    """Refuse a dataset on which trials would fail, one after another, for want of cached images."""
+    whole = [t for t in trials if t.recipe.input.mode == "resized" and t.size in (None, "native")]
+    if whole and data.canvas is None:
+        raise ConfigError(
+            f"variant {whole[0].variant} of study {study.name} is shown whole images, and dataset {data.root} was "
+            "prepared at native size: prepare one with --size 256 (for --quick: --size 128)"
+        )
 
 
 def _work(
