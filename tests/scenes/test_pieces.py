@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 
-from shipseg.errors import StorageError
+from shipseg.errors import ConfigError, StorageError
 from shipseg.scenes.blend import Block
 from shipseg.scenes.levels import NO_DATA
 from shipseg.scenes.pieces import Pieces, working_in
@@ -69,3 +72,15 @@ def test_a_damaged_row_is_one_sentence_that_says_what_to_do(kind: str, tmp_path:
         path.write_bytes(path.read_bytes()[:-9])
         with pytest.raises(StorageError, match=r"is damaged .* delete .*work and run again"):
             pieces.facts(0), list(pieces.blocks(0)), list(pieces.carried(1))
+
+
+def test_a_lock_on_a_folder_that_was_deleted_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lockf = fcntl.lockf
+
+    def published_before_the_lock(file: IO[str], how: int) -> None:
+        shutil.rmtree(tmp_path / "work")
+        lockf(file, how)
+
+    monkeypatch.setattr(fcntl, "lockf", published_before_the_lock)
+    with pytest.raises(ConfigError, match="finished the same scene"), working_in(tmp_path / "work", {"scene": 1}):
+        pass

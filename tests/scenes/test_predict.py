@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.levels import NO_DATA, from_levels, to_levels
 from shipseg.scenes.look import Looking, look
 from shipseg.scenes.options import SceneOptions
-from shipseg.scenes.pieces import working_in
+from shipseg.scenes.pieces import Pieces, working_in
 from shipseg.scenes.predict import predict_scene
 from shipseg.scenes.source import Scene
 from shipseg.scenes.tiles import plan_tiles
@@ -102,6 +103,22 @@ def test_pixels_without_data_are_no_data_and_cut_the_ships_beside_them(tmp_path:
     ]
     assert result.facts["tiles"]["no data"] > 0
     assert result.facts["looked_at_px"] == 200 * 150
+
+
+def test_a_scene_that_another_process_finishes_before_the_lock_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(100, 120))
+    with monkeypatch.context() as patch:
+
+        def working_late(folder: Path, identity: dict[str, Any]) -> AbstractContextManager[Pieces]:
+            patch.undo()
+            assert predict_scene(scene, tmp_path / "out", make_predictor(), BARE).status == "done"
+            return working_in(folder, identity)
+
+        patch.setattr("shipseg.scenes.predict.working_in", working_late)
+        assert predict_scene(scene, tmp_path / "out", make_predictor(), BARE).status == "skipped"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
 
 
 def test_only_tiles_in_the_area_reach_the_network(tmp_path: Path) -> None:

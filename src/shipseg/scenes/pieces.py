@@ -18,6 +18,7 @@ import errno
 import fcntl
 import json
 import logging
+import os
 import shutil
 import struct
 import zlib
@@ -124,6 +125,10 @@ class Pieces:
                 levels = np.frombuffer(zlib.decompress(stream.read(size)), _LEVEL)
                 yield Block(place, levels.reshape(place.height, place.width).astype(np.uint16, copy=False))
 
+    def discard(self) -> None:
+        """Delete the work folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def facts(self, row: int) -> dict[str, Any]:
         """Return what was kept with a row that is done.
 
@@ -175,6 +180,8 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
                     "--out"
                 ) from error
             _LOG.warning("%s cannot be locked (%s): let only one process work there", folder, error.strerror)
+        if not _is_at(folder / ".lock", lock):
+            raise ConfigError(f"another process finished the same scene in {folder.parent} just now: run again")
         _clear(folder, identity)
         pieces = Pieces(folder)
         try:
@@ -183,6 +190,14 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
             if not pieces.num_done:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def _is_at(path: Path, lock: IO[str]) -> bool:
+    """Return whether the locked file is still the one under its name: who had it before may have deleted it."""
+    try:
+        return path.stat().st_ino == os.fstat(lock.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _clear(folder: Path, identity: dict[str, Any]) -> None:

@@ -76,6 +76,10 @@ def predict_scene(
         files.ensure_folder(out)
         _ensure_space(out, plan, name)
         with working_in(out / f".{name}.work", seen_by | {"looking": options.looking()}) as pieces:
+            facts = finished_facts(folder, identity, overwrite=options.overwrite)
+            if facts is not None:  # another process finished it between the first look and the lock
+                pieces.discard()
+                return SceneResult(name, str(scene_path), folder, "skipped", facts, None)
             results = files.ensure_folder(pieces.folder / "results")
             raster = results / PROBABILITY_FILE if options.probability else None
             finds = find_ships_in(scene, predictor, options, pieces, plan=plan, raster=raster)
