@@ -322,7 +322,7 @@ def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: P
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import run_scene;"
         "from shipseg.inference import loading, predictor;"
-        "predictor.load_model = lambda *a, **k: run_scene.make_predictor(0.05);"
+        "predictor.load_model = lambda *a, **k: run_scene.make_predictor(0.3);"
         "loading.find_model = lambda name: name;"
         "from shipseg.cli import main; sys.argv = ['shipseg', *sys.argv[2:]]; main()"
     )

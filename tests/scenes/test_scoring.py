@@ -101,8 +101,9 @@ def test_the_command_scores_finished_results(scene: Path, tmp_path: Path, capsys
     assert run(["evaluate", str(scene), str(tmp_path / "s"), "--predicted", str(tmp_path / "out")]) == 0
     assert "66.7 %" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "s").iterdir()} == {"metrics.json", "ships.csv", "report.html"}
-    assert run(["evaluate", str(scene), str(tmp_path / "s")]) == 1
-    assert "with --model MODEL, or with --predicted FOLDER" in capsys.readouterr().err
+    both = ["--model", str(tmp_path), "--predicted", str(tmp_path / "out")]
+    assert run(["evaluate", str(scene), str(tmp_path / "s"), *both]) == 1
+    assert "give only one" in capsys.readouterr().err
 
 
 def test_a_scene_without_truth_is_refused(scene: Path) -> None:

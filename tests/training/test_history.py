@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def test_scalars_of_steps_beyond_an_interruption_are_purged(tmp_path: Path) -> N
     for step in range(1, 6):
         killed.add({"train/loss": float(step)}, step=step)
     killed.close()
+    time.sleep(1.1)  # TensorBoard orders its files by the second in their names
     resumed = Scalars(tmp_path, step=3)
     resumed.add({"train/loss": 40.0}, step=4)
     resumed.close()

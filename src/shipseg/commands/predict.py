@@ -53,8 +53,7 @@ def predict(
         others: More of them.
         out: Folder to write. For pictures: masks/, overlays/, ships.csv (one row per ship); for each scene a folder of
             its name: ships.gpkg, ships.csv, probability.tif, quicklook.png, report.html, scene.json.
-        model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; the best
-            of those unless given.
+        model: A run, a model folder, an ONNX file or the name of a bundled model; the best of those unless given.
         format: Files of ships. Pictures: csv (always written), coco. Scenes: gpkg, csv (these two unless given),
             geojson, parquet, coco. Repeat the flag for several.
         recursive: Look into folders inside the given folders, too.
@@ -79,8 +78,7 @@ def predict(
     for_scenes = flags.options(format, threshold)
     names = tuple(name for name in format or ("csv",) if name in _FOR_PICTURES)
     for_pictures = PredictOptions(names, overlays, threshold, submission, recursive)
-    model = default_model() if model is None else model
-    find_model(model)  # one that is not there is found missing before other machines begin
+    find_model(model := model or default_model())  # one that is not there is found missing before other machines begin
     load = functools.partial(_load, model, backend, separate)
     with progress.shown():
         report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None

@@ -21,7 +21,7 @@ from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.outcome import PROBABILITY_FILE, Outcome, finished_facts, publish, write_outcome
 from shipseg.scenes.pieces import Pieces, working_in
 from shipseg.scenes.rasters import probability_raster
-from shipseg.scenes.result import Finds, SceneResult
+from shipseg.scenes.result import Finds, SceneResult, Seconds
 from shipseg.scenes.ship import measure_ships
 from shipseg.scenes.source import Scene, open_scene
 from shipseg.scenes.tiles import TilePlan, plan_tiles
@@ -89,11 +89,13 @@ def predict_scene(
             outcome = Outcome(scene, ships, finds, predictor.card, options, identity)
             facts = write_outcome(results, outcome, pieces)
             publish(pieces.folder, folder)
-    now_s = time.monotonic()
-    seconds = dataclasses.replace(
-        finds.seconds, total=now_s - began_s, finishing=finds.seconds.finishing + now_s - finishing_s
-    )
+    seconds = _with_the_end(finds.seconds, began_s=began_s, finishing_s=finishing_s)
     return SceneResult(name, str(scene_path), folder, "done", facts, ships.ships, seconds)
+
+
+def _with_the_end(seconds: Seconds, *, began_s: float, finishing_s: float) -> Seconds:
+    now_s = time.monotonic()
+    return dataclasses.replace(seconds, total=now_s - began_s, finishing=seconds.finishing + now_s - finishing_s)
 
 
 def find_ships_in(
