@@ -4,7 +4,8 @@
 
 The last step of scripts/train-bundled, which made the folder WORK: `run/`; `choose/`, the synthetic images on which
 threshold and calibration were chosen, and `chosen/model/`, the model with them; `unseen/` and `scores/`, synthetic
-images and the scores on them; `commit`, that of the training; `synth.json`, what the training images were made with.
+images and the scores on them; `commit` and `command`, those of the training; `synth/synth.json`, what the training
+images were made with.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ def collect_facts(work: Path) -> dict[str, Any]:
     """Return the fields of the card that the run itself does not know."""
     made, unseen = (_read(work / name / "synth.json") for name in ("synth", "unseen"))
     tested = f"{unseen['images']} unseen synthetic images of {unseen['size'][0]} px (seed {unseen['seed']})"
-    commit = (work / "commit").read_text(encoding="utf-8").strip()
+    commit, command = ((work / name).read_text(encoding="utf-8").strip() for name in ("commit", "command"))
     return {
         "license": "Apache-2.0",
         "intended_use": INTENDED_USE,
         "limits": LIMITS,
         "data": {"origin": ORIGIN, "synth": made},
-        "training": {"commit": commit, "command": f"scripts/train-bundled, of commit {commit[:12]}"},
+        "training": {"commit": commit, "command": command},
         "tested": {tested: _scores(_read(work / "scores" / "metrics.json"))},
     }
 
