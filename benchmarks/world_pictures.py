@@ -1,6 +1,6 @@
-"""Makes docs/pictures: the world in pictures, one small sheet for each part of it; nothing is picked by eye.
+"""Makes docs/images: the world in pictures, one small sheet for each part of it; nothing is picked by eye.
 
-    python -m benchmarks.world_pictures [docs/pictures] [--only NAME ...]
+    python -m benchmarks.world_pictures [docs/images] [--only NAME ...]
 
 A sheet shows the first few pictures of a seed with one part forced to be there: its share set to 1, or the dictionary
 it is drawn from cut to one entry. Everything else is drawn as always. Synthetic, so free of anybody's licence.
@@ -198,7 +198,7 @@ def _joined(images: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uin
 def main() -> None:
     """Draw the sheets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, nargs="?", default=Path("docs/pictures"))
+    parser.add_argument("out", type=Path, nargs="?", default=Path("docs/images"))
     parser.add_argument("--only", nargs="*", default=[*SHEETS, "sensor"])
     given = parser.parse_args()
     for name in given.only:
