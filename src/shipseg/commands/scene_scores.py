@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
+from shipseg.extras import needing
 
 __all__ = ["score"]
 
@@ -24,9 +25,10 @@ def score(
     from shipseg import files, progress
     from shipseg.inference.loading import default_model
     from shipseg.inference.predictor import load_model
-    from shipseg.scenes.scores_page import REPORT_FILE, write_scores_page
     from shipseg.scenes.scoring import PREDICTED_FOLDER, labelled_scenes, score_scenes, write_scores
 
+    with needing("geo"):
+        from shipseg.scenes.scores_page import REPORT_FILE, write_scores_page
     if model is not None and predicted is not None:
         raise ConfigError("scenes are scored with --model MODEL or with --predicted FOLDER: give only one")
     if predicted is None:
