@@ -11,7 +11,7 @@ import shapely
 
 from shipseg.errors import DataError
 from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.marks import errors_of, metrics_of
+from shipseg.scenes.metrics import errors_of, metrics_of
 from shipseg.scenes.truth import MapShip, heading_apart, match_ships, read_ships
 
 # On the central meridian: grid north is true north, a pixel is 2 m / 0.9996.

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from shipseg.reports.page import picture_url, write_page
-from shipseg.scenes.marks import LENGTH_BINS_M, bin_name
+from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name
 from shipseg.scenes.scoring import SceneScores
 from shipseg.scenes.source import Scene, open_scene
 from shipseg.scenes.truth import ShipRecord

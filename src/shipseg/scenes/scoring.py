@@ -15,7 +15,7 @@ from shipseg import files
 from shipseg.errors import DataError
 from shipseg.inference.predictor import Predictor
 from shipseg.progress import track
-from shipseg.scenes.marks import metrics_of
+from shipseg.scenes.metrics import metrics_of
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.outcome import FACTS_FILE
 from shipseg.scenes.predict import predict_scene

@@ -19,8 +19,8 @@ from shipseg.scenes.bands import BandChoice, choose_bands
 from shipseg.scenes.fingerprint import fingerprint_of_file, fingerprint_of_raster
 from shipseg.scenes.gdal import gdal_name, gdal_session, is_remote, reason_of
 from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.looking import places_to_look
 from shipseg.scenes.placing import georeference_of
+from shipseg.scenes.probes import probe_places
 from shipseg.scenes.resizing import resize_valid
 from shipseg.scenes.stretch import Stretch, choose_stretch, parse_stretch
 from shipseg.tiling import Window
@@ -280,7 +280,7 @@ def _unreadable(path: str, window: Window, reason: str) -> DataError:
 def _look(dataset: Any, choice: BandChoice, path: str) -> NDArray[np.generic]:
     """Return values of pixels with data from all over the scene, (N,), of all chosen bands together."""
     seen = []
-    for window, shape in places_to_look(dataset.height, dataset.width, dataset.overviews(choice.bands[0])):
+    for window, shape in probe_places(dataset.height, dataset.width, dataset.overviews(choice.bands[0])):
         values_nhw, valid_hw = _read_values(dataset, choice, path, window, shape)
         seen.append(values_nhw[:, valid_hw].ravel())
     return np.concatenate(seen)
