@@ -37,9 +37,9 @@ def score(
     predictor = None if model is None else load_model(model, backend=backend)
     with progress.shown():
         scores = score_scenes(scenes, predicted or out / PREDICTED_FOLDER, predictor, threshold=threshold)
-    with files.all_or_none(out) as folder:
-        write_scores(scores, folder)
-        write_scores_page(scores, folder / REPORT_FILE)
+        with files.all_or_none(out) as folder, progress.stage(f"writing {REPORT_FILE}"):
+            write_scores(scores, folder)
+            write_scores_page(scores, folder / REPORT_FILE)
     short = scores.summary | {"report": out / REPORT_FILE}
     show(f"Scores of {model or predicted} on {data}", scores.metrics if json else short, as_json=json)
     return 0

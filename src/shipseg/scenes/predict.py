@@ -12,6 +12,7 @@ from pathlib import Path
 from shipseg import files
 from shipseg.inference.predictor import Predictor
 from shipseg.model.card import Card
+from shipseg.progress import stage
 from shipseg.scenes.area import Area
 from shipseg.scenes.blend import Block
 from shipseg.scenes.components import ShipFinder
@@ -121,23 +122,30 @@ def find_ships_in(
         StorageError: The disk is full or cannot be written.
     """
     finder = ShipFinder(plan.shape, options.decision(predictor.card.decision))
-    regions = [Area.read(path, scene.georef, plan.shape) for path in (options.water, options.area) if path is not None]
-    gate = Gate.of_card(predictor.card) if options.gate else None
-    looking = Looking(
-        scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch
-    )
+    looking = _looking_at(scene, predictor, options, plan)
+    with ExitStack() as stack:
+        rows = None if raster is None else stack.enter_context(probability_raster(raster, plan.shape, scene.georef))
 
-    def consume(blocks: Iterator[Block]) -> None:
-        with ExitStack() as stack:
-            rows = None if raster is None else stack.enter_context(probability_raster(raster, plan.shape, scene.georef))
+        def consume(blocks: Iterator[Block]) -> None:
             for block in blocks:
                 finder.add(block)
                 if rows is not None:
                     rows.add(block.window, block.levels_hw)
 
-    counts, seconds = look(looking, pieces, consume)
+        counts, seconds = look(looking, pieces, consume)
+        looked_s = time.monotonic()
+        if raster is not None:
+            with stage(f"writing {raster.name}"):
+                stack.close()
+    seconds = dataclasses.replace(seconds, finishing=seconds.finishing + time.monotonic() - looked_s)
     valid_px = counts.pop("pixels")
     return Finds(finder.ships(), tuple(finder.dropped), counts, valid_px, seconds)
+
+
+def _looking_at(scene: Scene, predictor: Predictor, options: SceneOptions, plan: TilePlan) -> Looking:
+    regions = [Area.read(path, scene.georef, plan.shape) for path in (options.water, options.area) if path is not None]
+    gate = Gate.of_card(predictor.card) if options.gate else None
+    return Looking(scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch)
 
 
 def _hash_of(card: Card) -> str:
