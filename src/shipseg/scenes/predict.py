@@ -23,7 +23,7 @@ from shipseg.scenes.outcome import PROBABILITY_FILE, Outcome, finished_facts, pu
 from shipseg.scenes.pieces import Pieces, working_in
 from shipseg.scenes.rasters import probability_raster
 from shipseg.scenes.result import Finds, SceneResult
-from shipseg.scenes.ship import measure_ships
+from shipseg.scenes.ship import SceneShips, measure_ships
 from shipseg.scenes.source import Scene, open_scene
 from shipseg.scenes.tiles import TilePlan, plan_tiles
 from shipseg.scenes.vectors import check_formats
@@ -85,10 +85,8 @@ def predict_scene(
             raster = results / PROBABILITY_FILE if options.probability else None
             finds = find_ships_in(scene, predictor, options, pieces, plan=plan, raster=raster)
             finishing_s = time.monotonic()
-            found = ((ship.ship, ship.cut) for ship in finds.ships)
-            ships = measure_ships(found, scene.georef, scene=name, shape=plan.shape, acquired=scene.acquired)
-            outcome = Outcome(scene, ships, finds, predictor.card, options, identity)
-            facts = write_outcome(results, outcome, pieces)
+            ships = _measured(finds, scene, name)
+            facts = write_outcome(results, Outcome(scene, ships, finds, predictor.card, options, identity), pieces)
             publish(pieces.folder, folder)
     now_s = time.monotonic()
     seconds = dataclasses.replace(
@@ -146,6 +144,12 @@ def _looking_at(scene: Scene, predictor: Predictor, options: SceneOptions, plan:
     regions = [Area.read(path, scene.georef, plan.shape) for path in (options.water, options.area) if path is not None]
     gate = Gate.of_card(predictor.card) if options.gate else None
     return Looking(scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch)
+
+
+def _measured(finds: Finds, scene: Scene, name: str) -> SceneShips:
+    found = ((ship.ship, ship.cut) for ship in finds.ships)
+    shape = (scene.height, scene.width)
+    return measure_ships(found, scene.georef, scene=name, shape=shape, acquired=scene.acquired)
 
 
 def _hash_of(card: Card) -> str:
