@@ -31,6 +31,8 @@ def score(
         from shipseg.scenes.scores_page import REPORT_FILE, write_scores_page
     if model is not None and predicted is not None:
         raise ConfigError("scenes are scored with --model MODEL or with --predicted FOLDER: give only one")
+    if threshold is not None and predicted is not None:
+        raise ConfigError("--threshold is for --model MODEL: the results of --predicted were made with their own")
     if predicted is None:
         model = default_model() if model is None else model
     scenes = labelled_scenes(data)
