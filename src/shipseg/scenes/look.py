@@ -1,7 +1,7 @@
 """Showing a scene to the network, tile by tile: reading, predicting and writing side by side, in bounded memory.
 
-Held at any time: the tiles of two batches, one tile's width of the row at work, and the ships' open ends. The rows that
-tiles share with the next row of tiles are on the disk (`pieces`).
+Held at any time: the tiles of a few batches (two wait for the network, two for the writer), one tile's width of the row
+at work, and the ships' open ends. The rows that tiles share with the next row of tiles are on the disk (`pieces`).
 """
 
 from __future__ import annotations
