@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import DataError
 from shipseg.extras import needing
+from shipseg.scenes.gdal import reason_of
 from shipseg.scenes.georef import GeoReference
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def _frame(path: Path) -> geopandas.GeoDataFrame:
         layers = [str(name) for name, _ in pyogrio.list_layers(path)]
         frame = geopandas.read_file(path, layer=_LAYER if _LAYER in layers else layers[0])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, IndexError) as error:
-        raise DataError(f"the ships in {path} cannot be read ({error}): is it a whole GeoPackage?") from error
+        reason = reason_of(error, str(path)).partition(".;")[0]
+        raise DataError(f"the ships in {path} cannot be read ({reason}): is it a whole GeoPackage?") from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise DataError(f"the ships in {path} have no shapes: draw each as a polygon")
     missing = [name for name in _NEEDED if name not in frame.columns]
