@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.inference.predictor import Predictor
+from shipseg.inference.resizing import resize
 from shipseg.progress import track
 from shipseg.scenes.blend import Block, RowBlender
 from shipseg.scenes.flow import Channel, run_stages
 from shipseg.scenes.levels import to_levels
 from shipseg.scenes.pieces import Pieces
-from shipseg.scenes.resizing import resize, resize_valid
+from shipseg.scenes.resizing import resize_valid
 from shipseg.scenes.result import Seconds
 from shipseg.scenes.tiles import TilePlan
 from shipseg.tiling import Window
