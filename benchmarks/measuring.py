@@ -23,7 +23,7 @@ from shipseg.masks.ships import find_ships
 from shipseg.progress import shown, track
 from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.levels import from_levels, to_levels
-from shipseg.scenes.marks import LENGTH_BINS_M, bin_name, metrics_of
+from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name, metrics_of
 from shipseg.scenes.ship import measure_ship
 from shipseg.scenes.truth import MapShip, ShipRecord, match_ships
 from shipseg.synth.cells import CellPicture, DrawnShip, paint_cell

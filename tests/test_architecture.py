@@ -22,6 +22,7 @@ ROOMS = [
     "errors",
     "extras",
     "files",
+    "locks",
     "progress",
     "schema",
     "config",

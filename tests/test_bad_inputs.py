@@ -45,13 +45,15 @@ def two_csvs(bench: Bench) -> None:
     (bench.airbus / "other.csv").write_text("ImageId,EncodedPixels\n")
 
 
-def scene(*, cut: bool = False, in_the_way: bool = False) -> Callable[[Bench], None]:
+def scene(*, cut: bool = False, in_the_way: bool = False, truth: str | None = None) -> Callable[[Bench], None]:
     def spoil(bench: Bench) -> None:
         path = run_scene.write_scene(bench.scratch / "a.tif", run_scene.ships_image(300, 400))
         if cut:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         if in_the_way:
             (bench.scratch / "ships" / "a").mkdir(parents=True)
+        if truth is not None:
+            (bench.scratch / "a.ships.gpkg").write_text(truth)
 
     return spoil
 
@@ -218,6 +220,7 @@ class Case:
 TRAIN = "train {dataset} {scratch}/run --recipe resized-256"
 PREDICT = "predict {scratch}/a.jpg --model {model} --out {scratch}/ships"
 SCENE = "predict {scratch}/a.tif --model {model} --out {scratch}/ships"
+SCORE = "evaluate {scratch}/a.tif {scratch}/scores"
 JPEG = encoded(".jpg", noise(np.uint8))
 
 CASES = [
@@ -248,6 +251,9 @@ CASES = [
     Case("an impossible share of empties", "synth {scratch}/world --empty-share 1.5", "empty.share"),
     Case("a size that is none", "synth {scratch}/world --size 0x10", "--size"),
     Case("a folder with other things in it", "synth {scratch}/out --images 2", "out", a_foreign_folder),
+    Case("a scene larger than any satellite's", "synth {scratch}/world --scenes 1 --scene-size 1000000", "from 16 to 200,000"),
+    Case("a scene of pixels in millimetres", "synth {scratch}/world --scenes 1 --metres-per-pixel 0.333", "two decimals"),
+    Case("a scene of no kind", "synth {scratch}/world --scenes 1 --scene-kind port", "port", status=2),
     # Training
     Case("a dataset that is not there", "train {scratch}/nowhere {scratch}/run", "nowhere"),
     Case("an Airbus folder instead of a dataset", "train {airbus} {scratch}/run", "prepare"),
@@ -298,6 +304,10 @@ CASES = [
     Case("a split that does not exist", "evaluate {dataset} {scratch}/scores --model {model} --split tset", "'?test'?"),
     Case("a split without images", "evaluate {dataset} {scratch}/scores --model {model} --split test", "test"),
     Case("an impossible threshold", "evaluate {dataset} {scratch}/scores --model {model} --threshold 2", "threshold"),
+    Case("a scene without its true ships", SCORE + " --model {model}", "put them into .*a.ships.gpkg", scene()),
+    Case("true ships that are no GeoPackage", SCORE + " --model {model}", "a.ships.gpkg cannot be read", scene(truth="ships")),
+    Case("a split of scenes", SCORE + " --model {model} --split val", "--split is not for scenes", scene(truth="")),
+    Case("a model beside finished results", SCORE + " --model {model} --predicted {scratch}/ships", "give only one", scene(truth="")),
     Case("scores among the data", "evaluate {airbus} {airbus} --model {model}", "another folder"),
     # Exploring, studies, thresholds, the reference
     Case("exploring what is not there", "explore {scratch}/nowhere {scratch}/out", "nowhere"),
@@ -315,6 +325,8 @@ CASES = [
     Case("two wishes for one threshold", "threshold {model} {dataset} --out {scratch}/o --precision 0.9 --false-alarms 0.1", "two wishes"),
     Case("an impossible precision", "threshold {model} {dataset} --out {scratch}/o --precision 2", "at most 1"),
     Case("a new threshold over the model itself", "threshold {model} {dataset} --out {scratch}/../ --precision 0.9", "choose another folder"),
+    Case("a gate that may lose all ships", "gate {model} {dataset} --out {scratch}/o --loss 2", "from 0 to 0.5"),
+    Case("a gate over the model itself", "gate {model} {dataset} --out {scratch}/../", "choose another folder"),
     Case("a side-by-side on what is no dataset", "reference {scratch}/out --dataset {airbus}", "shipseg prepare"),
     Case("a side-by-side of no time", "reference {scratch}/out --dataset {dataset} --minutes 0", "above 0"),
     # Pictures
@@ -329,6 +341,11 @@ CASES = [
     Case("a stretch that is no range", SCENE + " --stretch wide", "stretch", scene()),
     Case("polygons that are not there", SCENE + " --water {scratch}/w.gpkg", "polygons .*w.gpkg", scene()),
     Case("pixels too large for a model", SCENE + " --metres-per-pixel 100", "too large for this model", scene()),
+    Case("a share that there is not", SCENE + " --shard 3/2", "I from 1 to N", scene()),
+    Case("workers without an engine for them", SCENE + " --workers 2", "--engine ray", scene()),
+    Case("an unknown engine", SCENE + " --engine dask", "dask", scene(), status=2),
+    Case("a list of scenes that is not there", "predict @{scratch}/list.txt --model {model} --out {scratch}/ships", "list.txt cannot be read"),
+    Case("a pattern that matches nothing", "predict {scratch}/*.tif --model {model} --out {scratch}/ships", "check the pattern"),
     Case("files of others where results should go", SCENE, "is in the way", scene(in_the_way=True)),
     Case("a flag for scenes with a picture", PREDICT + " --water w.gpkg", "--water is for scenes", picture("a.jpg", JPEG)),
     Case("a folder without pictures", "predict {scratch} --model {model} --out {scratch}/ships", "picture|image"),

@@ -26,4 +26,10 @@ def test_an_unknown_name_comes_with_the_nearest_and_all_valid_ones() -> None:
 def test_a_missing_package_names_the_pip_command() -> None:
     with pytest.raises(errors.MissingExtraError, match=r"pip install -e '.\[geo\]'"), extras.needing("geo"):
         raise ModuleNotFoundError("no", name="rasterio.windows")
+    with (
+        pytest.raises(errors.MissingExtraError, match=r"jinja2 .*\[geo\]"),
+        extras.needing("geo"),
+        extras.needing("train"),
+    ):
+        raise ModuleNotFoundError("no", name="jinja2")
     assert extras.explain_missing(ModuleNotFoundError("no", name="somebody_elses")) is None

@@ -44,6 +44,14 @@ def test_a_broken_loop_still_says_how_far_it_came(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == "dividing: 1 of 2 in 0 s\n"
 
 
+def test_work_that_cannot_be_counted_is_a_line_with_its_time(capfd: pytest.CaptureFixture[str]) -> None:
+    with progress.stage("writing"):
+        pass
+    with progress.shown(), progress.stage("writing"):
+        pass
+    assert capfd.readouterr().err == "writing: 1 of 1 in 0 s\n"
+
+
 def test_on_a_terminal_it_is_a_bar() -> None:
     parent, child = pty.openpty()
     subprocess.run([sys.executable, "-c", SCRIPT], stderr=child, check=True)

@@ -51,14 +51,19 @@ def explain_missing(error: ModuleNotFoundError) -> MissingExtraError | None:
 def needing(extra: str) -> Iterator[None]:
     """Turn a failed import inside the block into the error that names the pip command for `extra`.
 
+    Of several blocks around an import the outermost counts: it knows what the work is for.
+
     Example:
         >>> with needing("train"):
         ...     import json
     """
     try:
         yield
-    except ModuleNotFoundError as error:
-        raise explain_missing(error) or _missing(str(error.name), extra) from error
+    except (ModuleNotFoundError, MissingExtraError) as error:
+        missing = error.__cause__ if isinstance(error, MissingExtraError) else error
+        if not isinstance(missing, ModuleNotFoundError):
+            raise
+        raise _missing((missing.name or "").partition(".")[0], extra) from missing
 
 
 def _missing(package: str, extra: str) -> MissingExtraError:

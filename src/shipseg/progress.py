@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["shown", "track"]
+__all__ = ["shown", "stage", "track"]
 
 Item = TypeVar("Item")
 
@@ -63,6 +63,25 @@ def track(
         for item in items:
             yield item
             task.advance("" if note is None else note())
+    finally:
+        task.end()
+
+
+@contextlib.contextmanager
+def stage(description: str) -> Iterator[None]:
+    """Display one piece of work that cannot be counted, with the time it takes, when a command shows progress.
+
+    Args:
+        description: A few words, e.g. "writing probability.tif".
+    """
+    display = _DISPLAY.get()
+    if display is None:
+        yield
+        return
+    task = display.begin(description, 1, 0)
+    try:
+        yield
+        task.advance("")
     finally:
         task.end()
 

@@ -71,16 +71,6 @@ def test_windows_together_are_the_whole() -> None:
     np.testing.assert_array_equal(together, drawn(*STARS))
 
 
-def test_outside_is_what_is_not_inside() -> None:
-    inside, outside = Area(list(STARS), SHAPE), Area(list(STARS), SHAPE, inside=False)
-    np.testing.assert_array_equal(outside.mask(WHOLE), ~inside.mask(WHOLE))
-    covered = Window(195, 295, 8, 8)
-    assert inside.mask(covered).all()
-    assert (inside.touches(covered), outside.touches(covered)) == (True, False)
-    away = Window(290, 0, 10, 10)
-    assert (inside.touches(away), outside.touches(away)) == (False, True)
-
-
 def test_holes_are_outside() -> None:
     ring = Polygon(box(10, 10, 90, 90).exterior, [box(30, 30, 70, 70).exterior])
     mask = Area([ring], SHAPE).mask(WHOLE)
@@ -124,13 +114,6 @@ def test_a_coastline_of_many_points_is_cut_up() -> None:
     area = Area([coast], SHAPE)
     np.testing.assert_array_equal(area.mask(WHOLE), drawn(coast))
     assert max(shapely.get_num_coordinates(area._pieces)) < 3000
-
-
-def test_land_that_is_not_in_the_scene_leaves_everything(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.gpkg", on_map(box(1000, 1000, 1100, 1100)))
-    area = Area.read(path, GEOREF, SHAPE, inside=False)
-    assert area.mask(WHOLE).all()
-    assert area.touches(WHOLE)
 
 
 @pytest.mark.parametrize("kept_in", [UTM, "EPSG:4326"])

@@ -101,13 +101,15 @@ def test_the_command_scores_finished_results(scene: Path, tmp_path: Path, capsys
     assert run(["evaluate", str(scene), str(tmp_path / "s"), "--predicted", str(tmp_path / "out")]) == 0
     assert "66.7 %" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "s").iterdir()} == {"metrics.json", "ships.csv", "report.html"}
-    both = ["--model", str(tmp_path), "--predicted", str(tmp_path / "out")]
-    assert run(["evaluate", str(scene), str(tmp_path / "s"), *both]) == 1
-    assert "give only one" in capsys.readouterr().err
+    results = ["--predicted", str(tmp_path / "out")]
+    assert run(["evaluate", str(scene), str(tmp_path / "s"), *results, "--model", "m"]) == 1
+    assert "with --model MODEL or with --predicted FOLDER: give only one" in capsys.readouterr().err
+    assert run(["evaluate", str(scene), str(tmp_path / "s"), *results, "--threshold", "0.5"]) == 1
+    assert "--threshold is for --model MODEL" in capsys.readouterr().err
 
 
 def test_a_scene_without_truth_is_refused(scene: Path) -> None:
     scene.with_suffix(".ships.gpkg").unlink()
-    with pytest.raises(DataError, match="has no true ships beside it: they are looked for in .*harbour.ships.gpkg"):
+    with pytest.raises(DataError, match="has no true ships beside it: put them into .*harbour.ships.gpkg"):
         labelled_scenes(scene)
     assert not has_truth(scene.parent)

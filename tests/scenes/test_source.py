@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from georasters import NORTH_UP, damaged, make_raster
 from shipseg.errors import ConfigError, DataError
-from shipseg.inference import predictor
+from shipseg.inference.resizing import resize
 from shipseg.scenes.source import open_scene
 from shipseg.tiling import Window
 
@@ -60,11 +60,11 @@ def test_the_smallest_scenes_are_scenes(tmp_path: Path, shape: tuple[int, int]) 
 
 
 @pytest.mark.parametrize("out_shape", [(64, 64), (40, 100), (300, 333), (128, 60), (1, 1)])
-def test_resizing_is_the_predictors(tmp_path: Path, out_shape: tuple[int, int]) -> None:
+def test_windows_are_resized_as_pictures_are(tmp_path: Path, out_shape: tuple[int, int]) -> None:
     values = noise(3, 130, 128)
     with open_scene(make_raster(tmp_path / "a.tif", values)) as scene:
         rgb, valid = scene.read(Window(0, 0, 130, 128), out_shape)
-    np.testing.assert_array_equal(rgb, predictor._resized(np.ascontiguousarray(np.moveaxis(values, 0, -1)), *out_shape))
+    np.testing.assert_array_equal(rgb, resize(np.ascontiguousarray(np.moveaxis(values, 0, -1)), out_shape))
     assert valid.shape == out_shape
     assert valid.all()
 

@@ -11,7 +11,7 @@ import shapely
 
 from shipseg.errors import DataError
 from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.marks import errors_of, metrics_of
+from shipseg.scenes.metrics import errors_of, metrics_of
 from shipseg.scenes.truth import MapShip, heading_apart, match_ships, read_ships
 
 # On the central meridian: grid north is true north, a pixel is 2 m / 0.9996.
@@ -140,10 +140,11 @@ def test_true_ships_are_read_into_pixels_of_the_scene(tmp_path: Path) -> None:
     assert found.polygon_px.bounds == pytest.approx((10, 20, 40, 30))
     assert (found.length_m, found.cut, found.confidence, found.label_m) == (60.0, False, None, None)
     assert found.lon == pytest.approx(3 - 950 * 180 / (math.pi * 6_378_137 * math.cos(math.radians(50.5))), abs=1e-4)
-    frame = geopandas.read_file(tmp_path / "a.gpkg").to_crs("EPSG:4326")
+    frame = geopandas.read_file(tmp_path / "a.gpkg").to_crs("EPSG:4326").assign(id="Ever Given")
     frame.to_file(tmp_path / "b.gpkg", driver="GPKG", layer="somewhere")
     (moved,) = read_ships(tmp_path / "b.gpkg", GEOREF)
     assert moved.polygon_px.bounds == pytest.approx((10, 20, 40, 30), abs=1e-3)
+    assert moved.number == 1
 
 
 def test_truth_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -152,5 +153,10 @@ def test_truth_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) ->
     (tmp_path / "b.gpkg").write_text("no database")
     with pytest.raises(DataError, match="cannot be read"):
         read_ships(tmp_path / "b.gpkg", GEOREF)
+    frame = geopandas.read_file(_table(tmp_path / "d.gpkg"))
+    frame["length_m"] = None
+    frame.to_file(tmp_path / "e.gpkg", driver="GPKG", layer="ships")
+    with pytest.raises(DataError, match="ship 1 of .*e.gpkg has no number in the column length_m: fill it in"):
+        read_ships(tmp_path / "e.gpkg", GEOREF)
     with pytest.raises(DataError, match="without a place on Earth"):
         read_ships(_table(tmp_path / "c.gpkg"), GeoReference.nowhere((10, 10), "it has none"))

@@ -55,6 +55,9 @@ def evaluate(
     if out.resolve() == data.resolve():
         raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
     if has_truth(data):
+        for flag, value in (("--split", split), ("--csv", csv), ("--images", images)):
+            if value is not None:
+                raise ConfigError(f"{flag} is not for scenes, and {data} holds scenes: leave it out")
         return scene_scores.score(
             data, out, model=model, predicted=predicted, threshold=threshold, backend=backend, json=json
         )

@@ -68,7 +68,6 @@ def predict(
     """
     from shipseg import progress
     from shipseg.inference.images import PredictOptions, predict_pictures
-    from shipseg.inference.loading import default_model, find_model
     from shipseg.scenes.archive import expand_inputs
     from shipseg.scenes.recognise import sort_inputs
 
@@ -78,13 +77,21 @@ def predict(
     for_scenes = flags.options(format, threshold)
     names = tuple(name for name in format or ("csv",) if name in _FOR_PICTURES)
     for_pictures = PredictOptions(names, overlays, threshold, submission, recursive)
-    find_model(model := model or default_model())  # one that is not there is found missing before other machines begin
-    load = functools.partial(_load, model, backend, separate)
+    load = functools.partial(_load, _found(model), backend, separate)
     with progress.shown():
         report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None
         attempts = look_at_scenes(scenes, out, load, for_scenes, many) if scenes else ()
     show(*_told(report, attempts, in_full=json), as_json=json)
     return 0 if (report is None or report.ok) and all(attempt.result is not None for attempt in attempts) else 1
+
+
+def _found(model: str | None) -> str:
+    """Return which model is meant; one that is not there is found missing here, before other machines begin."""
+    from shipseg.inference.loading import default_model, find_model
+
+    model = default_model() if model is None else model
+    find_model(model)
+    return model
 
 
 def _load(model: str, backend: str, separate: bool | None, *, threads: int | None = None) -> Predictor:  # noqa: FBT001

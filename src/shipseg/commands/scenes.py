@@ -51,8 +51,11 @@ class SceneFlags:
 
     @property
     def given(self) -> list[str]:
-        """Names of the flags that are not as they are unless given."""
-        return [flag.name.replace("_", "-") for flag in fields(self) if getattr(self, flag.name) != flag.default]
+        """Names of the flags that are not as they are unless given, such as water or no-gate."""
+        given = [
+            (flag.name, getattr(self, flag.name)) for flag in fields(self) if getattr(self, flag.name) != flag.default
+        ]
+        return [f"{'no-' if value is False else ''}{name.replace('_', '-')}" for name, value in given]
 
     def options(self, formats: tuple[str, ...] | None, threshold: float | None) -> SceneOptions:
         """Return what is asked for.

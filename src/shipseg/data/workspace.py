@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from shipseg import files
+from shipseg import files, locks
 from shipseg.data.cache import COVERAGE_FILE, IMAGES_FILE, INDEX_FILE, PROBLEMS_FILE, REPORT_FILE, SPLIT_FILE
 from shipseg.errors import ConfigError, DataError, StorageError
 
@@ -43,24 +41,9 @@ def working_in(out: Path, *, source: Path) -> Iterator[Path]:
                 "choose another folder"
             )
     work = files.ensure_folder(out / WORK_FOLDER)
-    with files.storage_errors(work / _LOCK_FILE), (work / _LOCK_FILE).open("w") as lock:
-        _lock(lock.fileno(), out)
+    taken = StorageError(f"another process is preparing {out}: wait for it to end or choose another folder")
+    with files.storage_errors(out), locks.locked(work / _LOCK_FILE, taken=taken, wait_s=_LOCK_WAIT_S):
         yield work
-
-
-def _lock(descriptor: int, out: Path) -> None:
-    deadline = time.monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the process's own: workers do not inherit it
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise StorageError(
-                    f"another process is preparing {out}: wait for it to end or choose another folder"
-                ) from error
-            time.sleep(0.1)
-        else:
-            return
 
 
 def move_up(work: Path, names: tuple[str, ...]) -> None:

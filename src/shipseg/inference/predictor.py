@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError, ModelError
 from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
 from shipseg.inference.loading import BACKENDS, bundled_models, load_backend
+from shipseg.inference.resizing import resize
 from shipseg.masks.ships import Ship, find_ships
 from shipseg.model.card import Card
 from shipseg.reading import read_image
@@ -96,8 +97,8 @@ class Predictor:
         image_hwc = _checked_image(image_hwc)
         height, width = image_hwc.shape[:2]
         scale = self.card.input.scale
-        shown_hwc = _resized(image_hwc, max(1, round(height * scale)), max(1, round(width * scale)))
-        return self.calibrated(_resized(self._probability_as_shown(shown_hwc), height, width))
+        shown_hwc = resize(image_hwc, (max(1, round(height * scale)), max(1, round(width * scale))))
+        return self.calibrated(resize(self._probability_as_shown(shown_hwc), (height, width)))
 
     def calibrated(self, blended_hw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability (H, W) in 0-1 that the card's decision is made for.
@@ -233,14 +234,6 @@ def _checked_image(image: Any) -> Image:
     if 0 in image.shape:
         raise ConfigError(f"the image has no pixels (shape {image.shape}): {wanted}")
     return np.ascontiguousarray(np.dstack([image] * 3) if is_grey else image)
-
-
-def _resized(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Return the image or map at another size: area means when shrinking, half-pixel bilinear when growing."""
-    if values.shape[:2] == (height, width):
-        return values
-    shrinks = height <= values.shape[0] and width <= values.shape[1]
-    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def _union(ships: tuple[Ship, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from shipseg.evaluation.scores import ImageScore
 
-__all__ = ["Masked", "Picture", "PictureGroup", "choose_groups", "choose_panel", "close_up", "overview", "to_jpeg"]
+__all__ = [
+    "PREDICTED_COLOR",
+    "TRUE_COLOR",
+    "Masked",
+    "Picture",
+    "PictureGroup",
+    "choose_groups",
+    "choose_panel",
+    "close_up",
+    "overview",
+    "to_jpeg",
+]
 
 TRUE_COLOR = (255, 205, 0)
 """Outline of the truth, RGB; with the next, told apart by people of any colour vision."""

@@ -24,12 +24,11 @@ _MOST_POINTS = 256  # of one piece: a coastline of a million points is cut up on
 
 
 class Area:
-    """The part of a scene inside (or outside) of polygons.
+    """The part of a scene inside of polygons.
 
     Args:
         polygons_px: Valid polygons in pixel-edge coordinates (column, row).
         shape: (height, width) of the scene.
-        inside: The area is inside the polygons; False: outside them.
 
     Example:
         >>> area = Area([shapely.box(0, 0, 10, 4)], (100, 100))
@@ -39,10 +38,9 @@ class Area:
         8
     """
 
-    def __init__(self, polygons_px: list[BaseGeometry], shape: tuple[int, int], *, inside: bool = True) -> None:
+    def __init__(self, polygons_px: list[BaseGeometry], shape: tuple[int, int]) -> None:
         height, width = shape
         self.shape = shape
-        self.inside = inside
         frame = (0, 0, width, height)
         pieces = [
             piece
@@ -53,27 +51,24 @@ class Area:
         self._tree = shapely.STRtree(pieces)
 
     @classmethod
-    def read(cls, path: str | Path, georef: GeoReference, shape: tuple[int, int], *, inside: bool = True) -> Area:
+    def read(cls, path: str | Path, georef: GeoReference, shape: tuple[int, int]) -> Area:
         """Return the area that the polygons of any OGR file cover in a scene.
 
         Args:
             path: GeoJSON, GeoPackage, Shapefile or what else OGR reads, in any coordinate reference system.
             georef: Of the scene.
             shape: (height, width) of the scene.
-            inside: The area is inside the polygons; False: outside them.
 
         Raises:
             DataError: No such file, no polygons, no coordinate reference system on one side; or the polygons do not
-                overlap the scene, which is a fault only when the area is inside them.
+                overlap the scene.
             MissingExtraError: pyogrio is not installed.
         """
-        return cls(read_polygons(Path(path), georef, shape, may_miss=not inside), shape, inside=inside)
+        return cls(read_polygons(Path(path), georef, shape), shape)
 
     def touches(self, window: Window) -> bool:
         """Return whether a window may hold a pixel of the area; False is certain."""
-        if self.inside:
-            return bool(len(self._within(window)))
-        return bool(self.mask(window).any())
+        return bool(len(self._within(window)))
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
         """Return which pixels' centres are in the area: bool (h, w)."""
@@ -85,7 +80,7 @@ class Area:
 
             shift = Affine.translation(window.col0, window.row0)
             rasterize(list(self._pieces[found]), out=covered_hw, transform=shift, default_value=1)
-        return covered_hw.astype(bool) if self.inside else covered_hw == 0
+        return covered_hw.astype(bool)
 
     def _within(self, window: Window) -> NDArray[np.int64]:
         place = shapely.box(window.col0, window.row0, window.col0 + window.width, window.row0 + window.height)

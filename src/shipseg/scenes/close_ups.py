@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.scenes.quicklook import NO_DATA_COLOR
+from shipseg.scenes.quicklook import NO_DATA_COLOR, SHIP_COLOR
 from shipseg.scenes.ship import SceneShip, SceneShips
 from shipseg.tiling import Window
 
@@ -20,7 +20,6 @@ _MOST: Final = 100
 _SIDE_PX: Final = 144
 _AROUND: Final = 1.5  # of the ship's extent, the side of what is shown,
 _LEAST_PX: Final = 40  # and this many pixels of the scene at least
-_COLOR: Final = (255, 64, 180)
 
 Read = Callable[[Window], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 """Gives uint8 RGB (h, w, 3) of a window of the scene, and where it has data (h, w)."""
@@ -53,7 +52,7 @@ def _close_up(read: Read, ship: SceneShip, shape: tuple[int, int]) -> NDArray[np
     shown_hwc = np.asarray(cv2.resize(square_hwc, (_SIDE_PX, _SIDE_PX), interpolation=interpolation), np.uint8)
     corners = (ship.box_px - np.array([left, top])) * (_SIDE_PX / side) - 0.5
     # At 16ths of a pixel.
-    cv2.polylines(shown_hwc, [np.round(corners * 16).astype(np.int32)], True, _COLOR, 1, cv2.LINE_AA, 4)  # noqa: FBT003
+    cv2.polylines(shown_hwc, [np.round(corners * 16).astype(np.int32)], True, SHIP_COLOR, 1, cv2.LINE_AA, 4)  # noqa: FBT003
     return shown_hwc
 
 

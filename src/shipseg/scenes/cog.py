@@ -23,9 +23,9 @@ from shipseg.scenes.georef import GeoReference
 from shipseg.tiling import Window
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader, DatasetWriter
+    from rasterio.io import DatasetWriter
 
-__all__ = ["RasterContent", "RasterRows", "growing_cog", "quiet_gdal", "rows_of"]
+__all__ = ["RasterContent", "RasterRows", "growing_cog"]
 
 _BLOCK: Final = 256  # side of the blocks of the file that grows; 512 would double the memory for a row of them
 _COG_BLOCK: Final = 512
@@ -187,25 +187,20 @@ def _cog_options(content: RasterContent) -> dict[str, Any]:
     }
 
 
-def rows_of(dataset: DatasetReader) -> Iterator[tuple[Window, NDArray[Any]]]:
-    """Return the first band of an open raster as windows of whole rows with their values, from top to bottom."""
-    for row in range(0, dataset.height, _COG_BLOCK):
-        window = Window(row, 0, min(_COG_BLOCK, dataset.height - row), dataset.width)
-        yield window, dataset.read(1, window=((row, row + window.height), (0, window.width)))
-
-
 def _checksum(path: Path) -> int:
+    """Return that of the first band, as `RasterRows` counts it."""
     import rasterio
 
     checksum = 0
     with rasterio.open(path) as dataset:
-        for _, values_hw in rows_of(dataset):
-            checksum = zlib.crc32(values_hw.data, checksum)
+        for row in range(0, dataset.height, _COG_BLOCK):
+            rows = (row, min(row + _COG_BLOCK, dataset.height))
+            checksum = zlib.crc32(dataset.read(1, window=(rows, (0, dataset.width))).data, checksum)
     return checksum
 
 
 @contextlib.contextmanager
-def quiet_gdal() -> Iterator[None]:
+def _quiet_gdal() -> Iterator[None]:
     """Run GDAL in this thread, without a warning that a raster does not know where it lies."""
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -223,7 +218,7 @@ def _writing(path: Path, needed_bytes: int = 0) -> Iterator[None]:
     if shutil.disk_usage(path.parent).free < needed_bytes + _FULL_BELOW:
         raise StorageError(_FULL.format(path))
     try:
-        with quiet_gdal():
+        with _quiet_gdal():
             yield
     except (RasterioError, CPLE_BaseError, OSError) as error:
         if shutil.disk_usage(path.parent).free < _FULL_BELOW:

@@ -15,11 +15,11 @@ from shipseg.evaluation.scores import true_ships
 from shipseg.evaluation.sources import Labelled, Source
 from shipseg.evaluation.survey import draw_images
 from shipseg.inference.predictor import Predictor
+from shipseg.inference.resizing import resize
 from shipseg.masks.ships import Ship
 from shipseg.model.card import CardGate
 from shipseg.progress import track
 from shipseg.scenes.gate import contrast
-from shipseg.scenes.resizing import resize
 
 __all__ = ["GateOptions", "choose_gate"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shipseg.extras import needing
 
-__all__ = ["gdal_name", "gdal_session", "is_remote", "reason_of"]
+__all__ = ["gdal_name", "gdal_session", "is_part_of_container", "is_remote", "reason_of"]
 
 _FOLDER_OF_SCHEME = {
     "http": "/vsicurl/http://",
@@ -21,6 +21,7 @@ _FOLDER_OF_SCHEME = {
     "gs": "/vsigs/",
     "az": "/vsiaz/",
 }
+_PART_OF_CONTAINER = re.compile(r"/vsi|[A-Za-z0-9_]{2,}:")
 _SETTINGS: dict[str, str | int] = {
     "GDAL_CACHEMAX": 192 * 2**20,  # bytes of decoded blocks; GDAL's own rule is 5 % of the machine's memory
     "GDAL_HTTP_MAX_RETRY": "3",
@@ -40,6 +41,11 @@ _LOGGER = "rasterio._err"  # where rasterio passes on what GDAL warns of
 def is_remote(path: str) -> bool:
     """Return whether a path is an address, such as https://... or s3://..., or one of GDAL's for networks."""
     return path.partition("://")[0] in _FOLDER_OF_SCHEME or path.startswith(tuple(_FOLDER_OF_SCHEME.values()))
+
+
+def is_part_of_container(path: str) -> bool:
+    """Return whether a path is one of GDAL's for what lies in another file: /vsizip/..., NETCDF:file:variable."""
+    return _PART_OF_CONTAINER.match(path) is not None
 
 
 def gdal_name(path: str) -> str:

@@ -14,12 +14,13 @@ from shipseg.extras import needing
 if TYPE_CHECKING:
     import pyproj
 
-__all__ = ["GeoReference", "Kind", "Transform"]
+__all__ = ["IDENTITY", "GeoReference", "Kind", "Transform"]
 
 Kind = Literal["projected", "geographic", "none"]
 Transform = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f) as in `affine`: x = a * column + b * row + c, y = d * column + e * row + f."""
 
+IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _LONLAT = "EPSG:4326"
 _HALF_PIXEL = 0.5
 _IN_PIXELS = "sizes are in pixels, nothing is in metres or degrees"
@@ -67,7 +68,7 @@ class GeoReference:
     @classmethod
     def nowhere(cls, shape: tuple[int, int], why: str) -> GeoReference:
         """Return the reference of a scene that has none, with the reason: map coordinates are (column, row)."""
-        return cls((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), None, "none", shape, f"{why}: {_IN_PIXELS}")
+        return cls(IDENTITY, None, "none", shape, f"{why}: {_IN_PIXELS}")
 
     @property
     def crs_name(self) -> str:
@@ -77,6 +78,11 @@ class GeoReference:
         crs = _crs(self.crs_wkt)
         code = crs.to_authority()
         return f"{':'.join(code)} ({crs.name})" if code else str(crs.name)
+
+    @property
+    def is_in_pixels(self) -> bool:
+        """Whether map coordinates are (column, row): there is no geotransform."""
+        return self.transform == IDENTITY
 
     @property
     def center(self) -> tuple[float, float]:

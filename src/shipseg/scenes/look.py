@@ -1,7 +1,7 @@
 """Showing a scene to the network, tile by tile: reading, predicting and writing side by side, in bounded memory.
 
-Held at any time: the tiles of two batches, one tile's width of the row at work, and the ships' open ends. The rows that
-tiles share with the next row of tiles are on the disk (`pieces`).
+Held at any time: the tiles of a few batches (two wait for the network, two for the writer), one tile's width of the row
+at work, and the ships' open ends. The rows that tiles share with the next row of tiles are on the disk (`pieces`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.inference.predictor import Predictor
+from shipseg.inference.resizing import resize
 from shipseg.progress import track
 from shipseg.scenes.blend import Block, RowBlender
 from shipseg.scenes.flow import Channel, run_stages
 from shipseg.scenes.levels import to_levels
 from shipseg.scenes.pieces import Pieces
-from shipseg.scenes.resizing import resize, resize_valid
+from shipseg.scenes.resizing import resize_valid
 from shipseg.scenes.result import Seconds
 from shipseg.scenes.tiles import TilePlan
 from shipseg.tiling import Window

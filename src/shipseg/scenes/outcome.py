@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shipseg import __version__, files
 from shipseg.errors import ConfigError
 from shipseg.model.card import Card
+from shipseg.progress import stage
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.pieces import Pieces
 from shipseg.scenes.rasters import write_mask
@@ -64,12 +65,14 @@ def write_outcome(folder: Path, outcome: Outcome, pieces: Pieces) -> dict[str, A
         write(folder / file_name, outcome.ships)
         written.append(file_name)
     if options.mask:
-        write_mask(folder / MASK_FILE, _all_blocks(pieces), outcome.ships)
+        with stage(f"writing {MASK_FILE}"):
+            write_mask(folder / MASK_FILE, _all_blocks(pieces), outcome.ships)
         written.append(MASK_FILE)
     written += [QUICKLOOK_FILE, PAGE_FILE] if options.quicklook else []
     facts = _facts(outcome, written)
     if options.quicklook:
-        write_views(folder, outcome.scene, outcome.ships, facts)
+        with stage(f"writing {QUICKLOOK_FILE} and {PAGE_FILE}"):
+            write_views(folder, outcome.scene, outcome.ships, facts)
     files.write_json(folder / FACTS_FILE, facts)
     return facts
 

@@ -24,7 +24,7 @@ def on_map(polygon: Outline, georef: GeoReference) -> Outline:
     Of a scene without any geotransform these are (x, -y): programs show such a picture with its top left corner at
     (0, 0) and rows downwards, so there the polygons lie on it.
     """
-    if georef.transform == GeoReference.nowhere(georef.shape, "").transform:
+    if georef.is_in_pixels:
         return shapely.transform(polygon, lambda points: points * np.array([1.0, -1.0]))
     return shapely.transform(polygon, georef.xy)
 

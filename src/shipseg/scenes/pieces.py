@@ -14,10 +14,7 @@ Everything is flushed and renamed (`files.atomic_path`), so a row is done or it 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
-import logging
 import os
 import shutil
 import struct
@@ -29,14 +26,14 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg import files
+from shipseg import files, locks
 from shipseg.errors import ConfigError, StorageError
 from shipseg.scenes.blend import Block, Carry
 from shipseg.tiling import Window
 
 __all__ = ["Pieces", "RowWriter", "working_in"]
 
-_LOG = logging.getLogger(__name__)
+_LOCK_FILE: Final = ".lock"
 _HEADER: Final = struct.Struct("<5q")  # window, bytes that follow
 _LEVEL: Final = np.dtype("<u2")
 
@@ -166,21 +163,11 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
         ConfigError: Another process works in it.
         StorageError: The folder cannot be written.
     """
-    files.ensure_folder(folder)
-    with files.storage_errors(folder):
-        lock = (folder / ".lock").open("w")
-    with lock:
-        try:
-            # Not flock: processes started from here would inherit that lock and hold it after their parent is killed.
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise ConfigError(
-                    f"another process is at work on the same scene in {folder.parent}: wait for it, or choose another "
-                    "--out"
-                ) from error
-            _LOG.warning("%s cannot be locked (%s): let only one process work there", folder, error.strerror)
-        if not _is_at(folder / ".lock", lock):
+    taken = ConfigError(
+        f"another process is at work on the same scene in {folder.parent}: wait for it, or choose another --out"
+    )
+    with locks.locked(files.ensure_folder(folder) / _LOCK_FILE, taken=taken) as lock:
+        if not _is_at(folder / _LOCK_FILE, lock):
             raise ConfigError(f"another process finished the same scene in {folder.parent} just now: run again")
         _clear(folder, identity)
         pieces = Pieces(folder)

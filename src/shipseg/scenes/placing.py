@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from shipseg.scenes.georef import GeoReference, Transform
+from shipseg.scenes.georef import IDENTITY, GeoReference, Transform
 
 __all__ = ["georeference_of"]
 
-_IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _POINTS_NEEDED = 3  # for a transform of six numbers
 
 
@@ -23,7 +22,7 @@ def georeference_of(dataset: Any) -> GeoReference:
     shape = (dataset.height, dataset.width)
     transform = _transform(dataset.transform)
     points, points_crs = dataset.gcps
-    if transform != _IDENTITY:
+    if transform != IDENTITY:
         return GeoReference.of(transform, _wkt(dataset.crs), shape)
     if points:
         return _from_points(points, _wkt(points_crs), shape)

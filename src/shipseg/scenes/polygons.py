@@ -31,9 +31,7 @@ _DEGREES_END = 360  # larger coordinates are metres or feet
 _LONG_NAME = 40  # characters: a definition instead of a code such as EPSG:32631
 
 
-def read_polygons(
-    path: Path, georef: GeoReference, shape: tuple[int, int], *, may_miss: bool = False
-) -> list[BaseGeometry]:
+def read_polygons(path: Path, georef: GeoReference, shape: tuple[int, int]) -> list[BaseGeometry]:
     """Return the valid polygons of a file that touch a scene, in pixel-edge coordinates (column, row).
 
     A file without a coordinate reference system is understood only beside a scene without one: then its coordinates are
@@ -43,7 +41,6 @@ def read_polygons(
         path: What OGR reads: GeoJSON, GeoPackage, Shapefile and others; of several layers the first with polygons.
         georef: Of the scene.
         shape: (height, width) of the scene.
-        may_miss: Polygons that do not overlap the scene are no fault; then there are none.
 
     Raises:
         DataError: No such file, no polygons, no coordinate reference system on one side, no overlap.
@@ -64,7 +61,7 @@ def read_polygons(
     pixels = pixels[np.isfinite(shapely.bounds(pixels)).all(axis=1)]  # empty ones, and those with no place in the scene
     frame = shapely.box(0, 0, shape[1], shape[0])
     seen = [polygon for polygon in shapely.make_valid(pixels) if polygon.intersects(frame)]
-    if not (seen or may_miss):
+    if not seen:
         raise _apart(path, crs, extent, georef, bounds)
     return seen
 

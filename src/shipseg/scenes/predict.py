@@ -12,6 +12,7 @@ from pathlib import Path
 from shipseg import files
 from shipseg.inference.predictor import Predictor
 from shipseg.model.card import Card
+from shipseg.progress import stage
 from shipseg.scenes.area import Area
 from shipseg.scenes.blend import Block
 from shipseg.scenes.components import ShipFinder
@@ -22,7 +23,7 @@ from shipseg.scenes.outcome import PROBABILITY_FILE, Outcome, finished_facts, pu
 from shipseg.scenes.pieces import Pieces, working_in
 from shipseg.scenes.rasters import probability_raster
 from shipseg.scenes.result import Finds, SceneResult, Seconds
-from shipseg.scenes.ship import measure_ships
+from shipseg.scenes.ship import SceneShips, measure_ships
 from shipseg.scenes.source import Scene, open_scene
 from shipseg.scenes.tiles import TilePlan, plan_tiles
 from shipseg.scenes.vectors import check_formats
@@ -84,10 +85,8 @@ def predict_scene(
             raster = results / PROBABILITY_FILE if options.probability else None
             finds = find_ships_in(scene, predictor, options, pieces, plan=plan, raster=raster)
             finishing_s = time.monotonic()
-            found = ((ship.ship, ship.cut) for ship in finds.ships)
-            ships = measure_ships(found, scene.georef, scene=name, shape=plan.shape, acquired=scene.acquired)
-            outcome = Outcome(scene, ships, finds, predictor.card, options, identity)
-            facts = write_outcome(results, outcome, pieces)
+            ships = _measured(finds, scene, name)
+            facts = write_outcome(results, Outcome(scene, ships, finds, predictor.card, options, identity), pieces)
             publish(pieces.folder, folder)
     seconds = _with_the_end(finds.seconds, began_s=began_s, finishing_s=finishing_s)
     return SceneResult(name, str(scene_path), folder, "done", facts, ships.ships, seconds)
@@ -123,23 +122,36 @@ def find_ships_in(
         StorageError: The disk is full or cannot be written.
     """
     finder = ShipFinder(plan.shape, options.decision(predictor.card.decision))
-    regions = [Area.read(path, scene.georef, plan.shape) for path in (options.water, options.area) if path is not None]
-    gate = Gate.of_card(predictor.card) if options.gate else None
-    looking = Looking(
-        scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch
-    )
+    looking = _looking_at(scene, predictor, options, plan)
+    with ExitStack() as stack:
+        rows = None if raster is None else stack.enter_context(probability_raster(raster, plan.shape, scene.georef))
 
-    def consume(blocks: Iterator[Block]) -> None:
-        with ExitStack() as stack:
-            rows = None if raster is None else stack.enter_context(probability_raster(raster, plan.shape, scene.georef))
+        def consume(blocks: Iterator[Block]) -> None:
             for block in blocks:
                 finder.add(block)
                 if rows is not None:
                     rows.add(block.window, block.levels_hw)
 
-    counts, seconds = look(looking, pieces, consume)
+        counts, seconds = look(looking, pieces, consume)
+        looked_s = time.monotonic()
+        if raster is not None:
+            with stage(f"writing {raster.name}"):
+                stack.close()
+    seconds = dataclasses.replace(seconds, finishing=seconds.finishing + time.monotonic() - looked_s)
     valid_px = counts.pop("pixels")
     return Finds(finder.ships(), tuple(finder.dropped), counts, valid_px, seconds)
+
+
+def _looking_at(scene: Scene, predictor: Predictor, options: SceneOptions, plan: TilePlan) -> Looking:
+    regions = [Area.read(path, scene.georef, plan.shape) for path in (options.water, options.area) if path is not None]
+    gate = Gate.of_card(predictor.card) if options.gate else None
+    return Looking(scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch)
+
+
+def _measured(finds: Finds, scene: Scene, name: str) -> SceneShips:
+    found = ((ship.ship, ship.cut) for ship in finds.ships)
+    shape = (scene.height, scene.width)
+    return measure_ships(found, scene.georef, scene=name, shape=shape, acquired=scene.acquired)
 
 
 def _hash_of(card: Card) -> str:

@@ -16,15 +16,16 @@ from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.legend import legend_height, with_legend, zoom
 from shipseg.scenes.ship import SceneShip, SceneShips
 
-__all__ = ["MAX_SIDE_PX", "NO_DATA_COLOR", "draw_quicklook", "look_shape", "write_png"]
+__all__ = ["MAX_SIDE_PX", "NO_DATA_COLOR", "SHIP_COLOR", "draw_quicklook", "look_shape", "write_png"]
 
 MAX_SIDE_PX: Final = 2048
 """Longer side of the picture at most."""
 NO_DATA_COLOR: Final = (88, 92, 98)
 """RGB."""
+SHIP_COLOR: Final = (255, 64, 180)
+"""RGB, as in the overlays of pictures: neither sea, land, cloud, rust nor wake."""
 _MIN_SIDE_PX: Final = 1024  # smaller scenes are enlarged to about this,
 _MAX_ENLARGED: Final = 4  # by this at most
-_COLOR: Final = (255, 64, 180)  # as in the overlays of pictures: neither sea, land, cloud, rust nor wake
 _HALO: Final = (16, 8, 20)
 _PLATE_OPACITY: Final = 0.65  # of the dark behind a number
 _TEXT: Final = (255, 255, 255)
@@ -83,7 +84,7 @@ def draw_quicklook(
         _draw_rings(drawn_hwc, mark, _HALO, 5)
         _fill_rings(taken_hw, mark)
     for mark in marks:
-        _draw_rings(drawn_hwc, mark, _COLOR, 2)
+        _draw_rings(drawn_hwc, mark, SHIP_COLOR, 2)
     numbered = set()
     for ship, mark in sorted(zip(ships.ships, marks, strict=True), key=lambda pair: -pair[1].length):
         if _number(drawn_hwc, taken_hw, mark, str(ship.id), larger):

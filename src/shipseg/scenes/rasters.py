@@ -10,17 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.errors import DataError
-from shipseg.extras import needing
 from shipseg.masks.ships import Ship
-from shipseg.scenes.cog import RasterContent, RasterRows, growing_cog, quiet_gdal, rows_of
-from shipseg.scenes.gdal import reason_of
+from shipseg.scenes.cog import RasterContent, RasterRows, growing_cog
 from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.levels import LEVELS, NO_DATA
 from shipseg.scenes.ship import SceneShips
 from shipseg.tiling import Window
 
-__all__ = ["MASK_NO_DATA", "blocks_of", "probability_raster", "write_mask"]
+__all__ = ["MASK_NO_DATA", "probability_raster", "write_mask"]
 
 MASK_NO_DATA: Final = 255
 """In the mask: a pixel without data."""
@@ -81,21 +78,3 @@ def _paint(mask_hw: NDArray[np.uint8], window: Window, ship: Ship) -> None:
     if top < bottom and left < right:
         place = mask_hw[top - window.row0 : bottom - window.row0, left - window.col0 : right - window.col0]
         place[ship.mask[top - row0 : bottom - row0, left - col0 : right - col0]] = 1
-
-
-def blocks_of(path: Path) -> Iterator[tuple[Window, NDArray[np.uint16]]]:
-    """Give a written probability back as windows of whole rows with their levels, from top to bottom.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    with needing("geo"):
-        import rasterio
-        from rasterio.errors import RasterioError
-    try:
-        with quiet_gdal(), rasterio.open(path) as dataset:
-            yield from rows_of(dataset)
-    except RasterioError as error:
-        raise DataError(
-            f"{path} cannot be read ({reason_of(error, str(path))}): delete it and predict the scene again"
-        ) from error

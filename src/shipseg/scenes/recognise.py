@@ -18,18 +18,19 @@ from typing import Any, Final
 
 from shipseg.inference.pictures import distinct_names
 from shipseg.reading import IMAGE_SUFFIXES
-from shipseg.scenes.gdal import is_remote
+from shipseg.scenes.gdal import is_part_of_container, is_remote
 
-__all__ = ["MAX_PICTURE_PX", "is_scene", "scene_names", "sort_inputs"]
+__all__ = ["MAX_PICTURE_PX", "SCENE_SUFFIXES", "is_scene", "scene_names", "sort_inputs"]
 
 _LOG = logging.getLogger(__name__)
 
 MAX_PICTURE_PX: Final = 50_000_000
 """A larger TIFF is a scene: as a picture it would be held whole in memory, several times over."""
 _TIFF: Final = frozenset({".tif", ".tiff"})
-_SCENE_SUFFIXES: Final = frozenset({".jp2", ".j2k", ".vrt", ".img", ".ecw", ".ntf", ".nitf", ".gtiff", ".btf"})
-"""Endings of rasters that are taken from a folder, in lower case, beside TIFF."""
-_PART_OF_CONTAINER: Final = re.compile(r"/vsi|[A-Za-z0-9_]{2,}:")
+_OTHER_SUFFIXES: Final = frozenset({".jp2", ".j2k", ".vrt", ".img", ".ecw", ".ntf", ".nitf", ".gtiff", ".btf"})
+"""Endings of rasters that only GDAL reads, in lower case."""
+SCENE_SUFFIXES: Final = _TIFF | _OTHER_SUFFIXES
+"""Endings of files that may be scenes."""
 _PICTURE_BANDS: Final = 4
 _PICTURE_DTYPES: Final = frozenset({"uint8", "uint16"})
 
@@ -74,7 +75,7 @@ def _files_in(folder: Path, out: Path, *, recursive: bool) -> Iterator[Path]:
 
 
 def _may_be_raster(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES | _SCENE_SUFFIXES
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES | SCENE_SUFFIXES
 
 
 def is_scene(path: str) -> bool:
@@ -83,10 +84,10 @@ def is_scene(path: str) -> bool:
     Without rasterio every TIFF is a picture, and a warning says so.
     """
     suffix = Path(path).suffix.lower()
-    if is_remote(path) or suffix in _SCENE_SUFFIXES:
+    if is_remote(path) or suffix in _OTHER_SUFFIXES:
         return True
     if not Path(path).is_file():
-        return bool(_PART_OF_CONTAINER.match(path)) and not Path(path).exists()
+        return is_part_of_container(path) and not Path(path).exists()
     if suffix not in _TIFF:
         return suffix not in IMAGE_SUFFIXES and _opens(path)
     return _opens(path) and _more_than_a_picture(path)

@@ -12,7 +12,8 @@ import shapely
 from numpy.typing import NDArray
 
 from shipseg.reports.page import picture_url, write_page
-from shipseg.scenes.marks import LENGTH_BINS_M, bin_name
+from shipseg.reports.pictures import PREDICTED_COLOR, TRUE_COLOR, to_jpeg
+from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name
 from shipseg.scenes.scoring import SceneScores
 from shipseg.scenes.source import Scene, open_scene
 from shipseg.scenes.truth import ShipRecord
@@ -21,7 +22,6 @@ from shipseg.tiling import Window
 __all__ = ["REPORT_FILE", "write_scores_page"]
 
 REPORT_FILE = "report.html"
-_TRUE, _PREDICTED = (255, 205, 0), (255, 64, 180)  # as in page.css
 _MOST_SCENES = 6
 _CASES = 8
 _OVERVIEW_PX, _CLOSE_UP_PX = 900, 300
@@ -131,15 +131,14 @@ def _drawn(
     """Return the picture with true and predicted outlines as the address of a JPEG."""
     image = np.ascontiguousarray(image)
     for record in records:
-        for ship, color in ((record.true, _TRUE), (record.predicted, _PREDICTED)):
+        for ship, color in ((record.true, TRUE_COLOR), (record.predicted, PREDICTED_COLOR)):
             if ship is None:
                 continue
             for part in shapely.get_parts(ship.polygon_px):
                 points = (np.asarray(part.exterior.coords) - origin) * scale
                 lines = [np.round((points - 0.5) * 16).astype(np.int32)]
                 cv2.polylines(image, lines, isClosed=True, color=color, thickness=1, lineType=cv2.LINE_AA, shift=4)
-    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return picture_url(data.tobytes())
+    return picture_url(to_jpeg(image, quality=_JPEG_QUALITY))
 
 
 def _scene_caption(scene: Scene, records: Sequence[ShipRecord]) -> str:

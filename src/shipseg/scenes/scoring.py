@@ -15,10 +15,11 @@ from shipseg import files
 from shipseg.errors import DataError
 from shipseg.inference.predictor import Predictor
 from shipseg.progress import track
-from shipseg.scenes.marks import metrics_of
+from shipseg.scenes.metrics import metrics_of
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.outcome import FACTS_FILE
 from shipseg.scenes.predict import predict_scene
+from shipseg.scenes.recognise import SCENE_SUFFIXES
 from shipseg.scenes.source import open_scene
 from shipseg.scenes.truth import ShipRecord, heading_apart, match_ships, read_ships, truth_path
 
@@ -29,7 +30,6 @@ _LOG = logging.getLogger(__name__)
 PREDICTED_FOLDER = "predicted"
 """Inside the folder of scores: the results of the scenes, one folder each."""
 SHIPS_FILE = "ships.gpkg"
-_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".vrt", ".img"})
 _COLUMNS = (
     "scene",
     "status",
@@ -84,7 +84,7 @@ class SceneScores:
             "recall by length": ", ".join(
                 f"{name} {_percent(part['share'])}" for name, part in by_iou["recall_by_length"].items()
             ),
-            "false alarms": f"{metrics['num_false_alarms']}, {metrics['false_alarms_per_1000km2']:,.0f} per 1000 km2",
+            "false alarms": _alarms(metrics["num_false_alarms"], metrics["false_alarms_per_1000km2"]),
             "error of length": _error(length, "m"),
             "error of heading": _error(heading, "degrees"),
         }
@@ -92,6 +92,10 @@ class SceneScores:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _alarms(number: int, per_1000km2: float | None) -> str:
+    return f"{number}" if per_1000km2 is None else f"{number}, {per_1000km2:,.0f} per 1000 km2"
 
 
 def _error(spread: dict[str, Any], unit: str) -> str:
@@ -104,7 +108,7 @@ def has_truth(data: Path) -> bool:
     """Return whether a path is a scene with its true ships beside it, or a folder of such."""
     if data.is_dir():
         return any(data.glob("*.ships.gpkg"))
-    return data.suffix.lower() in _SUFFIXES and data.is_file()
+    return data.suffix.lower() in SCENE_SUFFIXES and data.is_file()
 
 
 def labelled_scenes(data: Path) -> list[Path]:
@@ -115,12 +119,12 @@ def labelled_scenes(data: Path) -> list[Path]:
     """
     if not data.is_dir():
         if not truth_path(data).is_file():
-            raise DataError(f"{data} has no true ships beside it: they are looked for in {truth_path(data)}")
+            raise DataError(f"{data} has no true ships beside it: put them into {truth_path(data)}")
         return [data]
-    scenes = [path for path in sorted(data.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    scenes = [path for path in sorted(data.iterdir()) if path.suffix.lower() in SCENE_SUFFIXES]
     found = [path for path in scenes if truth_path(path).is_file()]
     if not found:
-        raise DataError(f"{data} holds no scene with true ships beside it (NAME.tif and NAME.ships.gpkg)")
+        raise DataError(f"{data} holds no scene with true ships beside it: it needs a NAME.tif for a NAME.ships.gpkg")
     if len(found) < len(scenes):
         _LOG.warning(
             "%d of %d scenes in %s have no true ships and are left out", len(scenes) - len(found), len(scenes), data
@@ -145,16 +149,17 @@ def score_scenes(
     records: list[ShipRecord] = []
     looked_at_km2, models = 0.0, set()
     for path in track(scenes, "scoring scenes"):
+        with open_scene(path) as scene:
+            georef = scene.georef
+        true = read_ships(truth_path(path), georef)  # first: a fault in it is to be told before the long work
         if predictor is not None:
             options = SceneOptions(
                 formats=("gpkg",), probability=False, quicklook=False, threshold=threshold, overwrite=True
             )
             predict_scene(path, predicted, predictor, options)
         facts = _facts(predicted / path.stem)
-        with open_scene(path) as scene:
-            true = read_ships(truth_path(path), scene.georef)
-            found = read_ships(predicted / path.stem / SHIPS_FILE, scene.georef)
-            records += match_ships(path.stem, true, found, scene.georef)
+        found = read_ships(predicted / path.stem / SHIPS_FILE, georef)
+        records += match_ships(path.stem, true, found, georef)
         looked_at_km2 += float(facts["looked_at_km2"] or 0.0)
         models.add((str(facts["model"]), json.dumps(facts["decision"])))
     metrics = metrics_of(records, looked_at_km2=looked_at_km2, scenes=[path.stem for path in scenes])

@@ -17,10 +17,10 @@ from shipseg.errors import ConfigError, DataError
 from shipseg.scenes.acquired import acquisition_time
 from shipseg.scenes.bands import BandChoice, choose_bands
 from shipseg.scenes.fingerprint import fingerprint_of_file, fingerprint_of_raster
-from shipseg.scenes.gdal import gdal_name, gdal_session, is_remote, reason_of
+from shipseg.scenes.gdal import gdal_name, gdal_session, is_part_of_container, is_remote, reason_of
 from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.looking import places_to_look
 from shipseg.scenes.placing import georeference_of
+from shipseg.scenes.probes import probe_places
 from shipseg.scenes.resizing import resize_valid
 from shipseg.scenes.stretch import Stretch, choose_stretch, parse_stretch
 from shipseg.tiling import Window
@@ -28,7 +28,6 @@ from shipseg.tiling import Window
 __all__ = ["Scene", "open_scene"]
 
 _EXACT_AT_MOST_PX = 8192**2  # read whole into memory: 200 MB of 8-bit RGB, more of wider types
-_PART_OF_CONTAINER = re.compile(r"/vsi|[A-Za-z0-9_]{2,}:")  # names that are GDAL's: /vsizip/..., NETCDF:file:variable
 _PAUSES_S = (1.0, 4.0, 15.0)  # before reading again what was lost on its way; GDAL repeats only what a server refused
 _TAIL_BYTES = 4096
 _BROKEN_JPEG = re.compile(r"corrupt jpeg|premature end", re.IGNORECASE)  # only warned of, filled with grey
@@ -199,7 +198,7 @@ def _opened(path: str) -> Any:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-    if not is_remote(path) and not _PART_OF_CONTAINER.match(path):
+    if not is_remote(path) and not is_part_of_container(path):
         _refuse_other_than_whole(Path(path))
     try:
         with warnings.catch_warnings():
@@ -280,7 +279,7 @@ def _unreadable(path: str, window: Window, reason: str) -> DataError:
 def _look(dataset: Any, choice: BandChoice, path: str) -> NDArray[np.generic]:
     """Return values of pixels with data from all over the scene, (N,), of all chosen bands together."""
     seen = []
-    for window, shape in places_to_look(dataset.height, dataset.width, dataset.overviews(choice.bands[0])):
+    for window, shape in probe_places(dataset.height, dataset.width, dataset.overviews(choice.bands[0])):
         values_nhw, valid_hw = _read_values(dataset, choice, path, window, shape)
         seen.append(values_nhw[:, valid_hw].ravel())
     return np.concatenate(seen)

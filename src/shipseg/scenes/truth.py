@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import DataError
 from shipseg.extras import needing
+from shipseg.scenes.gdal import reason_of
 from shipseg.scenes.georef import GeoReference
 
 if TYPE_CHECKING:
@@ -131,16 +132,30 @@ def _frame(path: Path) -> geopandas.GeoDataFrame:
         layers = [str(name) for name, _ in pyogrio.list_layers(path)]
         frame = geopandas.read_file(path, layer=_LAYER if _LAYER in layers else layers[0])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, IndexError) as error:
-        raise DataError(f"the ships in {path} cannot be read ({error})") from error
+        reason = reason_of(error, str(path)).partition(".;")[0]
+        raise DataError(f"the ships in {path} cannot be read ({reason}): is it a whole GeoPackage?") from error
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise DataError(f"the ships in {path} have no shapes: draw each as a polygon")
     missing = [name for name in _NEEDED if name not in frame.columns]
     if missing:
         raise DataError(f"{path} has no column {missing[0]}: true ships need {', '.join(_NEEDED)}")
     if frame.crs is None:
-        raise DataError(f"{path} does not say in which coordinate reference system its ships are")
+        raise DataError(
+            f"{path} does not say in which coordinate reference system its ships are: assign one, for example with "
+            "ogr2ogr -a_srs"
+        )
     kinds = set(frame.geometry.geom_type) - {"Polygon", "MultiPolygon"}
     if kinds:
-        raise DataError(f"the ships in {path} must be polygons, found {min(map(str, kinds))}")
+        raise DataError(f"the ships in {path} must be polygons, found {min(map(str, kinds))}: draw them as polygons")
+    for name in _NEEDED:
+        unusable = [row for row, value in enumerate(frame[name].tolist(), start=1) if not _is_number(value)]
+        if unusable:
+            raise DataError(f"ship {unusable[0]} of {path} has no number in the column {name}: fill it in")
     return frame
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _ship(
@@ -149,7 +164,7 @@ def _ship(
     label = (row.get("label_length_m"), row.get("label_width_m"))
     confidence = row.get("confidence")
     return MapShip(
-        number=int(row.get("id") or row.get("ship") or number),
+        number=next((value for value in (row.get("id"), row.get("ship")) if isinstance(value, int)), number),
         polygon_px=polygon,
         lon=lonlat[0],
         lat=lonlat[1],

@@ -56,7 +56,7 @@ def write_gpkg(path: Path, ships: SceneShips) -> None:
         StorageError: The file cannot be written.
     """
     where = "" if ships.georef.crs_wkt else " Without a coordinate reference system: x is the column, y minus the row."
-    if where and ships.georef.transform != GeoReference.nowhere(ships.shape, "").transform:
+    if where and not ships.georef.is_in_pixels:
         where = " In the scene's own map units: it names no coordinate reference system."
     outlines = [_multi(on_map(ship.polygon_px, ships.georef)) for ship in ships.ships]
     boxes = [on_map(shapely.Polygon(ship.box_px), ships.georef) for ship in ships.ships]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from shipseg.extras import needing
 from shipseg.scenes.close_ups import read_close_ups
 from shipseg.scenes.quicklook import draw_quicklook, look_shape, write_png
 from shipseg.scenes.ship import SceneShips
@@ -31,7 +32,8 @@ def write_views(folder: Path, scene: Scene, ships: SceneShips, facts: Mapping[st
         DataError: The scene cannot be read any more.
         StorageError: The files cannot be written.
     """
-    from shipseg.scenes.page import write_scene_page  # needs jinja2; pictures go through here without it
+    with needing("geo"):
+        from shipseg.scenes.page import write_scene_page
 
     whole = Window(0, 0, scene.height, scene.width)
     look_hwc, valid_hw = scene.read(whole, look_shape(ships.georef), from_overviews=True)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import errno
-import fcntl
 import hashlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from shipseg import files
+from shipseg import files, locks
 from shipseg.config import Decision
 from shipseg.data.cache import PreparedDataset
 from shipseg.errors import ModelError, TrainingError
@@ -38,8 +35,6 @@ from shipseg.training.state import Best, RunState
 
 __all__ = ["MODEL_FOLDER", "RECIPE_FILE", "begin", "best_network", "locked", "publish", "save", "save_best_model"]
 
-LOG = logging.getLogger(__name__)
-
 RECIPE_FILE = "recipe.yaml"
 MODEL_FOLDER = "model"
 _LOCK_FILE = ".lock"
@@ -53,19 +48,8 @@ def locked(run: Path) -> Iterator[None]:
         TrainingError: Another process trains in it.
         StorageError: The folder cannot be written.
     """
-    files.ensure_folder(run)
-    with files.storage_errors(run):
-        lock = (run / _LOCK_FILE).open("w")
-    with lock:
-        try:
-            # Not flock: loading processes would inherit that lock and hold it for seconds after their parent is killed.
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise TrainingError(
-                    f"another process is training in {run}: wait for it, stop it, or choose another folder"
-                ) from error
-            LOG.warning("%s cannot be locked (%s): see to it that only one process trains in it", run, error.strerror)
+    taken = TrainingError(f"another process is training in {run}: wait for it, stop it, or choose another folder")
+    with locks.locked(files.ensure_folder(run) / _LOCK_FILE, taken=taken):
         yield
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from shipseg.tiling import Window
 
-__all__ = ["places_to_look"]
+__all__ = ["probe_places"]
 
 _LOOK_PX = 1024  # side of a look at the whole scene
 _PLACES, _PLACE_PX = 8, 128  # without small overviews: so many places a side, each so large: 1024 px together
 _OVERVIEW_AT_MOST_PX = 4096  # side; larger ones are as slow to read as the scene
 
 
-def places_to_look(height: int, width: int, overviews: Sequence[int]) -> list[tuple[Window, tuple[int, int]]]:
+def probe_places(height: int, width: int, overviews: Sequence[int]) -> list[tuple[Window, tuple[int, int]]]:
     """Return the windows to look at and the (h, w) to read each in: the whole scene reduced, or places all over it.
 
     Args:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from shipseg.scenes.looking import places_to_look
+from shipseg.scenes.probes import probe_places
 from shipseg.tiling import Window
 
 
@@ -18,13 +18,13 @@ from shipseg.tiling import Window
 def test_a_scene_that_is_small_or_has_small_overviews_is_seen_whole(
     height: int, width: int, overviews: list[int], shape: tuple[int, int]
 ) -> None:
-    assert places_to_look(height, width, overviews) == [(Window(0, 0, height, width), shape)]
+    assert probe_places(height, width, overviews) == [(Window(0, 0, height, width), shape)]
 
 
 @pytest.mark.parametrize("overviews", [[], [2]])
 @pytest.mark.parametrize(("height", "width"), [(60_000, 60_000), (1, 60_000), (60_000, 130), (5_000, 4_000)])
 def test_others_are_seen_in_places_all_over(height: int, width: int, overviews: list[int]) -> None:
-    places = places_to_look(height, width, [] if max(height, width) < 10_000 else overviews)
+    places = probe_places(height, width, [] if max(height, width) < 10_000 else overviews)
     assert 8 <= len(places) <= 64
     rows, cols = {window.row0 for window, _ in places}, {window.col0 for window, _ in places}
     assert max(cols) > width * 0.9 - 128 or width < 128
