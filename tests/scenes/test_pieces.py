@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 import pytest
 
-from shipseg.errors import ConfigError, StorageError
+from shipseg.errors import StorageError
 from shipseg.scenes.blend import Block
 from shipseg.scenes.levels import NO_DATA
 from shipseg.scenes.pieces import Pieces, working_in
@@ -74,13 +74,19 @@ def test_a_damaged_row_is_one_sentence_that_says_what_to_do(kind: str, tmp_path:
             pieces.facts(0), list(pieces.blocks(0)), list(pieces.carried(1))
 
 
-def test_a_lock_on_a_folder_that_was_deleted_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lockf = fcntl.lockf
+def test_a_lock_on_a_folder_that_was_deleted_meanwhile_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lockf, calls = fcntl.lockf, []
 
-    def published_before_the_lock(file: IO[str], how: int) -> None:
-        shutil.rmtree(tmp_path / "work")
+    def published_before_the_first_lock(file: IO[str], how: int) -> None:
+        if not calls:
+            shutil.rmtree(tmp_path / "work")
+        calls.append(how)
         lockf(file, how)
 
-    monkeypatch.setattr(fcntl, "lockf", published_before_the_lock)
-    with pytest.raises(ConfigError, match="finished the same scene"), working_in(tmp_path / "work", {"scene": 1}):
-        pass
+    monkeypatch.setattr(fcntl, "lockf", published_before_the_first_lock)
+    with working_in(tmp_path / "work", {"scene": 1}) as pieces:
+        write_row(pieces, 0)
+        assert pieces.num_done == 1
+    assert len(calls) == 2

@@ -166,9 +166,10 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
     taken = ConfigError(
         f"another process is at work on the same scene in {folder.parent}: wait for it, or choose another --out"
     )
-    with locks.locked(files.ensure_folder(folder) / _LOCK_FILE, taken=taken) as lock:
-        if not _is_at(folder / _LOCK_FILE, lock):
-            raise ConfigError(f"another process finished the same scene in {folder.parent} just now: run again")
+    with contextlib.ExitStack() as stack:
+        lock: IO[str] | None = None
+        while lock is None or not _is_at(folder / _LOCK_FILE, lock):  # who had it before may have deleted the folder
+            lock = stack.enter_context(locks.locked(files.ensure_folder(folder) / _LOCK_FILE, taken=taken))
         _clear(folder, identity)
         pieces = Pieces(folder)
         try:
@@ -180,7 +181,7 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
 
 
 def _is_at(path: Path, lock: IO[str]) -> bool:
-    """Return whether the locked file is still the one under its name: who had it before may have deleted it."""
+    """Return whether the locked file is still the one under its name."""
     try:
         return path.stat().st_ino == os.fstat(lock.fileno()).st_ino
     except FileNotFoundError:
