@@ -114,6 +114,18 @@ def test_a_recipe_that_was_changed_since_is_refused(
         run_study(tiny_study(), dataset_folder, tmp_path / "study")
 
 
+def test_a_recipe_from_before_a_key_was_known_is_the_same_recipe(
+    finished_study: Path, tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished_study, tmp_path / "study")
+    recipe = tmp_path / "study/trials/both-seed0/recipe.yaml"
+    before = recipe.read_text()
+    assert "  start_from: null\n" in before
+    recipe.write_text(before.replace("  start_from: null\n", ""))
+    run_study(tiny_study(), dataset_folder, tmp_path / "study")
+    assert recipe.read_text() == before
+
+
 def test_the_same_study_on_another_dataset_is_refused(
     finished_study: Path, tiny_study: StudyMaker, airbus_folder: Path, tmp_path: Path
 ) -> None:

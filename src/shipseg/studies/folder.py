@@ -10,7 +10,7 @@ from typing import Any
 from shipseg import files
 from shipseg.data.cache import PreparedDataset
 from shipseg.errors import ConfigError, StorageError
-from shipseg.recipes import dump_recipe
+from shipseg.recipes import dump_recipe, load_recipe
 from shipseg.studies.spec import Study, dump_study, load_study
 from shipseg.studies.trials import Trial
 
@@ -120,13 +120,14 @@ def begin(out: Path, study: Study, trials: Sequence[Trial], data: PreparedDatase
         )
     files.write_json(out / _DATASET_FILE, {"dataset": str(data.root), "fingerprint": data.fingerprint})
     for trial in trials:
-        path, text = trial_folder(out, trial) / _RECIPE_FILE, dump_recipe(trial.recipe)
-        if path.is_file() and path.read_text(encoding="utf-8") != text:
+        path = trial_folder(out, trial) / _RECIPE_FILE
+        # Compared as recipes: what a later version of shipseg added with a default makes no other training.
+        if path.is_file() and load_recipe(path) != trial.recipe:
             raise ConfigError(
                 f"{path} is not what the recipe {trial.recipe_name} gives today: it was changed since the study began, "
                 "choose another folder"
             )
-        files.write_text(path, text)
+        files.write_text(path, dump_recipe(trial.recipe))
 
 
 def seeds_so_far(out: Path) -> tuple[int, ...]:
