@@ -44,7 +44,7 @@ def test_scenes_and_pictures_go_their_own_ways(tmp_path: Path, capsys: pytest.Ca
     write_scene(tmp_path / "in" / "a.tif", ships_image(90, 90))
     cv2.imwrite(str(tmp_path / "in" / "p.png"), np.zeros((60, 60, 3), np.uint8))
     assert predict(tmp_path / "in", "--out", tmp_path / "out", "--format", "csv", "--format", "geojson") == 0
-    assert "1 pictures and 1 scene" in capsys.readouterr().out
+    assert "1 picture and 1 scene" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"masks", "overlays", "ships.csv", "a"}
     assert {path.name for path in (tmp_path / "out" / "a").iterdir()} == {
         "ships.csv",

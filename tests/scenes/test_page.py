@@ -58,6 +58,7 @@ def facts_of(ships: SceneShips, **changes: Any) -> dict[str, Any]:
         "tiles": {"network": 12, "no data": 0, "outside": 5, "gate": 3},
         "dropped": [],
         "files": ["ships.gpkg", "scene.json"],
+        "identity": {"options": {"water": None, "area": None}},
     }
     return facts | changes
 
@@ -72,6 +73,13 @@ def page_of(folder: Path, ships: SceneShips, **changes: Any) -> str:
 
 def text_of(page: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main>")[0].partition("<body>")[2] + page).split())
+
+
+def test_the_page_says_inside_which_polygons_was_looked(tmp_path: Path) -> None:
+    asked = {"options": {"water": None, "area": {"name": "bay.geojson", "sha256": "0"}}}
+    page = page_of(tmp_path, ships_of(UTM), identity=asked)
+    assert "<dt>Only area</dt><dd>inside the polygons of bay.geojson</dd>" in page
+    assert "Only water" not in page
 
 
 def test_a_page_says_what_was_found(tmp_path: Path) -> None:

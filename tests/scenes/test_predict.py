@@ -199,6 +199,9 @@ def test_finished_results_are_not_made_again_and_not_replaced_unasked(tmp_path: 
         ConfigError, match=r"a holds finished results of other options \(threshold the model's, now 0.7\)"
     ):
         predict_scene(scene, tmp_path / "out", make_predictor(), other)
+    banded = dataclasses.replace(BARE, bands=(3, 2, 1))
+    with pytest.raises(ConfigError, match=r"other options \(bands by the file, now 3,2,1\)"):
+        predict_scene(scene, tmp_path / "out", make_predictor(), banded)
     with pytest.raises(ConfigError, match="of another model"):
         predict_scene(scene, tmp_path / "out", make_predictor(scale=0.9), BARE)
     replaced = predict_scene(scene, tmp_path / "out", make_predictor(), dataclasses.replace(other, overwrite=True))

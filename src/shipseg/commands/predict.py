@@ -135,7 +135,7 @@ def _told(
         raise ShipsegError(attempts[0].message)
     titles, facts = [], dict[str, Any]()
     if report is not None:
-        titles.append(f"{report.num_images} pictures")
+        titles.append("1 picture" if report.num_images == 1 else f"{report.num_images} pictures")
         facts |= report.as_dict() if in_full else _short(report)
     if attempts:
         titles.append("1 scene" if len(attempts) == 1 else f"{len(attempts)} scenes")

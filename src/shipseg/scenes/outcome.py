@@ -153,14 +153,17 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
         return "another model"
     before, now = theirs.get("options", {}), ours["options"]
     names = [name for name in now if before.get(name) != now[name]]
-    said = [f"{name} {_said(before.get(name))}, now {_said(now[name])}" for name in names]
+    said = [f"{name} {_said(name, before.get(name))}, now {_said(name, now[name])}" for name in names]
     return f"other options ({'; '.join(said)})" if said else "another version of shipseg"
 
 
-def _said(value: Any) -> str:
+def _said(name: str, value: Any) -> str:
+    """Return the value of an option in words, None as what is taken instead."""
     if isinstance(value, dict):
         return str(value.get("name"))
-    return "the model's" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
+    if value is None:
+        return {"threshold": "the model's", "water": "none", "area": "none"}.get(name, "by the file")
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def publish(work: Path, folder: Path) -> None:

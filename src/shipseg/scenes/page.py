@@ -25,6 +25,8 @@ _FATES: Final = {
     "outside": "not shown: outside the water or area asked for",
     "gate": "not shown: the model's quick check calls them empty",
 }
+_LIMITS: Final = ("water", "area")
+"""Options that name polygons outside of which nothing was looked at."""
 
 
 class PageRow(NamedTuple):
@@ -149,6 +151,8 @@ def _fact_lines(ships: SceneShips, facts: Mapping[str, Any]) -> list[tuple[str, 
         lines.append(("On the ground", f"{_number(width * size[1] / 1000)} × {_number(height * size[0] / 1000)} km"))
         lines.append(("A pixel", f"{size[1]:.4g} × {size[0]:.4g} m in the middle of the scene"))
     lines.append(("Coordinates", scene["crs"]))
+    options = facts["identity"]["options"]
+    lines += [(f"Only {name}", f"inside the polygons of {options[name]['name']}") for name in _LIMITS if options[name]]
     lines.append(("Taken", scene["acquired"] or "the file does not say when"))
     lines.append(("Read as", "; ".join(scene["notes"])))
     lines.append(("Model", facts["model"]))
