@@ -77,7 +77,8 @@ def test_a_damaged_row_is_one_sentence_that_says_what_to_do(kind: str, tmp_path:
 def test_a_lock_on_a_folder_that_was_deleted_meanwhile_is_taken_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lockf, calls = fcntl.lockf, []
+    lockf = fcntl.lockf
+    calls: list[int] = []
 
     def published_before_the_first_lock(file: IO[str], how: int) -> None:
         if not calls:
