@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import DataError
 from shipseg.extras import needing
+from shipseg.scenes.gdal import reason_of
 from shipseg.scenes.georef import GeoReference
 
 if TYPE_CHECKING:
@@ -111,7 +112,15 @@ def read_ships(path: Path, georef: GeoReference) -> list[MapShip]:
     """
     if georef.crs_wkt is None:
         raise DataError(f"the ships in {path} cannot be placed on a scene without a place on Earth: {georef.note}")
-    frame = _frame(path).to_crs(georef.crs_wkt)
+    from pyproj.exceptions import ProjError
+
+    try:
+        frame = _frame(path).to_crs(georef.crs_wkt)
+    except ProjError as error:
+        raise DataError(
+            f"the ships in {path} cannot be placed on the scene ({georef.crs_name}), no transformation leads there: "
+            "bring them to another coordinate reference system"
+        ) from error
     polygons = [shapely.transform(shape, georef.pixels) for shape in frame.geometry]
     columns = {name: frame[name].tolist() for name in frame.columns if name != frame.geometry.name}
     ships = []
@@ -131,7 +140,8 @@ def _frame(path: Path) -> geopandas.GeoDataFrame:
         layers = [str(name) for name, _ in pyogrio.list_layers(path)]
         frame = geopandas.read_file(path, layer=_LAYER if _LAYER in layers else layers[0])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, IndexError) as error:
-        raise DataError(f"the ships in {path} cannot be read ({error})") from error
+        reason = reason_of(error, str(path)).partition(".;")[0]  # without GDAL's advice about drivers
+        raise DataError(f"the ships in {path} cannot be read ({reason}): give a GeoPackage of polygons") from error
     missing = [name for name in _NEEDED if name not in frame.columns]
     if missing:
         raise DataError(f"{path} has no column {missing[0]}: true ships need {', '.join(_NEEDED)}")
