@@ -51,8 +51,9 @@ class SceneFlags:
 
     @property
     def given(self) -> list[str]:
-        """Names of the flags that are not as they are unless given."""
-        return [flag.name.replace("_", "-") for flag in fields(self) if getattr(self, flag.name) != flag.default]
+        """Names of the flags that are not as they are unless given, such as `batch` and `no-gate`."""
+        given = [flag for flag in fields(self) if getattr(self, flag.name) != flag.default]
+        return [("no-" if flag.default is True else "") + flag.name.replace("_", "-") for flag in given]
 
     def options(self, formats: tuple[str, ...] | None, threshold: float | None) -> SceneOptions:
         """Return what is asked for.
