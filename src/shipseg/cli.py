@@ -5,6 +5,7 @@ Exit status: 0 done, 1 an error of ours in one sentence (or a result with failed
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import signal
@@ -67,6 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; no user's mistake ends in a traceback."""
     logging.basicConfig(handlers=[_ToStandardError()], level=logging.WARNING)
     logging.getLogger("shipseg").setLevel(logging.INFO)
+    logging.getLogger("rasterio").propagate = False  # what GDAL complains of reaches people in our own sentences
     try:
         status = app(_spelled_out(arguments), exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -86,6 +88,10 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our output is gone (`shipseg ... | head`): nothing is left to say.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return _say(f"the name {error.filename} is longer than this disk takes: choose a shorter one", status=1)
     return status if isinstance(status, int) else 0
 
 

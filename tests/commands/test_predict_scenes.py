@@ -58,7 +58,7 @@ def test_scenes_and_pictures_go_their_own_ways(tmp_path: Path, capsys: pytest.Ca
     ("flags", "sentence"),
     [
         (("--water", "w.gpkg"), "--water is for scenes, and none of the inputs is one"),
-        (("--no-gate",), "--gate is for scenes"),
+        (("--no-gate",), "--no-gate is for scenes"),
         (("--format", "gpkg"), "--format gpkg is for scenes"),
     ],
 )
@@ -165,3 +165,36 @@ def test_the_only_scene_that_fails_is_one_sentence(tmp_path: Path, capsys: pytes
     assert told.out == ""
     assert [line for line in told.err.splitlines() if line.startswith("shipseg: ")] == [told.err.splitlines()[-1]]
     assert "cannot be read in rows" in told.err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("text.tif", "the scene {}/text.tif cannot be opened (not recognized as being in a supported file format)"),
+        ("a" * 300 + ".tif", "is longer than this disk takes: choose a shorter one"),
+        ("http://127.0.0.1:1/a.tif", "check the address and the connection"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    (tmp_path / "text.tif").write_text("no raster")
+    path = name if "://" in name else tmp_path / name
+    assert predict(path, "--out", tmp_path / "out") == 1
+    shown = capsys.readouterr().err
+    assert said.format(tmp_path) in shown
+    assert shown.count("\n") == 1
+
+
+def test_an_output_folder_whose_name_is_too_long_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 60))
+    assert predict(scene, "--out", tmp_path / ("a" * 300)) == 1
+    assert "cannot be written (File name too long)" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf8_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 60)).rename(tmp_path / "a\udcffb.tif")
+    assert predict(scene, "--out", tmp_path / "out") == 1
+    assert r"a\udcffb.tif is no text in UTF-8: rename the file" in capsys.readouterr().err

@@ -105,3 +105,8 @@ def test_the_table_says_what_became_of_each(tmp_path: Path) -> None:
     told = json.loads(file.read_text())["scenes"]
     assert told["c"] == {"path": "in/c.tif", "status": "failed", "message": "it is broken, badly: copy it again"}
     assert write_archive(tmp_path, attempts, Shard(3, 8))[0].name == "archive-3-of-8.csv"
+
+
+def test_a_list_may_begin_with_the_mark_that_windows_programs_write(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.tif\r\n")
+    assert expand_inputs([f"@{tmp_path / 'list.txt'}"]) == [str(tmp_path / "a.tif")]

@@ -195,3 +195,41 @@ def test_a_rotated_scene_has_rotated_polygons(tmp_path: Path) -> None:
     path = written(tmp_path / "a.gpkg", [box(500_020, 6_000_100, 500_040, 6_000_200)])
     mask = Area.read(path, turned, SHAPE).mask(WHOLE)
     assert (np.argwhere(mask).min(axis=0).tolist(), np.argwhere(mask).max(axis=0).tolist()) == ([10, 50], [19, 99])
+
+
+def _feature(coordinates: str) -> str:
+    shape = f'{{"type": "Polygon", "coordinates": {coordinates}}}' if coordinates else "null"
+    return (
+        f'{{"type": "FeatureCollection", "features": [{{"type": "Feature", "properties": {{}}, "geometry": {shape}}}]}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "said"),
+    [
+        ("[[[3, 54.1], [3.005, 54.15]]]", r"\(.*Points of LinearRing do not form a closed linestring\): "),
+        ("[[[3, 54.1], [NaN, 54.1], [3.1, 54.2], [3, 54.1]]]", r"a shape that is broken \(a coordinate of nan\)"),
+        ("[[[-1e300, -1e300], [1e300, -1e300], [0, 1e300], [-1e300, -1e300]]]", r"a coordinate of 1e\+300"),
+        ("[]", r"holds no polygons \(the shapes of layer 'a' are empty\)"),
+        ("", r"holds no polygons \(the shapes of layer 'a' are empty\)"),
+    ],
+)
+def test_broken_shapes_are_one_sentence(tmp_path: Path, coordinates: str, said: str) -> None:
+    (tmp_path / "a.geojson").write_text(_feature(coordinates))
+    with pytest.raises(DataError, match=said):
+        Area.read(tmp_path / "a.geojson", GEOREF, SHAPE)
+
+
+def test_a_system_that_no_transformation_leads_from_is_one_sentence(tmp_path: Path) -> None:
+    harbour = 'ENGCRS["harbour",EDATUM["quay"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
+    file = written(tmp_path / "a.gpkg", [box(0, 0, 10, 10)], crs=harbour)
+    with pytest.raises(DataError, match=r"no transformation leads from one to the other"):
+        Area.read(file, GEOREF, SHAPE)
+
+
+@pytest.mark.parametrize("name", ["a!b.gpkg", "tab\t.gpkg", "folder!/a.gpkg"])
+def test_files_whose_names_pyogrio_takes_apart_are_read(tmp_path: Path, name: str) -> None:
+    file = written(tmp_path / "plain.gpkg", on_map(box(10, 10, 40, 40)))
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    file = file.rename(tmp_path / name)
+    assert int(Area.read(file, GEOREF, SHAPE).mask(WHOLE).sum()) == 900

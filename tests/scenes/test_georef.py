@@ -138,6 +138,9 @@ def test_a_pixel_that_touches_the_pole_still_has_a_size() -> None:
         ((1.5, 0, 5e5, 0, -1.5, 6e6), 'LOCAL_CS["harbour grid",UNIT["metre",1]]', "'harbour grid' is neither"),
         ((1.5, 0, 5e5, 0, -1.5, 6e9), "EPSG:32631", "outside the world of"),
         ((1.5, 0, 5e5, 0, -1.5, 6e6), "EPSG:4326", "gives no longitude and latitude"),
+        ((1e308, 0, 5e5, 0, -1e308, 6e6), "EPSG:32631", "has no area"),
+        ((1e-5, 0, 10, 0, -1e-5, 90.01), "EPSG:4326", "for a corner of the scene"),
+        ((1e-12, 0, 10, 0, -1e-12, 50), "EPSG:4326", "no size on the ground"),
         ((1.5, 0, 10, 0, -1.5, 40), "+proj=longlat +R=1737400 +no_defs", "gives no longitude and latitude"),
     ],
 )
@@ -160,3 +163,9 @@ def test_it_travels_to_another_process() -> None:
     georef = reference_at("rotated")
     assert pickle.loads(pickle.dumps(georef)) == georef
     assert georef.crs_name == "EPSG:32631 (WGS 84 / UTM zone 31N)"
+
+
+def test_map_coordinates_that_cannot_be_computed_are_pixels() -> None:
+    for transform in [(1e308, 0, 0, 0, 1e308, 0), (1.0, 1, 0, 1, 1, 0), (float("nan"), 0, 0, 0, 1, 0)]:
+        georef = GeoReference.of(transform, "EPSG:32631", SHAPE)
+        assert georef.bounds() == (0, 0, SHAPE[1], SHAPE[0])

@@ -73,6 +73,18 @@ def test_beside_scenes_a_missing_or_broken_tiff_is_a_scene_that_will_fail(folder
     assert sort_inputs(given[1:], folder / "out") == ([], [Path(given[1]), broken])
 
 
+def test_where_scenes_are_asked_for_a_broken_tiff_is_one_that_will_fail(tmp_path: Path) -> None:
+    (tmp_path / "text.tif").write_text("no raster")
+    (tmp_path / "folder.tif").mkdir()
+    given = [str(tmp_path / name) for name in ("text.tif", "missing.tif", "folder.tif")]
+    assert sort_inputs(given, tmp_path / "out", for_scenes=True) == (given[:2], [Path(given[2])])
+
+
+def test_a_name_that_is_no_utf8_does_not_stop_the_sorting(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "geo.tif", ships_image(40, 50)).rename(tmp_path / "a\udcffb.tif")
+    assert sort_inputs([str(path)], tmp_path / "out") == ([], [path])
+
+
 def test_scenes_of_one_name_get_different_ones() -> None:
     assert scene_names(["a/x.tif", "b/x.tif", "https://h.org/y.tif?t=1"]) == ["a__x", "b__x", "y"]
     assert scene_names(["x.tif", "x.jp2"]) == ["x.tif", "x.jp2"]

@@ -65,6 +65,24 @@ def test_the_ends_become_0_and_255_and_what_is_beyond_is_cut_off() -> None:
     assert Stretch(100, 1100, "").apply(values).tolist() == [0, 0, 128, 255, 255, 255]  # 127.5 goes to the even one
 
 
+def test_values_far_beyond_the_ends_are_cut_off_without_a_word() -> None:
+    values = np.array([-1.7e308, 0.5, 1.7e308])
+    assert Stretch(0, 1, "").apply(values).tolist() == [0, 128, 255]
+
+
+def test_fill_values_that_are_not_called_nodata_give_a_stretch() -> None:
+    values = np.array([-1.7e308] * 60 + [1.7e308] * 60)
+    for wish in (None, parse_stretch("percent:1,99")):
+        chosen = choose_stretch(wish, values.dtype, lambda: values)
+        assert np.isfinite(255 / (chosen.high - chosen.low))
+
+
+@pytest.mark.parametrize("text", ["1e-320,2e-320", "-1e308,1e308"])
+def test_a_span_that_floats_cannot_spread_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"values up to 1e\+30 that lie 1e-30 apart"):
+        parse_stretch(text)
+
+
 def test_what_is_not_a_number_becomes_black() -> None:
     assert Stretch(0, 1, "").apply(np.array([np.nan, np.inf, -np.inf, 0.5], "float32")).tolist() == [0, 255, 0, 128]
 

@@ -160,3 +160,18 @@ def test_truth_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) ->
         read_ships(tmp_path / "e.gpkg", GEOREF)
     with pytest.raises(DataError, match="without a place on Earth"):
         read_ships(_table(tmp_path / "c.gpkg"), GeoReference.nowhere((10, 10), "it has none"))
+
+
+def test_ships_in_a_system_that_no_transformation_leads_from_are_one_sentence(tmp_path: Path) -> None:
+    harbour = 'ENGCRS["harbour",EDATUM["quay"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
+    facts = {"length_m": [9.0], "width_m": [3.0], "heading_deg": [0.0]}
+    file = tmp_path / "a.ships.gpkg"
+    geopandas.GeoDataFrame(facts, geometry=[shapely.box(0, 0, 3, 9)], crs=harbour).to_file(file)
+    with pytest.raises(DataError, match=r"cannot be placed on the scene \(EPSG:32631 .*no transformation leads there"):
+        read_ships(file, GEOREF)
+
+
+def test_what_gdal_cannot_read_is_said_without_its_advice(tmp_path: Path) -> None:
+    (tmp_path / "a.ships.gpkg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cannot be read \(not recognized as being in a supported file format\): give"):
+        read_ships(tmp_path / "a.ships.gpkg", GEOREF)

@@ -246,3 +246,12 @@ def test_a_folder_in_the_way_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(StorageError, match="cannot be written"):
         writer(tmp_path / file_name, ships_of(UTM))
     assert [path.name for path in tmp_path.iterdir()] == [file_name]
+
+
+@pytest.mark.parametrize("name", ["a!b", "new\nline", "x.zip!y"])
+def test_a_geopackage_can_lie_in_any_folder(tmp_path: Path, name: str) -> None:
+    for folder in (name, "plain"):
+        (tmp_path / folder).mkdir()
+    there, plain = (write(tmp_path / folder, "gpkg", ships_of(UTM)) for folder in (name, "plain"))
+    assert there.read_bytes() == plain.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "plain"])

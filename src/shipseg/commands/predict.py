@@ -72,11 +72,11 @@ def predict(
     from shipseg.scenes.recognise import sort_inputs
 
     flags, many = scene or SceneFlags(), archive or ArchiveFlags()
-    scenes, pictures = sort_inputs(expand_inputs((first, *others)), out, recursive=recursive)
-    _refuse_what_has_no_use([*flags.given, *many.given], format or (), submission, scenes, pictures)
+    asked = _only_for_scenes([*flags.given, *many.given], format or ())
+    scenes, pictures = sort_inputs(expand_inputs((first, *others)), out, recursive=recursive, for_scenes=bool(asked))
+    _refuse_what_has_no_use(asked, submission, scenes, pictures)
     for_scenes = flags.options(format, threshold)
-    names = tuple(name for name in format or ("csv",) if name in _FOR_PICTURES)
-    for_pictures = PredictOptions(names, overlays, threshold, submission, recursive)
+    for_pictures = PredictOptions(_of_pictures(format or ("csv",)), overlays, threshold, submission, recursive)
     load = functools.partial(_load, _found(model), backend, separate)
     with progress.shown():
         report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None
@@ -102,22 +102,26 @@ def _load(model: str, backend: str, separate: bool | None, *, threads: int | Non
     return predictor if separate is None else predictor.separating(separate=separate)
 
 
+def _only_for_scenes(flags: Sequence[str], formats: Sequence[str]) -> list[str]:
+    """Return what was given that only scenes have, as it was written."""
+    return [f"--{name}" for name in flags] + [f"--format {n}" for n in formats if n not in _FOR_PICTURES]
+
+
+def _of_pictures(formats: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in formats if name in _FOR_PICTURES)
+
+
 def _refuse_what_has_no_use(
-    flags: list[str],
-    formats: tuple[str, ...],
-    submission: Path | None,
-    scenes: Sequence[str],
-    pictures: Sequence[Path],
+    only_scenes: Sequence[str], submission: Path | None, scenes: Sequence[str], pictures: Sequence[Path]
 ) -> None:
-    """Refuse flags that nothing among the inputs is for.
+    """Refuse flags that nothing among the inputs is for; `only_scenes`: those given that are for scenes.
 
     Raises:
         ConfigError: There is one.
     """
-    only_scenes = [f"--{name}" for name in flags] + [f"--format {n}" for n in formats if n not in _FOR_PICTURES]
     if only_scenes and not scenes:
         raise ConfigError(f"{only_scenes[0]} is for scenes, and none of the inputs is one: leave it out")
-    if "shard" in flags and pictures:
+    if "--shard" in only_scenes and pictures:
         raise ConfigError(f"--shard is for scenes, and {pictures[0]} is none: give scenes alone")
     if submission is not None and not pictures:
         raise ConfigError("--submission is for pictures, and none of the inputs is one: leave it out")

@@ -95,7 +95,7 @@ def _lines(file: Path) -> list[str]:
         DataError: It cannot be read, or holds another list.
     """
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise DataError(f"the list {file} cannot be read ({reason}): give @FILE with a path on each line") from error

@@ -6,13 +6,14 @@ import contextlib
 import logging
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from shipseg.extras import needing
 
-__all__ = ["gdal_name", "gdal_session", "is_part_of_container", "is_remote", "reason_of"]
+__all__ = ["gdal_name", "gdal_session", "is_part_of_container", "is_remote", "known_to_ogr", "reason_of"]
 
 _FOLDER_OF_SCHEME = {
     "http": "/vsicurl/http://",
@@ -35,6 +36,8 @@ _SETTINGS: dict[str, str | int] = {
 _SETTINGS_REMOTE: dict[str, str | int] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"
 }  # no listing of the server's folder, no side files
+_TAKEN_APART = re.compile(r"!|[\x00-\x1f]|[\ud800-\udfff]")
+"""In the name of a file: pyogrio takes it for the way into an archive, leaves it out, or cannot pass it on."""
 _LOGGER = "rasterio._err"  # where rasterio passes on what GDAL warns of
 
 
@@ -84,6 +87,25 @@ def gdal_session(path: str = "") -> Iterator[list[str]]:
             yield listener.messages
     finally:
         logger.removeHandler(listener)
+
+
+@contextlib.contextmanager
+def known_to_ogr(path: Path) -> Iterator[Path]:
+    """Give a name of a file that pyogrio understands as it is, read or written: the file's own where that is one.
+
+    Else the file is reached by a link to its folder. Its own name, without folders, must be a plain one to be written.
+    """
+    if not _TAKEN_APART.search(str(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="shipseg-") as folder:
+        link = Path(folder) / f"link{path.suffix}"
+        if _TAKEN_APART.search(path.name):
+            link.symlink_to(path.resolve())
+            yield link
+        else:
+            link.symlink_to(path.resolve().parent, target_is_directory=True)
+            yield link / path.name
 
 
 class _Listener(logging.Handler):

@@ -14,6 +14,7 @@ from shipseg import files
 from shipseg.errors import StorageError
 from shipseg.extras import needing
 from shipseg.scenes.columns import Column
+from shipseg.scenes.gdal import known_to_ogr
 
 if TYPE_CHECKING:
     import geopandas
@@ -73,9 +74,9 @@ def write_geopackage(path: Path, layers: Sequence[tuple[Layer, geopandas.GeoData
     """
     with files.all_or_none(path.parent) as folder, _refusals(path):
         whole = folder / path.name
-        with _dated():
+        with _dated(), known_to_ogr(whole) as named:
             for layer, frame in layers:
-                _add_layer(whole, layer, frame)
+                _add_layer(named, layer, frame)
         with contextlib.closing(sqlite3.connect(whole)) as database, database:
             database.executescript(_SCHEMA_EXTENSION)
             database.executemany(

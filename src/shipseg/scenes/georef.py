@@ -26,6 +26,8 @@ _HALF_PIXEL = 0.5
 _IN_PIXELS = "sizes are in pixels, nothing is in metres or degrees"
 _DATE_LINE = 180.0  # degrees
 _POLE = 90.0
+_ROUNDING = 1e-9  # of a pole computed as so many pixels from the scene's other end
+_LEAST_PIXEL_M = 1e-6  # what longitudes and latitudes still tell apart in float64, ten times over
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class GeoReference:
         parsed = None if crs is None else _crs(crs)
         fault = _fault(transform, parsed, shape)
         if parsed is None or fault:
+            if not _has_area(transform, shape):
+                transform = cls.nowhere(shape, "").transform
             return cls(transform, None, "none", shape, f"{fault}: {_IN_PIXELS}")
         return cls(transform, parsed.to_wkt(), "geographic" if parsed.is_geographic else "projected", shape, note)
 
@@ -88,6 +92,12 @@ class GeoReference:
     def center(self) -> tuple[float, float]:
         """(column, row) of the scene's centre."""
         return self.shape[1] / 2, self.shape[0] / 2
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """(column, row) of the scene's corners, float64 (4, 2), around it from the upper left one."""
+        height, width = self.shape
+        return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
 
     def xy(self, points_n2: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the map coordinates float64 (N, 2) of points (column, row): x east, y north in most systems."""
@@ -140,8 +150,7 @@ class GeoReference:
 
     def bounds(self) -> tuple[float, float, float, float]:
         """Return (left, bottom, right, top): the smallest and largest map coordinates of the scene's corners."""
-        height, width = self.shape
-        corners = self.xy(np.array([[0, 0], [width, 0], [width, height], [0, height]]))
+        corners = self.xy(self.corners)
         return (*(float(v) for v in corners.min(axis=0)), *(float(v) for v in corners.max(axis=0)))  # type: ignore[return-value]
 
 
@@ -150,19 +159,26 @@ def _six(values: Transform) -> Transform:
     return a, b, c, d, e, f
 
 
+def _has_area(transform: Transform, shape: tuple[int, int]) -> bool:
+    """Return whether map coordinates of the whole scene can be computed, and pixels of them."""
+    a, b, _, d, e, _ = transform
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners = GeoReference(transform, None, "none", shape).bounds()
+    return bool(np.isfinite(corners).all()) and 0 < abs(a * e - b * d) < float("inf")
+
+
 def _fault(transform: Transform, crs: pyproj.CRS | None, shape: tuple[int, int]) -> str:
     """Return why pixels cannot be brought to longitude and latitude, or ""."""
-    a, b, _, d, e, _ = transform
     if crs is None:
         return "the scene has no coordinate reference system"
-    if not np.isfinite(transform).all() or a * e - b * d == 0:
+    if not _has_area(transform, shape):
         return f"the geotransform {transform} has no area"
     if not (crs.is_projected or crs.is_geographic):
         return f"the coordinate reference system {crs.name!r} is neither projected nor geographic"
     from pyproj.exceptions import ProjError
 
     there = GeoReference(transform, crs.to_wkt(), "projected", shape)
-    center = there.xy(np.array([there.center]))[0]
+    center, *corners = there.xy(np.array([there.center, *there.corners]))
     try:
         to_lonlat = _to_lonlat(crs.to_wkt())
         lon, lat = to_lonlat.transform(*center)
@@ -173,6 +189,13 @@ def _fault(transform: Transform, crs: pyproj.CRS | None, shape: tuple[int, int])
         return f"{crs.name!r} gives no longitude and latitude for the scene's centre {_pair(center)}"
     if crs.is_projected and not np.allclose(back, center, rtol=1e-6, atol=1):
         return f"the scene's centre {_pair(center)} lies outside the world of {crs.name!r}"
+    for corner in corners:
+        lon, lat = to_lonlat.transform(*corner)
+        if not (np.isfinite(lon) and abs(lat) <= _POLE + _ROUNDING):
+            return f"{crs.name!r} gives no longitude and latitude for a corner of the scene {_pair(corner)}"
+    size_m = there.pixel_size_m()
+    if size_m is None or not min(size_m) > _LEAST_PIXEL_M:
+        return f"a pixel of the geotransform {transform} has no size on the ground"
     return ""
 
 

@@ -124,9 +124,11 @@ def finished_facts(folder: Path, identity: dict[str, Any], *, overwrite: bool) -
 
     Raises:
         ConfigError: The folder holds results of something else, or files of somebody else.
+        StorageError: There can be no folder of this name, or it cannot be looked into.
     """
-    if not folder.exists():
-        return None
+    with files.storage_errors(folder):
+        if not folder.exists():
+            return None
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
         theirs = facts["identity"]

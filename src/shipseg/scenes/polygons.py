@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from shipseg.errors import DataError
 from shipseg.extras import needing
-from shipseg.scenes.gdal import reason_of
+from shipseg.scenes.gdal import known_to_ogr, reason_of
 from shipseg.scenes.georef import GeoReference
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _POLYGONS = ("Polygon", "MultiPolygon")
 _STEPS = 64  # a straight edge is followed at so many places across the scene: it is curved in another projection
 
 _DEGREES_END = 360  # larger coordinates are metres or feet
+_LARGEST = 1e30  # of a coordinate in any unit: with larger ones areas overflow
 _LONG_NAME = 40  # characters: a definition instead of a code such as EPSG:32631
 
 
@@ -43,13 +44,15 @@ def read_polygons(path: Path, georef: GeoReference, shape: tuple[int, int]) -> l
         shape: (height, width) of the scene.
 
     Raises:
-        DataError: No such file, no polygons, no coordinate reference system on one side, no overlap.
+        DataError: No such file, no polygons, broken ones, no coordinate reference system on one side or one that
+            does not lead to the scene's, no overlap.
         MissingExtraError: pyogrio is not installed.
     """
     if not path.exists():
         raise DataError(f"there is no file of polygons {path}: check the path")
     layer, crs, extent = _described(path)
     _refuse_one_sided(path, crs, georef)
+    _refuse_unrelated(path, crs, georef)
     bounds = _bounds_in(crs, georef)
     polygons = _in_layer(path, layer, bounds)
     if bounds is not None:
@@ -70,30 +73,44 @@ def _described(path: Path) -> tuple[str, str | None, tuple[float, float, float, 
     """Return the layer with polygons, its coordinate reference system and bounds of all it holds."""
     with needing("geo"):
         import pyogrio
-    with _understood(path):
-        layers = pyogrio.list_layers(path)
+    with _understood(path), known_to_ogr(path) as named:
+        layers = pyogrio.list_layers(named)
         if not len(layers):
             raise DataError(f"{path} holds no layer of polygons: choose another file")
         layer = next((name for name, kind in layers if str(kind).startswith(_POLYGONS)), layers[0][0])
-        facts = pyogrio.read_info(path, layer=layer, force_total_bounds=True, force_feature_count=True)
+        facts = pyogrio.read_info(named, layer=layer, force_total_bounds=True, force_feature_count=True)
     if not facts["features"]:
         raise DataError(f"{path} holds no polygons (layer {layer!r} is empty): choose another file")
-    return layer, facts["crs"], facts["total_bounds"]
+    extent = facts["total_bounds"]
+    if extent is None or not np.isfinite(extent).all():
+        raise DataError(f"{path} holds no polygons (the shapes of layer {layer!r} are empty): choose another file")
+    return layer, facts["crs"], extent
 
 
 def _in_layer(path: Path, layer: str, bounds: tuple[float, float, float, float] | None) -> NDArray[np.object_]:
     """Return the valid polygons of a layer that touch `bounds`, each a Polygon."""
     import pyogrio
 
-    with _understood(path):
-        _, _, wkb, _ = pyogrio.raw.read(path, layer=layer, bbox=bounds, columns=[], force_2d=True)
-    found = shapely.from_wkb([geometry for geometry in wkb if geometry is not None])
+    with _understood(path), known_to_ogr(path) as named:
+        _, _, wkb, _ = pyogrio.raw.read(named, layer=layer, bbox=bounds, columns=[], force_2d=True)
+    try:
+        with np.errstate(invalid="ignore"):
+            found = shapely.from_wkb([geometry for geometry in wkb if geometry is not None])
+    except shapely.errors.GEOSException as error:
+        raise _broken(path, str(error).partition(": ")[2]) from error
+    largest = np.abs(shapely.get_coordinates(found)).max(initial=0)
+    if not largest < _LARGEST:
+        raise _broken(path, f"a coordinate of {largest:g}")
     parts = shapely.get_parts(shapely.get_parts(found))  # twice: multipolygons inside collections
     is_polygon = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
     if len(parts) and not is_polygon.any():
         raise DataError(f"{path} holds no polygons, but {parts[0].geom_type} features: choose another file")
     polygons: NDArray[np.object_] = shapely.get_parts(shapely.make_valid(parts[is_polygon & ~shapely.is_empty(parts)]))
     return polygons
+
+
+def _broken(path: Path, why: str) -> DataError:
+    return DataError(f"{path} holds a shape that is broken ({why}): repair the file")
 
 
 @contextlib.contextmanager
@@ -123,6 +140,20 @@ def _refuse_one_sided(path: Path, crs: str | None, georef: GeoReference) -> None
             f"the scene has no georeference, so the polygons of {path} ({_short(crs)}) cannot be placed on it: "
             "leave them out"
         )
+
+
+def _refuse_unrelated(path: Path, crs: str | None, georef: GeoReference) -> None:
+    from pyproj.exceptions import ProjError
+
+    if crs is None or georef.crs_wkt is None:
+        return
+    try:
+        _transformer(crs, georef.crs_wkt)
+    except ProjError as error:
+        raise DataError(
+            f"the polygons of {path} ({_short(crs)}) cannot be placed on the scene ({georef.crs_name}), no "
+            "transformation leads from one to the other: bring them to another coordinate reference system"
+        ) from error
 
 
 def _bounds_in(crs: str | None, georef: GeoReference) -> tuple[float, float, float, float] | None:

@@ -35,16 +35,20 @@ _PICTURE_BANDS: Final = 4
 _PICTURE_DTYPES: Final = frozenset({"uint8", "uint16"})
 
 
-def sort_inputs(inputs: Iterable[str], out: Path, *, recursive: bool = False) -> tuple[list[str], list[Path]]:
+def sort_inputs(
+    inputs: Iterable[str], out: Path, *, recursive: bool = False, for_scenes: bool = False
+) -> tuple[list[str], list[Path]]:
     """Return the scenes and the pictures (or folders of pictures) among files, folders and addresses.
 
-    A folder that holds scenes is replaced by its files; what lies in `out` is never taken. Beside scenes, a TIFF that
-    is missing or cannot be opened counts as a scene that will fail, and does not stop the others.
+    A folder that holds scenes is replaced by its files; what lies in `out` is never taken. Beside scenes, or where
+    scenes are expected, a TIFF that is missing or cannot be opened counts as a scene that will fail, and does not stop
+    the others.
 
     Args:
         inputs: As given on the command line.
         out: Folder of results.
         recursive: Look into folders inside folders, too, hidden ones aside.
+        for_scenes: Something was asked for that only scenes have.
     """
     sorted_in: dict[str, bool] = {}  # whether each is a scene, in the order given
     for given in inputs:
@@ -56,12 +60,16 @@ def sort_inputs(inputs: Iterable[str], out: Path, *, recursive: bool = False) ->
             sorted_in |= listed
         else:
             sorted_in.setdefault(given, False)
-    if any(sorted_in.values()):
+    if for_scenes or any(sorted_in.values()):
         for path, scene in sorted_in.items():
-            is_broken_tiff = not scene and Path(path).suffix.lower() in _TIFF and not _opens(path)
+            is_broken_tiff = not scene and _is_tiff(path) and not _opens(path)
             sorted_in[path] = scene or is_broken_tiff
     scenes = [path for path, scene in sorted_in.items() if scene]
     return scenes, [Path(path) for path, scene in sorted_in.items() if not scene]
+
+
+def _is_tiff(path: str) -> bool:
+    return Path(path).suffix.lower() in _TIFF and not Path(path).is_dir()
 
 
 def _files_in(folder: Path, out: Path, *, recursive: bool) -> Iterator[Path]:
@@ -120,7 +128,7 @@ def _with_raster(path: str, ask: Any) -> bool:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as dataset:
                 return bool(ask(dataset))
-    except RasterioError:
+    except (RasterioError, UnicodeEncodeError):  # of a name that is no UTF-8
         return False
 
 

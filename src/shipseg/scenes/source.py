@@ -204,6 +204,8 @@ def _opened(path: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said in the scene's notes
             dataset = rasterio.open(gdal_name(path))
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name of the scene {_printable(path)} is no text in UTF-8: rename the file") from error
     except RasterioError as error:
         check = "check the address and the connection" if is_remote(path) else "is it a whole GeoTIFF?"
         raise DataError(f"the scene {path} cannot be opened ({reason_of(error, path)}): {check}") from error
@@ -214,6 +216,10 @@ def _opened(path: str) -> Any:
             f"{path} holds no picture itself" + (f": name one of those inside, such as {inside}" if inside else "")
         )
     return dataset
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _refuse_other_than_whole(file: Path) -> None:

@@ -27,6 +27,7 @@ _DARKEST_PERCENTILE, _DARK_PERCENTILE, _BRIGHT_PERCENTILE = 2, 25, 98
 _HAZE_SHARE = 0.5
 _DARK_AT_MOST, _DARK_AT_LEAST = 1 / 5, 1 / 8
 _FULL_SCALE = 255.0
+_LEAST_SPAN, _LARGEST = 1e-30, 1e30  # of values that people measure; float32 can spread them over 0 to 255
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Stretch:
         wide: NDArray[Any] = values.astype(
             np.float64 if values.dtype.itemsize > 2 else np.float32
         )  # 2 bytes are exact in float32
+        np.clip(wide, self.low, self.high, out=wide)  # first: what is far beyond would overflow
         wide -= self.low
         wide *= _FULL_SCALE / (self.high - self.low)
         levels: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(wide, copy=False), 0, _FULL_SCALE)).astype(np.uint8)
@@ -99,6 +101,10 @@ def parse_stretch(text: str) -> StretchWish:
         raise ConfigError(f"stretch {text!r} is not understood: give {wanted}")
     if not low < high:
         raise ConfigError(f"stretch {text!r}: the low value must be below the high one; give {wanted}")
+    if not (max(abs(low), abs(high)) <= _LARGEST and high - low >= _LEAST_SPAN):
+        raise ConfigError(
+            f"stretch {text!r}: values up to {_LARGEST:g} that lie {_LEAST_SPAN:g} apart are told apart; give {wanted}"
+        )
     if kind == "percent" and not 0 <= low < high <= 100:
         raise ConfigError(f"stretch {text!r}: percentiles must be from 0 to 100; give {wanted}")
     return StretchWish(low, high, percent=kind == "percent")
@@ -122,6 +128,8 @@ def choose_stretch(wish: StretchWish | None, dtype: np.dtype[Any], look: Look) -
     if wish is None and dtype == np.uint8:
         return Stretch(0.0, _FULL_SCALE, "8 bits")
     values = look()
+    if values.dtype.kind == "f" and values.dtype.itemsize > 2:
+        values = np.clip(values, -_LARGEST, _LARGEST)  # beyond are fill values that the file does not call nodata
     if not values.size:
         return Stretch(0.0, _FULL_SCALE, "no values were seen")
     if wish is not None:
@@ -143,4 +151,4 @@ def _by_the_dark(values: NDArray[Any]) -> Stretch:
 
 
 def _ordered(low: float, high: float, origin: str) -> Stretch:
-    return Stretch(low, high if high > low else low + 1.0, origin)  # a scene of one value
+    return Stretch(low, high if high - low >= _LEAST_SPAN else low + 1.0, origin)  # a scene of one value

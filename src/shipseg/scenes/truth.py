@@ -112,7 +112,15 @@ def read_ships(path: Path, georef: GeoReference) -> list[MapShip]:
     """
     if georef.crs_wkt is None:
         raise DataError(f"the ships in {path} cannot be placed on a scene without a place on Earth: {georef.note}")
-    frame = _frame(path).to_crs(georef.crs_wkt)
+    from pyproj.exceptions import ProjError
+
+    try:
+        frame = _frame(path).to_crs(georef.crs_wkt)
+    except ProjError as error:
+        raise DataError(
+            f"the ships in {path} cannot be placed on the scene ({georef.crs_name}), no transformation leads there: "
+            "bring them to another coordinate reference system"
+        ) from error
     polygons = [shapely.transform(shape, georef.pixels) for shape in frame.geometry]
     columns = {name: frame[name].tolist() for name in frame.columns if name != frame.geometry.name}
     ships = []
