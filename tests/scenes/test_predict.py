@@ -323,6 +323,8 @@ def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: P
 
     scene = write_scene(tmp_path / "a.tif", ships_image(420, 300, seed=9))
     code = (
+        # Who starts the tests in the background of a shell has SIGINT ignored in all that they start.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; sys.path.insert(0, sys.argv[1]); import run_scene;"
         "from shipseg.inference import loading, predictor;"
         "predictor.load_model = lambda *a, **k: run_scene.make_predictor(0.3);"
