@@ -173,5 +173,5 @@ def test_ships_in_a_system_that_no_transformation_leads_from_are_one_sentence(tm
 
 def test_what_gdal_cannot_read_is_said_without_its_advice(tmp_path: Path) -> None:
     (tmp_path / "a.ships.gpkg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"cannot be read \(not recognized as being in a supported file format\): is it"):
+    with pytest.raises(DataError, match=r"\(not recognized as being in a supported file format\): is it"):
         read_ships(tmp_path / "a.ships.gpkg", GEOREF)
