@@ -198,3 +198,14 @@ def test_a_name_that_is_no_utf8_is_one_sentence(tmp_path: Path, capsys: pytest.C
     scene = write_scene(tmp_path / "a.tif", ships_image(60, 60)).rename(tmp_path / "a\udcffb.tif")
     assert predict(scene, "--out", tmp_path / "out") == 1
     assert r"a\udcffb.tif is no text in UTF-8: rename the file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "null", '{"identity": 3}', '{"identity": {"options": 3}}'])
+def test_results_with_a_damaged_scene_json_are_in_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    scene = write_scene(tmp_path / "a.tif", ships_image(60, 60))
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "a" / "scene.json").write_text(damage)
+    assert predict(scene, "--out", tmp_path / "out") == 1
+    assert "is in the way and holds no finished results of a scene (no usable scene.json)" in capsys.readouterr().err

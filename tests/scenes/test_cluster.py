@@ -119,6 +119,15 @@ def test_nothing_to_do_needs_no_ray(tmp_path: Path) -> None:
         predict_on_ray([Work("a", "a")], tmp_path / "out", functools.partial(slow_network, tmp_path), workers=0)
 
 
+def test_a_machine_takes_only_so_many_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("shipseg.scenes.cluster.MAX_WORKERS", 1)
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was started"))
+    work = [Work(name, name) for name in "ab"]
+    with pytest.raises(ConfigError, match="workers must be at most 1 on one machine, got 2"):
+        predict_on_ray(work, tmp_path / "out", functools.partial(slow_network, tmp_path), workers=10_000)
+
+
 def test_two_processes_with_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
     work = make_work(tmp_path / "in", 1)
     other = subprocess.Popen(

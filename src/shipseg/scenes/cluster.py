@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from shipseg import files
+from shipseg.config import MAX_WORKERS
 from shipseg.errors import ConfigError
 from shipseg.extras import needing
 from shipseg.inference.predictor import Predictor
@@ -80,6 +81,7 @@ def predict_on_ray(
     with needing("cluster"):
         import ray
         import ray.data
+    workers = workers and min(workers, len(work))  # Ray starts a process for each, needed or not
     with _ray_running(workers), _marks(out) as marks:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray leaves it out
         share = _Share.of(resources, workers, len(work))
@@ -123,12 +125,14 @@ def _start(workers: int | None) -> None:
     """Reach the cluster that RAY_ADDRESS names, or start a Ray on this machine.
 
     Raises:
-        ConfigError: Neither.
+        ConfigError: Neither, or there are more workers than a machine can have.
     """
     import ray
 
     address, settings = os.environ.get("RAY_ADDRESS"), dict[str, Any]()
     if not address:
+        if workers is not None and workers > MAX_WORKERS:
+            raise ConfigError(f"workers must be at most {MAX_WORKERS} on one machine, got {workers}")
         # Workers that wait for the disk or a GPU take no core each: there may be more of them than cores.
         cores = max(len(os.sched_getaffinity(0)), workers or 1)
         settings = {"address": "local", "include_dashboard": False, "num_cpus": cores}

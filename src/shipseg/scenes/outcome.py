@@ -132,7 +132,8 @@ def finished_facts(folder: Path, identity: dict[str, Any], *, overwrite: bool) -
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
         theirs = facts["identity"]
-    except (OSError, ValueError, KeyError, TypeError):
+        theirs.get("options", {}).keys()  # both are tables, unless somebody wrote into the file
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(
             f"{folder} is in the way and holds no finished results of a scene (no usable {FACTS_FILE}): choose another "
             "--out, or move it away"

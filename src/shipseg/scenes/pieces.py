@@ -194,7 +194,7 @@ def _clear(folder: Path, identity: dict[str, Any]) -> None:
     with files.storage_errors(folder):
         shutil.rmtree(folder / "results", ignore_errors=True)
         files.remove_leftovers(folder, alone=True)
-        if not marker.is_file() or marker.read_text() != _text(identity):
+        if not marker.is_file() or marker.read_bytes() != _text(identity).encode():
             shutil.rmtree(rows, ignore_errors=True)
             files.write_text(marker, _text(identity))
         rows.mkdir(exist_ok=True)
