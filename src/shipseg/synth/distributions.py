@@ -126,7 +126,7 @@ SHIPS_PER_IMAGE: Mapping[int, float] = {
 PICTURE_KINDS: Mapping[str, float] = {"open-sea": 0.80, "coast": 0.085, "harbour": 0.075, "land": 0.04}
 """(eye) what the ground of an empty picture is. Harbours are more than real: they are what is hard."""
 PICTURE_KINDS_BY_SHIPS: tuple[tuple[int, Mapping[str, float]], ...] = (
-    (1, {"open-sea": 0.88, "coast": 0.06, "harbour": 0.06}),
+    (1, {"open-sea": 0.86, "coast": 0.06, "harbour": 0.08}),
     (3, {"open-sea": 0.78, "coast": 0.08, "harbour": 0.14}),
     (99, {"open-sea": 0.52, "coast": 0.12, "harbour": 0.36}),
 )
@@ -151,8 +151,9 @@ SEA_MODES: tuple[SeaMode, ...] = (  # (eye), (gap)
     SeaMode(1.6, (2, 22, 20), (30, 54, 44), 0.5, 8),  # bottle green
     SeaMode(0.7, (16, 50, 36), (54, 88, 64), 0.6, 8),  # algae green
     SeaMode(0.9, (24, 84, 88), (82, 142, 136), 0.8, 14),  # turquoise
-    SeaMode(0.6, (80, 112, 102), (130, 156, 142), 0.8, 10),  # pale green
-    SeaMode(1.5, (38, 43, 51), (128, 133, 130), 3.0, 26),  # glittering grey
+    SeaMode(0.5, (80, 112, 102), (130, 156, 142), 0.8, 10),  # pale green
+    SeaMode(1.8, (38, 43, 51), (128, 133, 130), 3.0, 26),  # glittering grey
+    SeaMode(0.8, (54, 54, 66), (128, 126, 146), 3.0, 26),  # violet grey
     SeaMode(2.0, (18, 36, 52), (56, 78, 98), 0.7, 11),  # slate
     SeaMode(0.4, (66, 108, 118), (135, 162, 164), 0.4, 4),  # milky blue
     SeaMode(0.4, (76, 76, 54), (120, 114, 88), 0.4, 6),  # river brown

@@ -19,13 +19,18 @@ GLINT_SHARE = 0.05
 SPARKLE_SHARE = 0.04
 WHITECAP_SHARE = 0.24
 SLICK_SHARE = 0.12
+GLITTER_FROM = 50.0
+"""(gap) Water is brighter than this mostly because waves throw the sun at the camera: it is rough to look at."""
+GLITTER_ROUGH_SHARE = 0.85
+GLITTER_ROUGHNESS = (0.07, 0.34)
+"""(gap) Their standard deviation over the mean brightness; at 100 real tiles have 15 to 18 grey levels, 29 at most."""
 
 
 def paint_sea(rng: Rng, canvas: Canvas) -> None:
     """Fill the canvas with water and set `canvas.sea_rgb`."""
     mode = _draw_mode(rng)
     base = _draw_color(rng, mode)
-    amplitude = log_uniform(rng, mode.waves_low, mode.waves_high)
+    amplitude = _wave_height(rng, mode, base)
     windy = chance(rng, WHITECAP_SHARE)
     if windy:  # crests break only where waves are high
         amplitude = max(amplitude, log_uniform(rng, 2.0, 7.0))
@@ -64,6 +69,15 @@ def _draw_color(rng: Rng, mode: SeaMode) -> FloatArray:
     spread = np.minimum(bright - dark, 26.0)
     middle = dark + (bright - dark) * place.mean()
     return np.asarray(np.clip(middle + spread * (place - place.mean()), 0.0, 200.0), np.float32)
+
+
+def _wave_height(rng: Rng, mode: SeaMode, base: FloatArray) -> float:
+    """Return the standard deviation of the waves' brightness in grey levels."""
+    height = log_uniform(rng, mode.waves_low, mode.waves_high)
+    brightness = float(base.mean())
+    if brightness > GLITTER_FROM and chance(rng, GLITTER_ROUGH_SHARE):
+        height = max(height, brightness * log_uniform(rng, *GLITTER_ROUGHNESS))
+    return height
 
 
 def _other_water(rng: Rng, base: FloatArray) -> FloatArray:

@@ -18,6 +18,9 @@ __all__ = ["paint_orphan_wake", "paint_wake"]
 LONGEST_WAKE_PX = 420.0
 KELVIN_DEG = 19.47
 """Half angle of the wedge of ship waves on deep water (Kelvin)."""
+BURIED_SHARE = 0.45
+"""(eye) Planing boats whose spray hides the sides of the hull: of the boat itself only the tip of a comet is seen."""
+BURIED_SHORTER_PX = 28.0
 FOAM_RGB = (232.0, 236.0, 236.0)
 
 
@@ -92,7 +95,16 @@ def _plume(rng: Rng, strip: _Strip) -> FloatArray:
     """The bright comet of a fast boat: burnt out near the hull, often with a darker middle."""
     begin = strip.length * np.float32(uniform(rng, 0.15, 0.95))
     back = np.maximum(strip.astern - begin, 0.0)
-    half = np.maximum(strip.beam * uniform(rng, 0.45, 0.85) + back * np.float32(uniform(rng, 0.0, 0.13)), 0.8)
+    if strip.length < BURIED_SHORTER_PX and chance(
+        rng, BURIED_SHARE
+    ):  # the spray begins at the bow and soon is two or three times as wide as the hull
+        begin = strip.length * np.float32(uniform(rng, -0.05, 0.25))
+        back = np.maximum(strip.astern - begin, 0.0)
+        spread = np.float32(strip.beam * uniform(rng, 0.2, 1.2))
+        half = strip.beam * np.float32(0.5) + spread * np.clip(back / np.float32(0.8 * strip.length), 0.0, 1.0)
+    else:
+        half = strip.beam * np.float32(uniform(rng, 0.45, 0.85))
+    half = np.maximum(half + back * np.float32(uniform(rng, 0.0, 0.13)), 0.8)
     long = strip.length * log_uniform(rng, 0.8, 7.0)
     across = np.exp(-(np.abs(strip.aside / half) ** np.float32(uniform(rng, 2.0, 5.0))))
     along = np.clip(1.0 - back / np.float32(long), 0.0, 1.0) ** np.float32(uniform(rng, 0.5, 1.6))

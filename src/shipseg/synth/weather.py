@@ -12,7 +12,7 @@ from shipseg.synth.fields import blurred, fractal_noise, soft_step
 __all__ = ["paint_clouds", "paint_haze", "paint_weather"]
 
 CLOUD_SHARE = 0.055
-HAZE_SHARE = 0.06
+HAZE_SHARE = 0.09
 HIDDEN_ALPHA = 0.55
 """Where a cloud is denser than this, the annotators saw no ship."""
 

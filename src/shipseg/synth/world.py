@@ -28,7 +28,16 @@ from shipseg.synth.harbour import paint_harbour, paint_jetty
 from shipseg.synth.land import paint_coast, paint_inland
 from shipseg.synth.sea import paint_sea
 from shipseg.synth.sensor import draw_sensor, expose
-from shipseg.synth.view import SMALLEST_SHIP_PX, TILE_PX, Picture, View, WorldConfig, picture_of, without_leftovers
+from shipseg.synth.view import (
+    SMALLEST_SHIP_PX,
+    TILE_PX,
+    Picture,
+    View,
+    WorldConfig,
+    parted,
+    picture_of,
+    without_leftovers,
+)
 from shipseg.synth.wakes import paint_orphan_wake
 from shipseg.synth.weather import paint_weather
 
@@ -39,7 +48,7 @@ STREAMS = ("kind", "sea", "land", "clutter", "ships", "weather", "sensor")
 ATTEMPTS = 6
 """How often a picture that should have ships is drawn again when none came out; the last ones are plain open sea."""
 ORPHAN_WAKE_SHARE = 0.05
-JETTY_SHARE = 0.03
+JETTY_SHARE = 0.045
 
 
 def is_empty(index: int, empty_share: float) -> bool:
@@ -155,7 +164,10 @@ def _render_once(
     resample(canvas, shape)
     sensor = draw_sensor(rngs["sensor"])
     image = expose(rngs["sensor"], sensor, canvas.rgb_hwc)
-    owner, coverage = without_leftovers(canvas.owner_hw, np.rint(canvas.coverage_hw * 255).astype(np.uint8))
+    owner, coverage = canvas.owner_hw, np.rint(canvas.coverage_hw * 255).astype(np.uint8)
+    if config.label == "rectangle":
+        owner, coverage = parted(owner, coverage)
+    owner, coverage = without_leftovers(owner, coverage)
     return View(image, owner, coverage, kind, cloudy, sensor.jpeg_quality)
 
 
