@@ -101,6 +101,17 @@ def test_a_recipe_that_wants_another_network_is_refused_with_the_key(model_folde
         recipe_from(other, model_folder)
 
 
+def test_a_wider_compact_network_grows_from_the_model(model_folder: Path, dataset_folder: Path, tmp_path: Path) -> None:
+    recipe = recipe_from(load_recipe("fine-tune", SHORT | {"network.widths": "[12, 8, 8, 10, 8]"}), model_folder)
+    assert recipe.network.widths == (12, 8, 8, 10, 8)
+    assert recipe.network.architecture == "compact"
+    start = read_start(recipe)
+    assert start is not None
+    assert start.facts["widths"] == "[8, 8, 8, 8, 8]"
+    report = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train()
+    assert read_card(report.model).network.widths == (12, 8, 8, 10, 8)
+
+
 def test_another_resolution_is_refused(model_folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"learnt from images in mode crops and recipe fine-tune shows it resized"):
         recipe_from(load_recipe("fine-tune", {"input.mode": "resized"}), model_folder)

@@ -13,6 +13,7 @@ from shipseg.errors import ConfigError
 from shipseg.inference.loading import find_weights
 from shipseg.model.bundle import WEIGHTS_FILE, load_network
 from shipseg.model.card import Card, read_card
+from shipseg.model.widening import can_widen, widened
 
 __all__ = ["TO_BE_GIVEN", "Start", "read_start", "recipe_from"]
 
@@ -36,7 +37,8 @@ def recipe_from(recipe: Recipe, model: str | Path) -> Recipe:
     """Return the recipe with the model's network, to be trained from the model's weights.
 
     Args:
-        recipe: What it says about the network, if anything, must be true of the model.
+        recipe: What it says about the network, if anything, must be true of the model; but a compact network may be
+            wider than the model's (see `shipseg.model.widening`).
         model: A run, a model folder, or the name of a model that comes with shipseg.
 
     Raises:
@@ -44,8 +46,11 @@ def recipe_from(recipe: Recipe, model: str | Path) -> Recipe:
         ModelError: There is no such model, or it has no weights to train on.
     """
     card = read_card(find_weights(model))
-    _check(recipe, card, model, said=recipe.network.model_fields_set if "network" in recipe.model_fields_set else set())
+    said = recipe.network.model_fields_set if "network" in recipe.model_fields_set else set()
+    _check(recipe, card, model, said=said)
     network = card.network.model_copy(update={"encoder_weights": None})
+    if "widths" in said and _grows(recipe, card):
+        network = network.model_copy(update={"widths": recipe.network.widths})
     train = recipe.train.model_copy(update={"start_from": str(model)})
     return recipe.model_copy(update={"network": network, "train": train})
 
@@ -73,11 +78,22 @@ def read_start(recipe: Recipe) -> Start | None:
         "data": card.data.get("origin") or card.data.get("name", ""),
         "created": card.created,
     }
-    return Start(dict(network.body.state_dict()), facts)
+    tensors = dict(network.body.state_dict())
+    if _grows(recipe, card):
+        facts["widths"] = _text(card.network.widths)
+        tensors = widened(tensors, card.network.widths, recipe.network.widths, seed=recipe.train.seed)
+    return Start(tensors, facts)
+
+
+def _grows(recipe: Recipe, card: Card) -> bool:
+    """Return whether the model is a compact network and the recipe wants a wider one."""
+    found, wanted = card.network.widths, recipe.network.widths
+    return card.network.architecture == "compact" and wanted != found and can_widen(found, wanted)
 
 
 def _check(recipe: Recipe, card: Card, model: str | Path, *, said: set[str]) -> None:
-    for key in sorted(said - set(_NOT_THE_NETWORK)):
+    may_differ = {*_NOT_THE_NETWORK, "widths"} if _grows(recipe, card) else set(_NOT_THE_NETWORK)
+    for key in sorted(said - may_differ):
         wanted, found = getattr(recipe.network, key), getattr(card.network, key)
         if wanted != found:
             raise ConfigError(
