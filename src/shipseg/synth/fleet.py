@@ -26,6 +26,8 @@ LARGE_AT_BERTH_SHARE = 0.5
 LARGE_FREE_SHARE = 0.25
 """Ships on open water that are drawn from those above 45 px: crowding, berths and rafts favour small ones, and this
 brings the median area of the labels back from 250 px towards the real 430."""
+TWINS_SHARE = 0.35
+"""Rafts of ships of one size, flush with each other: barges, tugs, fishing boats."""
 TRIES = 14
 ANCHORED_SHORTEST_PX = 40.0
 SWING_RAD = 0.15
@@ -104,9 +106,9 @@ def _is_free(canvas: Canvas, pose: Pose, length: float, beam: float, *, gap: flo
     return bool(inside.any()) and not canvas.blocked_hw[rows[inside], cols[inside]].any()
 
 
-def _like(rng: Rng, pattern: ShipSize) -> ShipSize:
+def _like(rng: Rng, pattern: ShipSize, *, spread: float = 0.16) -> ShipSize:
     """Return a ship of nearly the same size and kind."""
-    factor = math.exp(rng.normal(0.0, 0.16))
+    factor = math.exp(rng.normal(0.0, spread))
     return replace(pattern, length_px=max(2.4, pattern.length_px * factor), beam_px=max(1.3, pattern.beam_px * factor))
 
 
@@ -117,7 +119,7 @@ def _paint(rng: Rng, canvas: Canvas, quota: _Quota, size: ShipSize, pose: Pose) 
 
 def _wake_strength(rng: Rng, length: float) -> float:
     """Return 0 for ships at anchor, else how strong the wake is; small craft move more often and leave more foam."""
-    if not chance(rng, 0.62 if length < 45 else 0.3):
+    if not chance(rng, 0.68 if length < 45 else 0.3):
         return 0.0
     return log_uniform(rng, 0.3, 1.7) if length < 60 else log_uniform(rng, 0.1, 0.9)
 
@@ -154,8 +156,10 @@ def _place_alongside(rng: Rng, canvas: Canvas, quota: _Quota, host: ShipSize, po
     """Raft one to three smaller or equal ships to a ship's side; they nearly touch."""
     side = 1.0 if chance(rng, 0.5) else -1.0
     offset = host.beam_px / 2
+    twins = chance(rng, TWINS_SHARE)
     for _ in range(int(rng.integers(1, 4))):
-        size = draw_size(rng, longest_px=host.length_px * log_uniform(rng, 0.3, 1.3))
+        longest = host.length_px * log_uniform(rng, 0.3, 1.3)
+        size = _like(rng, host, spread=0.04) if twins else draw_size(rng, longest_px=longest)
         offset += uniform(rng, 0.2, 2.0) + size.beam_px / 2
         along = uniform(rng, -0.5, 0.5) * max(host.length_px - size.length_px, 0.1 * host.length_px)
         x, y = pose.to_image(np.array([(along, side * offset)]))[0]
@@ -184,7 +188,7 @@ def _place_moored(rng: Rng, canvas: Canvas, quota: _Quota) -> None:
             if _is_free(canvas, pose, size.length_px, size.beam_px - 1.0, gap=0.0):
                 _paint(rng, canvas, quota, size, pose)
                 wanted -= 1
-                if chance(rng, 0.2):
+                if chance(rng, 0.3):
                     _place_alongside(rng, canvas, quota, size, pose)
             at += size.length_px + log_uniform(rng, 1.0, 40.0)
 

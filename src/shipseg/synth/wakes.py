@@ -21,6 +21,8 @@ KELVIN_DEG = 19.47
 BURIED_SHARE = 0.45
 """(eye) Planing boats whose spray hides the sides of the hull: of the boat itself only the tip of a comet is seen."""
 BURIED_SHORTER_PX = 28.0
+SMOOTH_SHARE = 0.45
+"""(eye) Plumes that are an even, half transparent grey, as wide as the hull: what a network takes for a longer ship."""
 FOAM_RGB = (232.0, 236.0, 236.0)
 
 
@@ -59,14 +61,15 @@ def paint_wake(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: flo
     if chance(rng, 0.8):
         foam = np.maximum(foam, _core(rng, strip))
     planing = fast_small and chance(rng, 0.72)
+    smooth = planing and chance(rng, SMOOTH_SHARE)
     if planing:
         foam = np.maximum(foam, _plume(rng, strip))
-        strength = max(strength, uniform(rng, 0.5, 1.5))
+        strength = uniform(rng, 0.3, 0.9) if smooth else max(strength, uniform(rng, 0.5, 1.5))
     if chance(rng, 0.35 if planing else 0.65):
         foam = np.maximum(foam, _arms(rng, strip))
     if chance(rng, 0.5):
         foam = np.maximum(foam, _bow_wave(rng, strip))
-    foam *= _torn(rng, strip)
+    foam *= 1.0 + np.float32(0.3 if smooth else 1.0) * (_torn(rng, strip) - 1.0)
     light = np.clip(foam * np.float32(strength), 0.0, 1.0) ** np.float32(uniform(rng, 0.9, 1.5))
     waves = _kelvin_waves(rng, strip) * np.float32(uniform(rng, 0.0, 10.0)) if chance(rng, 0.4) else None
     # On glittering water a wake is a smooth dark lane.
