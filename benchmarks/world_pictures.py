@@ -166,8 +166,8 @@ def draw(sheet: Sheet) -> NDArray[np.uint8]:
                 for column in range(sheet.columns)
             ]
         images = [np.kron(sheet.show(view), np.ones((sheet.zoom, sheet.zoom, 1), np.uint8)) for view in views]
-        rows.append(_joined(images, axis=1))
-    return _joined(rows, axis=0)
+        rows.append(joined(images, axis=1))
+    return joined(rows, axis=0)
 
 
 def draw_sensor_steps() -> NDArray[np.uint8]:
@@ -185,10 +185,11 @@ def draw_sensor_steps() -> NDArray[np.uint8]:
     shown = [np.clip(ground, 0, 255).astype(np.uint8)]
     shown += [sensor.expose(rng(k), sensor.draw_sensor(rng(10 + k)), ground) for k in range(3)]
     shown.append(sensor.decode_jpeg(sensor.encode_jpeg(shown[-1], 90)))
-    return _joined([np.kron(image, np.ones((2, 2, 1), np.uint8)) for image in shown], axis=1)
+    return joined([np.kron(image, np.ones((2, 2, 1), np.uint8)) for image in shown], axis=1)
 
 
-def _joined(images: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uint8]:
+def joined(images: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uint8]:
+    """Return the pictures in a row (axis 1) or in a column (axis 0), with white between them."""
     pad = [(0, 0), (0, 0), (0, 0)]
     pad[axis] = (0, GAP)
     parts = [np.pad(image, pad, constant_values=255) for image in images[:-1]] + [images[-1]]
