@@ -104,10 +104,11 @@ class Study:
                 predictor = trained(recipe, drawn, self.source, self.work / name, seed=self.seed)
             write_json(kept, [asdict(score) for score in judge(predictor, here)])
             shutil.rmtree(self.work / name, ignore_errors=True)
-        return [_read_score(values) for values in json.loads(kept.read_text(encoding="utf-8"))]
+        return [read_score(values) for values in json.loads(kept.read_text(encoding="utf-8"))]
 
 
-def _read_score(values: dict[str, Any]) -> ImageScore:
+def read_score(values: dict[str, Any]) -> ImageScore:
+    """Return the counts that `asdict` and JSON made a dictionary of."""
     plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     return ImageScore(**plain)
 
@@ -129,7 +130,8 @@ def _counts(text: str) -> list[int | None]:
     return [None if part == "all" else int(part) for part in parts]
 
 
-def _overrides(rest: Sequence[str]) -> dict[str, Any]:
+def parse_overrides(rest: Sequence[str]) -> dict[str, Any]:
+    """Return the recipe values among the arguments of a benchmark: `--SECTION.KEY VALUE` ..."""
     if len(rest) % 2 or not all(key.startswith("--") for key in rest[::2]):
         raise ConfigError(f"recipe values are given as --SECTION.KEY VALUE, got {' '.join(rest)}")
     return {key.removeprefix("--"): value for key, value in zip(rest[::2], rest[1::2], strict=True)}
@@ -149,7 +151,7 @@ def main() -> None:
     logging.getLogger("shipseg").setLevel(logging.ERROR)
     try:
         model = given.model or default_model()
-        counts, overrides = _counts(given.counts), _overrides(rest)
+        counts, overrides = _counts(given.counts), parse_overrides(rest)
         metres = load_model(model).card.input.metres_per_pixel
         with progress.shown():
             study = Study(given.airbus, given.work, model, overrides, folds=given.folds, seed=given.seed)

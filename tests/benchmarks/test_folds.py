@@ -97,10 +97,10 @@ def test_the_few_shot_curve_is_whole_goes_on_and_keeps_no_weights(
 
 
 def test_wrong_counts_are_one_sentence() -> None:
-    from benchmarks.few_shot import _counts, _overrides
+    from benchmarks.few_shot import _counts, parse_overrides
 
     assert _counts("0,10,all") == [0, 10, None]
     with pytest.raises(ConfigError, match="--counts must be numbers and `all`"):
         _counts("0,ten")
     with pytest.raises(ConfigError, match="recipe values are given as"):
-        _overrides(["--train.lr"])
+        parse_overrides(["--train.lr"])
