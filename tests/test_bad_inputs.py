@@ -253,6 +253,7 @@ CASES = [
     Case("a folder with other things in it", "synth {scratch}/out --images 2", "out", a_foreign_folder),
     Case("a scene larger than any satellite's", "synth {scratch}/world --scenes 1 --scene-size 1000000", "from 16 to 200,000"),
     Case("a scene of pixels in millimetres", "synth {scratch}/world --scenes 1 --metres-per-pixel 0.333", "two decimals"),
+    Case("a scene's flag without a scene", "synth {scratch}/world --sparse", "--sparse is about scenes and none are asked for"),
     Case("a scene of no kind", "synth {scratch}/world --scenes 1 --scene-kind port", "port", status=2),
     # Training
     Case("a dataset that is not there", "train {scratch}/nowhere {scratch}/run", "nowhere"),

@@ -25,8 +25,8 @@ def synth(
     size: str = "768",
     empty_share: float = 0.5,
     overlap: float = 0.0,
-    scene_size: str = "4096",
-    scene_kind: Literal["mixed", "coast", "harbour", "anchorage", "open-sea"] = "mixed",
+    scene_size: str | None = None,
+    scene_kind: Literal["mixed", "coast", "harbour", "anchorage", "open-sea"] | None = None,
     metres_per_pixel: float = 1.5,
     sparse: bool = False,
     label: Literal["rectangle", "hull"] = "rectangle",
@@ -44,8 +44,8 @@ def synth(
         size: Side of an image in pixels, or HEIGHTxWIDTH.
         empty_share: Share of images without a ship, 0 to 1.
         overlap: Share of images that are cut, overlapping, from common scenes, as in the challenge's data.
-        scene_size: Side of a scene in pixels, or HEIGHTxWIDTH.
-        scene_kind: What is on a scene; mixed: a coast with harbours, an anchorage before them, open sea.
+        scene_size: Side of a scene in pixels, or HEIGHTxWIDTH; 4096 unless given.
+        scene_kind: What is on a scene; mixed, unless given: a coast with harbours, an anchorage before them, open sea.
         metres_per_pixel: Ground sample distance of images and scenes.
         sparse: Paint only an eighth of a scene, the rest stays black: very large scenes for trials of speed and memory.
         label: What a mask covers: the ship's rectangle (the challenge's habit) or its hull.
@@ -58,7 +58,10 @@ def synth(
     from shipseg.synth import WorldConfig, write_airbus_folder, write_scenes
 
     config = WorldConfig(size=sides(size), empty_share=empty_share, label=label, metres_per_pixel=metres_per_pixel)
-    shape = sides(scene_size, flag="--scene-size")
+    of_scenes = {"--scene-size": scene_size, "--scene-kind": scene_kind, "--sparse": sparse or None}
+    if not scenes and (alone := [flag for flag, value in of_scenes.items() if value is not None]):
+        raise ConfigError(f"{alone[0]} is about scenes and none are asked for: add --scenes 1, or leave it out")
+    shape = sides(scene_size or "4096", flag="--scene-size")
     images = (0 if scenes else 100) if images is None else images
     facts: dict[str, Any] = {}
     short: dict[str, Any] = {}
@@ -68,7 +71,7 @@ def synth(
             facts |= asdict(made)
             short |= _images_in_short(made)
         if scenes:
-            how: dict[str, Any] = {"shape": shape, "kind": scene_kind, "config": config, "sparse": sparse}
+            how: dict[str, Any] = {"shape": shape, "kind": scene_kind or "mixed", "config": config, "sparse": sparse}
             written = write_scenes(out, scenes=scenes, seed=seed, workers=workers, **how)
             facts |= {"scenes": asdict(written)}
             short |= _scenes_in_short(written)

@@ -118,4 +118,5 @@ def _line(attempt: Attempt) -> str:
     if attempt.result is None:
         return f"failed: {attempt.message}"
     how = f"{attempt.result.seconds.total:.1f} s" if attempt.status == "done" else "finished before"
-    return f"{attempt.result.num_ships:,} ships, {how}, {attempt.result.folder}"
+    ships = attempt.result.num_ships
+    return f"{ships:,} {'ship' if ships == 1 else 'ships'}, {how}, {attempt.result.folder}"

@@ -47,8 +47,6 @@ class Scene:
         metres_per_pixel_rc: Metres of one row step and of one column step: as stated by the caller, else at the scene's
             centre, else None.
         acquired: When the picture was taken, ISO 8601, where the file says so.
-        block_shape: (rows, columns) that the file stores together.
-        overviews: By how much the reduced copies in the file are smaller, such as (2, 4, 8); () when there are none.
         stretch: How values become 0-255.
         notes: Sentences about how the scene is read that people should see beside the result.
     """
@@ -72,8 +70,6 @@ class Scene:
         )
         tags = [dataset.tags(ns="IMAGERY"), dataset.tags(), *(dataset.tags(band) for band in choice.bands)]
         self.acquired = acquisition_time(tags)
-        self.block_shape: tuple[int, int] = dataset.block_shapes[choice.bands[0] - 1]
-        self.overviews: tuple[int, ...] = tuple(dataset.overviews(choice.bands[0]))
         self.stretch = stretch
         self.notes = tuple(
             note for note in (choice.note, "" if choice.palette is not None else str(stretch), self.georef.note) if note
