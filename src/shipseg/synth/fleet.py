@@ -119,7 +119,7 @@ def _paint(rng: Rng, canvas: Canvas, quota: _Quota, size: ShipSize, pose: Pose) 
 
 def _wake_strength(rng: Rng, length: float) -> float:
     """Return 0 for ships at anchor, else how strong the wake is; small craft move more often and leave more foam."""
-    if not chance(rng, 0.68 if length < 45 else 0.3):
+    if not chance(rng, 0.74 if length < 18 else 0.65 if length < 45 else 0.3):
         return 0.0
     return log_uniform(rng, 0.3, 1.7) if length < 60 else log_uniform(rng, 0.1, 0.9)
 

@@ -60,7 +60,7 @@ def paint_wake(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: flo
     foam = np.zeros_like(astern)
     if chance(rng, 0.8):
         foam = np.maximum(foam, _core(rng, strip))
-    planing = fast_small and chance(rng, 0.72)
+    planing = fast_small and chance(rng, 0.8 if length < 18 else 0.7)
     smooth = planing and chance(rng, SMOOTH_SHARE)
     if planing:
         foam = np.maximum(foam, _plume(rng, strip))
