@@ -21,7 +21,7 @@ FACTS = {"license": "Apache-2.0", "limits": ("It misses boats.",), "data": {"ori
 def finished(model_folder: Path, tmp_path: Path) -> Path:
     """The tiny model as if its training had come to an end."""
     folder = Path(shutil.copytree(model_folder, tmp_path / "finished"))
-    training = {"finished": True, "seed": 3}
+    training = {"finished": True, "seed": 3, "recipe": {"train": {"start_from": "/somewhere/runs/first"}}}
     card = read_card(folder).model_copy(update={"training": training, "data": {"train_images": 5}})
     write_json(folder / "shipseg.json", card.model_dump(mode="json"))
     return folder
@@ -40,6 +40,7 @@ def test_what_was_bundled_is_found_by_its_name_in_both_forms(
     assert (made.card.name, made.card.license, made.card.limits) == ("shipseg-small", "Apache-2.0", FACTS["limits"])
     assert made.card.data == {"train_images": 5, "origin": "synthetic"}
     assert made.card.training["seed"] == 3
+    assert made.card.training["recipe"]["train"]["start_from"] == "first"  # no path of the machine that trained it
     assert made.onnx.path.is_file()
     assert made.parameters > 1000
 

@@ -79,4 +79,7 @@ def _filled(card: Card, facts: Mapping[str, Any]) -> Card:
     values = card.model_dump(mode="json")
     for key, value in facts.items():
         values[key] = {**values[key], **value} if isinstance(value, Mapping) else value
+    start = values["training"].get("recipe", {}).get("train", {})
+    if start.get("start_from"):  # another machine has no such path; `started_from` has the hash of what was there
+        start["start_from"] = Path(start["start_from"]).name
     return Card.model_validate(values)
