@@ -80,7 +80,7 @@ def test_labels_are_disjoint_and_agree_with_the_coverage(seed: int, label: Label
 def test_what_is_labelled_differs_from_the_same_sea_without_ships() -> None:
     """The label lies on the ship: same streams, with and without ships, differ inside labels and hardly elsewhere."""
     inside, outside = [], []
-    for index in range(12):
+    for index in range(20):
         config = WorldConfig(size=256, no_data_share=0.0)
         ships = render(5, index, (256, 256), config, empty=False)
         sea = render(5, index, (256, 256), config, empty=True)
@@ -92,7 +92,8 @@ def test_what_is_labelled_differs_from_the_same_sea_without_ships() -> None:
         outside.append(np.median(difference[~near]))
     assert len(inside) >= 6
     assert np.median(inside) > 20
-    assert max(outside) <= 1
+    assert np.median(outside) == 0
+    assert max(outside) <= 4  # wakes reach far
 
 
 def test_rectangle_labels_hold_nearly_all_of_the_hull_and_little_more() -> None:
@@ -104,7 +105,7 @@ def test_rectangle_labels_hold_nearly_all_of_the_hull_and_little_more() -> None:
         if not np.array_equal(rectangle.image_hwc, hull.image_hwc):
             continue  # of the only ship a corner of the rectangle is in the picture and no hull: drawn again
         area = hull.coverage_hw.sum(dtype=float)
-        # Small craft lose up to 0.8 px on each side, ships side by side 2 px between them.
+        # Small craft lose up to 0.8 px on each side, ships side by side 3 px between them.
         assert np.minimum(rectangle.coverage_hw, hull.coverage_hw).sum(dtype=float) > 0.6 * area
         ratios.append(rectangle.coverage_hw.sum(dtype=float) / area)
     # A hull of 100 x 20 px fills 0.85 of its rectangle; a margin of 0.25 px makes that 1.2 times the hull.
@@ -112,15 +113,16 @@ def test_rectangle_labels_hold_nearly_all_of_the_hull_and_little_more() -> None:
     assert 1.0 < np.median(ratios) < 1.6
 
 
-def test_labels_that_touch_are_parted_on_the_larger_ships_side() -> None:
-    owner = np.zeros((12, 20), np.int32)
-    owner[2:10, 1:11] = 1
-    owner[4:8, 11:15] = 2
+@pytest.mark.parametrize(("width", "gap"), [(10, 1), (40, 3)])
+def test_labels_that_touch_are_parted_on_the_larger_ships_side(width: int, gap: int) -> None:
+    owner = np.zeros((12, width + 10), np.int32)
+    owner[2:10, 1 : width + 1] = 1
+    owner[2:10, width + 1 : width + 5] = 2
     coverage = np.where(owner > 0, 255, 0).astype(np.uint8)
     parted_owner, parted_coverage = parted(owner, coverage)
-    np.testing.assert_array_equal(parted_owner == 2, owner == 2)
-    assert not parted_owner[2:10, 9:11].any()
-    np.testing.assert_array_equal(parted_owner[:, :9], owner[:, :9])
+    expected = owner.copy()
+    expected[:, width + 1 - gap : width + 1] = 0
+    np.testing.assert_array_equal(parted_owner, expected)
     np.testing.assert_array_equal(parted_coverage > 0, parted_owner > 0)
     alone = np.where(owner == 1, 1, 0).astype(np.int32)
     np.testing.assert_array_equal(parted(alone, coverage)[0], alone)

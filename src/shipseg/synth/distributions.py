@@ -126,8 +126,8 @@ SHIPS_PER_IMAGE: Mapping[int, float] = {
 PICTURE_KINDS: Mapping[str, float] = {"open-sea": 0.80, "coast": 0.085, "harbour": 0.075, "land": 0.04}
 """(eye) what the ground of an empty picture is. Harbours are more than real: they are what is hard."""
 PICTURE_KINDS_BY_SHIPS: tuple[tuple[int, Mapping[str, float]], ...] = (
-    (1, {"open-sea": 0.86, "coast": 0.06, "harbour": 0.08}),
-    (3, {"open-sea": 0.78, "coast": 0.08, "harbour": 0.14}),
+    (1, {"open-sea": 0.84, "coast": 0.06, "harbour": 0.10}),
+    (3, {"open-sea": 0.75, "coast": 0.08, "harbour": 0.17}),
     (99, {"open-sea": 0.52, "coast": 0.12, "harbour": 0.36}),
 )
 """(eye) the same for pictures with up to so many ships: many ships lie in harbours and anchorages."""

@@ -15,7 +15,7 @@ from shipseg.synth.wakes import paint_wake
 
 __all__ = ["draw_num_ships", "place_anchorage", "place_fleet"]
 
-RAFTED_SHARE = 0.16
+RAFTED_SHARE = 0.26
 """Ships on open water with another at their side (tugs, tenders, bunkering)."""
 FLEET_SHARE = 0.45
 """Pictures whose ships are of one size: fishing fleets, anchorages of barges, regattas."""
@@ -23,6 +23,8 @@ MOORED_SHARE = 0.75
 """Of the ships of a harbour picture, how many lie at a berth when there is room."""
 LARGE_AT_BERTH_SHARE = 0.5
 """Moored ships that are drawn from those above 35 px: quays are built for them."""
+BARGE_AT_BERTH_SHARE, BARGE_LONGER_PX = 0.25, 25.0
+"""Moored ships that are barges whatever else their length suggests: they lie in rows at piers, waiting for cargo."""
 LARGE_FREE_SHARE = 0.25
 """Ships on open water that are drawn from those above 45 px: crowding, berths and rafts favour small ones, and this
 brings the median area of the labels back from 250 px towards the real 430."""
@@ -183,6 +185,8 @@ def _place_moored(rng: Rng, canvas: Canvas, quota: _Quota) -> None:
             room = max(8.0, span - at)
             large = room > 60 and chance(rng, LARGE_AT_BERTH_SHARE)
             size = draw_size(rng, longest_px=room, shortest_px=35.0 if large else None)
+            if size.length_px > BARGE_LONGER_PX and chance(rng, BARGE_AT_BERTH_SHARE):
+                size = replace(size, kind="barge")
             offset = size.beam_px / 2 + uniform(rng, 0.3, 2.2)
             pose = _along(berth, at + size.length_px / 2, offset, angle + (math.pi if chance(rng, 0.5) else 0.0))
             if _is_free(canvas, pose, size.length_px, size.beam_px - 1.0, gap=0.0):

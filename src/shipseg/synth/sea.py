@@ -36,7 +36,7 @@ def paint_sea(rng: Rng, canvas: Canvas) -> None:
         amplitude = max(amplitude, log_uniform(rng, 2.0, 7.0))
     waves = wave_field(rng, canvas.shape, canvas.wind_rad)
     gusts = np.clip(
-        1.0 + uniform(rng, 0.0, 0.35) * fractal_noise(rng, canvas.shape, log_uniform(rng, 60, 400)), 0.2, 2.2
+        1.0 + uniform(rng, 0.0, 0.5) * fractal_noise(rng, canvas.shape, log_uniform(rng, 60, 400)), 0.2, 2.2
     )
     canvas.sea_rgb[:] = base
     canvas.rgb_hwc[:] = base

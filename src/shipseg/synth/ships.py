@@ -42,12 +42,13 @@ of 300-1000 px on real tiles 3.2 px wider than their labels, of 1000-3000 px 2.1
 SHALLOWEST_HULL_PX = (2.4, 1.3)
 """Smallest length and beam of a hull."""
 BLUNT_KINDS = frozenset({"barge"})
-SEA_COLORED_SHARE = 0.15
+SEA_COLORED_SHARE = 0.12
 """Ships painted in nearly the water's colour."""
 SMALL_CRAFT_PX = 40.0
 SEEN_ABOVE_NOISE, SEEN_ABOVE_WAVES = 9.0, 0.8
 """(eye) Contrast in grey levels that small craft have at least on calm water, and per standard deviation of waves."""
 SPREAD_BEAM_PX = 3.0
+LARGE_SEEN_SHARE = 0.5
 DARKEST_HULL = 20.0
 
 
@@ -169,17 +170,19 @@ def paint_ship(rng: Rng, canvas: Canvas, size: ShipSize, pose: Pose, *, label: L
     light = uniform(rng, 0.62, 1.08) if length < 60 else uniform(rng, 0.72, 1.08)
     rgb = board.down(board.rgb) * np.float32(light)
     rgb += (canvas.sea_rgb - rgb) * np.float32(faded)
-    if length < SMALL_CRAFT_PX:
-        rgb += _to_be_seen(canvas, board, rgb, alpha, beam)
+    rgb += _to_be_seen(canvas, board, rgb, alpha, beam, share=1.0 if length < SMALL_CRAFT_PX else LARGE_SEEN_SHARE)
     if _compose(canvas, board, rgb=rgb, alpha=alpha, dark=dark, share=share, boxed=boxed):
         place = (canvas.num_ships, size.kind, pose.x, pose.y, pose.heading_rad)
         canvas.ships.append(PlacedShip(*place, length, beam, size.margin_px, outline))
 
 
-def _to_be_seen(canvas: Canvas, board: Board, rgb: FloatArray, alpha: FloatArray, beam: float) -> np.float32:
-    """Return the grey levels to add to a small craft so that an annotator could have seen it on this water.
+def _to_be_seen(
+    canvas: Canvas, board: Board, rgb: FloatArray, alpha: FloatArray, beam: float, *, share: float
+) -> np.float32:
+    """Return the grey levels to add to a ship so that an annotator could have seen it on this water.
 
-    What is not seen has no label. Large ships are recognised by their shape and wake, whatever their colour.
+    What is not seen has no label. Large ships are recognised by their shape, too, so they get along with a `share` of
+    the contrast; with none, a network learns to take every patch of smoother water for a deck.
     """
     height, width = canvas.shape
     rows = slice(max(board.row0, 0), min(board.row0 + alpha.shape[0], height))
@@ -190,7 +193,7 @@ def _to_be_seen(canvas: Canvas, board: Board, rgb: FloatArray, alpha: FloatArray
     level = float(np.median(water))
     stands_out = float((rgb.mean(axis=2) * alpha).sum() / alpha.sum()) - level
     # The narrower the hull, the more of its light the optics spread over the water beside it.
-    needed = (SEEN_ABOVE_NOISE + SEEN_ABOVE_WAVES * float(water.std())) * (1.0 + SPREAD_BEAM_PX / beam)
+    needed = share * (SEEN_ABOVE_NOISE + SEEN_ABOVE_WAVES * float(water.std())) * (1.0 + SPREAD_BEAM_PX / beam)
     if stands_out < 0.0 and level > needed + DARKEST_HULL:
         return np.float32(min(0.0, -needed - stands_out))
     return np.float32(max(0.0, needed - stands_out))
