@@ -17,6 +17,7 @@ from shipseg.errors import ConfigError, ShipsegError
 if TYPE_CHECKING:
     from shipseg.inference.images import PredictReport
     from shipseg.inference.predictor import Predictor
+    from shipseg.model.card import Views
     from shipseg.scenes.several import Attempt
 
 __all__ = ["predict"]
@@ -36,6 +37,7 @@ def predict(
     submission: Path | None = None,
     threshold: float | None = None,
     separate: Annotated[bool | None, Parameter(negative="--no-separate")] = None,
+    views: Literal[1, 2, 4, 8] | None = None,
     overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
     backend: Literal["auto", "torch", "onnx"] = "auto",
     scene: SceneFlags | None = None,
@@ -60,6 +62,8 @@ def predict(
         submission: Pictures: also write the challenge's submission CSV to this file.
         threshold: Use this threshold instead of the model's own.
         separate: Part ships that touch where that is clear, or do not, whatever the model's card says.
+        views: Average over so many mirror images, whatever the model's card says; 1 is fastest. Its threshold was
+            chosen for the card's number.
         overlays: Pictures: write them with the ships drawn on them.
         backend: What runs the network.
         scene: Flags for scenes.
@@ -77,7 +81,7 @@ def predict(
     _refuse_what_has_no_use(asked, submission, scenes, pictures)
     for_scenes = flags.options(format, threshold)
     for_pictures = PredictOptions(_of_pictures(format or ("csv",)), overlays, threshold, submission, recursive)
-    load = functools.partial(_load, _found(model), backend, separate)
+    load = functools.partial(_load, _found(model), backend, separate, views)
     with progress.shown():
         report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None
         attempts = look_at_scenes(scenes, out, load, for_scenes, many) if scenes else ()
@@ -94,11 +98,19 @@ def _found(model: str | None) -> str:
     return model
 
 
-def _load(model: str, backend: str, separate: bool | None, *, threads: int | None = None) -> Predictor:  # noqa: FBT001
+def _load(
+    model: str,
+    backend: str,
+    separate: bool | None,  # noqa: FBT001
+    views: Views | None,
+    *,
+    threads: int | None = None,
+) -> Predictor:
     """Return the model; this is also called by workers in other processes."""
     from shipseg.inference.predictor import load_model
 
     predictor = load_model(model, backend=backend, threads=threads)
+    predictor = predictor if views is None else predictor.looking(views=views)
     return predictor if separate is None else predictor.separating(separate=separate)
 
 

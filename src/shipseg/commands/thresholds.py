@@ -11,6 +11,7 @@ from shipseg.errors import ConfigError
 if TYPE_CHECKING:
     from shipseg.config import ThresholdConfig
     from shipseg.evaluation.retune import Retuned
+    from shipseg.model.card import Views
 
 __all__ = ["threshold"]
 
@@ -30,6 +31,7 @@ def threshold(
     false_alarms: float | None = None,
     false_alarms_per_1000km2: float | None = None,
     calibrate: Literal["none", "temperature", "isotonic"] | None = None,
+    views: Literal[1, 2, 4, 8] | None = None,
     csv: Path | None = None,
     images: Path | None = None,
     max_images: int = 2000,
@@ -51,6 +53,8 @@ def threshold(
         false_alarms_per_1000km2: Instead: at most so many false alarms.
         calibrate: First make probabilities true on the same images; none takes the model's calibration away. The
             model's own stays unless given.
+        views: From now on average over so many mirror images of what the network sees: surer, for as many times the
+            work. The model's own number stays unless given.
         csv: The CSV, where an Airbus folder holds several.
         images: The folder of images, where an Airbus folder holds several.
         max_images: Look at no more than this many images, drawn with their shares of no, one and several ships.
@@ -72,7 +76,8 @@ def threshold(
     settings = {"metric": metric or "airbus_score", "calibration": calibrate or "none", "max_images": max_images}
     config = validated(ThresholdConfig, settings | wishes, "shipseg threshold")
     labels = _Labels(data, split, csv, images)
-    retuned, written = _retune(model, labels, out, config=config, keep_calibration=calibrate is None, seed=seed)
+    how = _How(config, keep_calibration=calibrate is None, views=views, seed=seed)
+    retuned, written = _retune(model, labels, out, how)
     short = _in_short(retuned) | {"model": written, "report": out / _REPORT_FILE}
     show(f"Threshold of {model} on {data}", retuned.facts() if json else short, as_json=json)
     return 0
@@ -87,9 +92,16 @@ class _Labels(NamedTuple):
     images: Path | None
 
 
-def _retune(
-    model: str, labels: _Labels, out: Path, *, config: ThresholdConfig, keep_calibration: bool, seed: int
-) -> tuple[Retuned, Path]:
+class _How(NamedTuple):
+    """What is to be chosen, and how."""
+
+    config: ThresholdConfig
+    keep_calibration: bool
+    views: Views | None
+    seed: int
+
+
+def _retune(model: str, labels: _Labels, out: Path, how: _How) -> tuple[Retuned, Path]:
     """Choose, write all into `out`, and return the choice and the new model."""
     from shipseg import files, progress
     from shipseg.evaluation.retune import retune, write_retuned
@@ -103,11 +115,13 @@ def _retune(
     if out.resolve() == data.resolve():
         raise ConfigError(f"the model would be written among the data in {data}: choose another folder for it")
     predictor = load_model(model)
+    predictor = predictor if how.views is None else predictor.looking(views=how.views)
     with progress.shown():
         source = open_source(data, split=labels.split, csv=labels.csv, images=labels.images)
         split = f", split {labels.split or DEFAULT_SPLIT}" if is_dataset(data) else ""
         name = f"{data.resolve().name}{split}"
-        retuned = retune(predictor, source, config=config, keep_calibration=keep_calibration, seed=seed, data=name)
+        options: dict[str, Any] = {"config": how.config, "keep_calibration": how.keep_calibration, "seed": how.seed}
+        retuned = retune(predictor, source, data=name, **options)
         with files.all_or_none(out) as folder:
             write_retuned(retuned, folder)
             write_threshold_report(retuned, folder / _REPORT_FILE)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError, ModelError
 from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
 from shipseg.inference.loading import BACKENDS, bundled_models, load_backend
+from shipseg.inference.mirrors import mean_over_mirrors
 from shipseg.inference.resizing import resize
 from shipseg.masks.ships import Ship, find_ships
-from shipseg.model.card import Card
+from shipseg.model.card import Card, Views
 from shipseg.reading import read_image
 from shipseg.tiling import Accumulator, blend_weights, windows
 
@@ -60,7 +61,7 @@ class Predictor:
         ModelError: The card's tile and overlap contradict each other.
 
     Example:
-        >>> from shipseg.model.card import Card
+        >>> from shipseg.model.card import Card, Views
         >>> class Red:  # a network that takes red for ship
         ...     pixels_per_batch = 1024
         ...     def run(self, images_n3hw):
@@ -130,7 +131,8 @@ class Predictor:
         below, right = -height % self.card.input.multiple, -width % self.card.input.multiple
         padded = [cv2.copyMakeBorder(tile, 0, below, 0, right, cv2.BORDER_REFLECT_101) for tile in tiles_nhwc]
         images_n3hw = np.stack(padded).transpose(0, 3, 1, 2).astype(np.float32, order="C")
-        prob_nhw: NDArray[np.float32] = self.backend.run(images_n3hw)[:, 0, :height, :width]
+        prob_n1hw = mean_over_mirrors(self.backend.run, images_n3hw, views=self.card.input.views)
+        prob_nhw: NDArray[np.float32] = prob_n1hw[:, 0, :height, :width]
         if not np.isfinite(prob_nhw).all():
             raise ModelError(
                 f"model {self.card.name!r} gave NaN or infinite probabilities: its weights are damaged, make it again"
@@ -145,6 +147,11 @@ class Predictor:
         """Return the same model that parts ships that touch (see `shipseg.masks.separate`), or does not."""
         decision = self.card.decision.model_copy(update={"separate": separate})
         return Predictor(self.card.model_copy(update={"decision": decision}), self.backend)
+
+    def looking(self, *, views: Views) -> Predictor:
+        """Return the same model that averages over so many mirror images of what it sees."""
+        entry = self.card.input.model_copy(update={"views": views})
+        return Predictor(self.card.model_copy(update={"input": entry}), self.backend)
 
     def predict(self, image: Image | str | Path, *, threshold: float | None = None) -> Prediction:
         """Return the ships in an image.

@@ -21,6 +21,9 @@ CARD_KEY = "shipseg"
 """Key of the card in an ONNX file's metadata."""
 
 
+Views = Literal[1, 2, 4, 8]
+
+
 class CardInput(Frozen):
     """How an image is brought to the network."""
 
@@ -36,6 +39,8 @@ class CardInput(Frozen):
     """Larger images are cut into overlapping tiles of this many network pixels."""
     overlap: Annotated[int, Field(ge=0)] = 128
     """Overlap of two tiles in network pixels."""
+    views: Views = 1
+    """How many mirror images of each tile the probability is averaged over, for as many times the work."""
 
 
 class CardGate(Frozen):

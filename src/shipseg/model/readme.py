@@ -84,6 +84,7 @@ def _input_lines(card: Card) -> list[str]:
     return [
         f"- RGB, 0-255, any size; the network sees it {shown}.",
         f"- Images larger than {entry.tile} px there are cut into tiles that overlap by {entry.overlap} px.",
+        *([f"- Probabilities are the mean over {entry.views} mirror images."] if entry.views > 1 else []),
         f"- Sides are padded to multiples of {entry.multiple} px, colours normalised (`{card.network.normalization}`).",
         "",
         "shipseg does all of this by itself.",
