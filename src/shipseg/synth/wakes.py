@@ -18,9 +18,10 @@ __all__ = ["paint_orphan_wake", "paint_wake"]
 LONGEST_WAKE_PX = 420.0
 KELVIN_DEG = 19.47
 """Half angle of the wedge of ship waves on deep water (Kelvin)."""
+SMALLEST_CRAFT_PX = 28.0
 BURIED_SHARE = 0.45
 """(eye) Planing boats whose spray hides the sides of the hull: of the boat itself only the tip of a comet is seen."""
-BURIED_SHORTER_PX = 28.0
+BURIED_SHORTER_PX = 60.0
 SMOOTH_SHARE = 0.45
 """(eye) Plumes that are an even, half transparent grey, as wide as the hull: what a network takes for a longer ship."""
 FOAM_RGB = (232.0, 236.0, 236.0)
@@ -50,6 +51,8 @@ def paint_wake(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: flo
     """
     fast_small = length < 60
     reach = length * (log_uniform(rng, 1.5, 11.0) if fast_small else log_uniform(rng, 0.4, 3.5))
+    if length < SMALLEST_CRAFT_PX:  # foam stays as long behind a dinghy as behind a launch
+        reach = max(reach, log_uniform(rng, 15.0, 90.0))
     reach = min(reach, LONGEST_WAKE_PX)
     wide = math.ceil(beam * 1.5 + 4 + (length + reach) * 0.34)
     rows = math.ceil(length + 1.6 * reach) + 4
@@ -64,7 +67,7 @@ def paint_wake(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: flo
     smooth = planing and chance(rng, SMOOTH_SHARE)
     if planing:
         foam = np.maximum(foam, _plume(rng, strip))
-        strength = uniform(rng, 0.3, 0.9) if smooth else max(strength, uniform(rng, 0.5, 1.5))
+        strength = uniform(rng, 0.35, 1.1) if smooth else max(strength, uniform(rng, 0.5, 1.5))
     if chance(rng, 0.35 if planing else 0.65):
         foam = np.maximum(foam, _arms(rng, strip))
     if chance(rng, 0.5):
@@ -109,6 +112,8 @@ def _plume(rng: Rng, strip: _Strip) -> FloatArray:
         half = strip.beam * np.float32(uniform(rng, 0.45, 0.85))
     half = np.maximum(half + back * np.float32(uniform(rng, 0.0, 0.13)), 0.8)
     long = strip.length * log_uniform(rng, 0.8, 7.0)
+    if strip.length < SMALLEST_CRAFT_PX:
+        long = max(long, log_uniform(rng, 8.0, 80.0))
     across = np.exp(-(np.abs(strip.aside / half) ** np.float32(uniform(rng, 2.0, 5.0))))
     along = np.clip(1.0 - back / np.float32(long), 0.0, 1.0) ** np.float32(uniform(rng, 0.5, 1.6))
     foam = across * along * np.clip(back / (0.1 * strip.length + 0.5), 0.0, 1.0)
