@@ -1,6 +1,6 @@
 """The worst mistakes of a model on synthetic images that it never saw, as one picture for docs/model.md.
 
-    python -m benchmarks.look_alikes AIRBUS_FOLDER [docs/images/model-mistakes.jpg] [--model MODEL]
+    python -m benchmarks.look_alikes AIRBUS_FOLDER [docs/images/model-mistakes.jpg] [--model MODEL] [--images N]
 
 First two rows: what it takes for a ship and is none, the surest first. Last two: the largest ships that it does not
 find, or whose outline it does not meet. Yellow is the truth, pink what the model says. Nothing is picked by eye; each
@@ -58,10 +58,12 @@ def cut_out(
     return np.asarray(large, np.uint8)
 
 
-def mistakes(folder: Path, model: str | None) -> Iterator[tuple[Mistake | None, Mistake | None]]:
+def mistakes(
+    folder: Path, model: str | None, *, num_images: int | None = None
+) -> Iterator[tuple[Mistake | None, Mistake | None]]:
     """Yield of each image its surest false alarm and its largest ship that is not matched."""
     predictor = load_model(model)
-    for image in progress.track(labelled_from_airbus_folder(folder).images, "looking for mistakes"):
+    for image in progress.track(labelled_from_airbus_folder(folder).images[:num_images], "looking for mistakes"):
         pixels = image.read()
         truth, found = true_ships(image.rles, (pixels.shape[0], pixels.shape[1])), predictor.predict(pixels).ships
         iou_tp = ship_iou_matrix(truth, found)
@@ -82,9 +84,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path, nargs="?", default=Path("docs/images/model-mistakes.jpg"))
     parser.add_argument("--model")
+    parser.add_argument("--images", type=int, help="look at the first so many only")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
-    found = list(mistakes(given.folder, given.model))
+    found = list(mistakes(given.folder, given.model, num_images=given.images))
     rows = []
     for half in (0, 1):
         worst = sorted((one for pair in found if (one := pair[half]) is not None), key=lambda one: -one.weight)
