@@ -111,7 +111,7 @@ def test_the_experiments_train_resume_choose_study_and_export(execute: Execute, 
         assert shown[cell].startswith("[png]"), cell
     assert "ended by SIGKILL" in shown["kill"]
     assert re.search(r"went on at step [48] of 12\ndifferences: none\n", shown["resume"])
-    assert "at least 0.9" in shown["wishes"]
+    assert "best ship F1" in shown["wishes"]  # twelve steps grant hardly any other wish
     assert "model-2-stratified" in shown["recipes"]
     trials = {path.name for path in (tmp_path / "work" / "study" / "trials").iterdir()}
     assert trials >= {"none-seed0", "none-seed1", "a-third-seed0", "a-third-seed1"}

@@ -58,13 +58,11 @@ def synth(
     from shipseg.synth import WorldConfig, write_airbus_folder, write_scenes
 
     config = WorldConfig(size=sides(size), empty_share=empty_share, label=label, metres_per_pixel=metres_per_pixel)
-    of_scenes = {"--scene-size": scene_size, "--scene-kind": scene_kind, "--sparse": sparse or None}
-    if not scenes and (alone := [flag for flag, value in of_scenes.items() if value is not None]):
-        raise ConfigError(f"{alone[0]} is about scenes and none are asked for: add --scenes 1, or leave it out")
+    if not scenes:
+        _refuse({"--scene-size": scene_size, "--scene-kind": scene_kind, "--sparse": sparse or None})
     shape = sides(scene_size or "4096", flag="--scene-size")
     images = (0 if scenes else 100) if images is None else images
-    facts: dict[str, Any] = {}
-    short: dict[str, Any] = {}
+    facts, short = dict[str, Any](), dict[str, Any]()
     with progress.shown():
         if images or not scenes:
             made = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
@@ -77,6 +75,12 @@ def synth(
             short |= _scenes_in_short(written)
     show(f"Synthetic data in {out}", facts if json else short, as_json=json)
     return 0
+
+
+def _refuse(of_scenes: Mapping[str, object]) -> None:
+    """Refuse flags that only scenes have."""
+    if alone := [flag for flag, value in of_scenes.items() if value is not None]:
+        raise ConfigError(f"{alone[0]} is about scenes and none are asked for: add --scenes 1, or leave it out")
 
 
 def _images_in_short(made: FolderSummary) -> dict[str, Any]:

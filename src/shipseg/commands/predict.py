@@ -62,8 +62,7 @@ def predict(
         submission: Pictures: also write the challenge's submission CSV to this file.
         threshold: Use this threshold instead of the model's own.
         separate: Part ships that touch where that is clear, or do not, whatever the model's card says.
-        views: Average over so many mirror images, whatever the model's card says; 1 is fastest. Its threshold was
-            chosen for the card's number.
+        views: Average over so many mirror images, whatever the model's card says; 1 is fastest.
         overlays: Pictures: write them with the ships drawn on them.
         backend: What runs the network.
         scene: Flags for scenes.

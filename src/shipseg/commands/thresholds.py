@@ -51,10 +51,8 @@ def threshold(
         pixel_precision: Instead: at least this precision of pixels, with the highest recall of pixels there.
         false_alarms: Instead: at most this share of the images without ships with a false alarm, e.g. 0.02.
         false_alarms_per_1000km2: Instead: at most so many false alarms.
-        calibrate: First make probabilities true on the same images; none takes the model's calibration away. The
-            model's own stays unless given.
-        views: From now on average over so many mirror images of what the network sees: surer, for as many times the
-            work. The model's own number stays unless given.
+        calibrate: First make probabilities true on the same images; none takes the calibration away.
+        views: From now on average over so many mirror images; surer, and as many times the work.
         csv: The CSV, where an Airbus folder holds several.
         images: The folder of images, where an Airbus folder holds several.
         max_images: Look at no more than this many images, drawn with their shares of no, one and several ships.
@@ -75,11 +73,10 @@ def threshold(
         raise ConfigError(f"seed must be at least 0, got {seed}")
     settings = {"metric": metric or "airbus_score", "calibration": calibrate or "none", "max_images": max_images}
     config = validated(ThresholdConfig, settings | wishes, "shipseg threshold")
-    labels = _Labels(data, split, csv, images)
-    how = _How(config, keep_calibration=calibrate is None, views=views, seed=seed)
+    labels, how = _Labels(data, split, csv, images), _How(config, calibrate is None, views, seed)
     retuned, written = _retune(model, labels, out, how)
-    short = _in_short(retuned) | {"model": written, "report": out / _REPORT_FILE}
-    show(f"Threshold of {model} on {data}", retuned.facts() if json else short, as_json=json)
+    rows = retuned.facts() if json else _in_short(retuned) | {"model": written, "report": out / _REPORT_FILE}
+    show(f"Threshold of {model} on {data}", rows, as_json=json)
     return 0
 
 
