@@ -51,7 +51,7 @@ def threshold(
         pixel_precision: Instead: at least this precision of pixels, with the highest recall of pixels there.
         false_alarms: Instead: at most this share of the images without ships with a false alarm, e.g. 0.02.
         false_alarms_per_1000km2: Instead: at most so many false alarms.
-        calibrate: First make probabilities true on the same images; none takes the calibration away.
+        calibrate: First make probabilities true on the same images; none undoes that; the model's own unless given.
         views: From now on average over so many mirror images; surer, and as many times the work.
         csv: The CSV, where an Airbus folder holds several.
         images: The folder of images, where an Airbus folder holds several.

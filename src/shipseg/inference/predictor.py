@@ -61,7 +61,7 @@ class Predictor:
         ModelError: The card's tile and overlap contradict each other.
 
     Example:
-        >>> from shipseg.model.card import Card, Views
+        >>> from shipseg.model.card import Card
         >>> class Red:  # a network that takes red for ship
         ...     pixels_per_batch = 1024
         ...     def run(self, images_n3hw):

@@ -176,6 +176,13 @@ def paint_ship(rng: Rng, canvas: Canvas, size: ShipSize, pose: Pose, *, label: L
         canvas.ships.append(PlacedShip(*place, length, beam, size.margin_px, outline))
 
 
+def _window(canvas: Canvas, board: Board, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return rows and columns of the canvas under the board, cut at the picture's border; empty where it is outside."""
+    height, width = canvas.shape
+    rows = slice(max(board.row0, 0), min(board.row0 + shape[0], height))
+    return rows, slice(max(board.col0, 0), min(board.col0 + shape[1], width))
+
+
 def _to_be_seen(
     canvas: Canvas, board: Board, rgb: FloatArray, alpha: FloatArray, beam: float, *, share: float
 ) -> np.float32:
@@ -184,9 +191,7 @@ def _to_be_seen(
     What is not seen has no label. Large ships are recognised by their shape, too, so they get along with a `share` of
     the contrast; with none, a network learns to take every patch of smoother water for a deck.
     """
-    height, width = canvas.shape
-    rows = slice(max(board.row0, 0), min(board.row0 + alpha.shape[0], height))
-    cols = slice(max(board.col0, 0), min(board.col0 + alpha.shape[1], width))
+    rows, cols = _window(canvas, board, alpha.shape)
     water = canvas.rgb_hwc[rows, cols].mean(axis=2)
     if not water.size:
         return np.float32(0.0)
@@ -210,9 +215,7 @@ def _compose(
     boxed: FloatArray,
 ) -> bool:
     """Put what was drawn on the board into the canvas, cut at the picture's border; return whether any is inside."""
-    height, width = canvas.shape
-    rows = slice(max(board.row0, 0), min(board.row0 + alpha.shape[0], height))
-    cols = slice(max(board.col0, 0), min(board.col0 + alpha.shape[1], width))
+    rows, cols = _window(canvas, board, alpha.shape)
     if rows.stop <= rows.start or cols.stop <= cols.start:
         return False
     inner = (
