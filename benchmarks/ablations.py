@@ -71,7 +71,7 @@ LACKING: Mapping[str, Forced] = {
         *_without(clutter, "BUOYS", "CAGES", "ROCKS", "SPECKS", "PLATFORMS"),
     ),
     "wakes": ((fleet, "_wake_strength", _still), (world, "ORPHAN_WAKE_SHARE", 0.0)),
-    "even and burying plumes": _without(wakes, "SMOOTH", "BURIED"),
+    "comets and even plumes": (*_without(fleet, "COMET"), *_without(wakes, "SMOOTH")),
     "coasts, harbours, jetties, towns": (*OPEN_SEA, *_without(world, "JETTY")),
     "clouds and haze": _without(weather, "CLOUD", "HAZE"),
     "the camera": ((world, "expose", _ideal),),

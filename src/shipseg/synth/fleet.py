@@ -9,25 +9,32 @@ import numpy as np
 
 from shipseg.synth.board import Pose
 from shipseg.synth.canvas import Berth, Canvas
+from shipseg.synth.comets import COMETS_SHORTER_PX, paint_comet
 from shipseg.synth.distributions import SHIPS_PER_IMAGE, Rng, chance, choose, log_uniform, uniform
 from shipseg.synth.ships import LabelStyle, ShipSize, draw_size, paint_ship
 from shipseg.synth.wakes import paint_wake
 
 __all__ = ["draw_num_ships", "place_anchorage", "place_fleet"]
 
-RAFTED_SHARE = 0.26
+RAFTED_SHARE = 0.3
 """Ships on open water with another at their side (tugs, tenders, bunkering)."""
 FLEET_SHARE = 0.45
 """Pictures whose ships are of one size: fishing fleets, anchorages of barges, regattas."""
 MOORED_SHARE = 0.75
 """Of the ships of a harbour picture, how many lie at a berth when there is room."""
-LARGE_AT_BERTH_SHARE = 0.5
+MORE_AT_BERTHS = 4
+"""(eye) Up to so many ships come on top where there are berths: they were not built for one boat."""
+LARGE_AT_BERTH_SHARE = 0.6
 """Moored ships that are drawn from those above 35 px: quays are built for them."""
 BARGE_AT_BERTH_SHARE, BARGE_LONGER_PX = 0.25, 25.0
 """Moored ships that are barges whatever else their length suggests: they lie in rows at piers, waiting for cargo."""
 LARGE_FREE_SHARE = 0.25
 """Ships on open water that are drawn from those above 45 px: crowding, berths and rafts favour small ones, and this
 brings the median area of the labels back from 250 px towards the real 430."""
+END_ON_SHARE, END_ON_PX = 0.3, (25.0, 75.0)
+"""(eye) Quays at which barges and working ships lie with one end to it, side by side, as boats do in marinas."""
+COMET_SHARE = 0.4
+"""(eye) Moving small craft that are seen as the tip of their spray."""
 TWINS_SHARE = 0.35
 """Rafts of ships of one size, flush with each other: barges, tugs, fishing boats."""
 TRIES = 14
@@ -60,13 +67,18 @@ def place_fleet(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, 
         middle_px: The first ship lies within this distance of the picture's middle (rows and columns), so that every
             tile that holds the middle holds a ship.
     """
+    if canvas.berths:
+        num_ships += int(rng.integers(MORE_AT_BERTHS + 1))
     quota = _Quota(num_ships, label)
     pattern = draw_size(rng) if num_ships > 1 and chance(rng, FLEET_SHARE) else None
     if middle_px is not None:
         _place_free(rng, canvas, quota, pattern, middle_px=middle_px)
     if canvas.berths:
-        if num_ships >= 4 and chance(rng, 0.25):
-            _place_marina(rng, canvas, quota)
+        if num_ships >= 3 and chance(rng, END_ON_SHARE):
+            barges = replace(draw_size(rng, shortest_px=END_ON_PX[0], longest_px=END_ON_PX[1]), kind="barge")
+            _place_end_on(rng, canvas, quota, barges, gap_px=5.0)
+        elif num_ships >= 4 and chance(rng, 0.25):
+            _place_end_on(rng, canvas, quota, draw_size(rng, longest_px=16.0, shortest_px=5.0), gap_px=3.0)
         _place_moored(rng, canvas, quota)
     for _ in range(num_ships):
         if quota.left > 0:
@@ -146,9 +158,12 @@ def _place_free(
         if not _is_free(canvas, pose, size.length_px, size.beam_px, gap=2.0 + 0.05 * size.length_px):
             continue
         strength = _wake_strength(rng, size.length_px)
-        if strength > 0:
+        comet = strength > 0 and size.length_px < COMETS_SHORTER_PX and chance(rng, COMET_SHARE)
+        if strength > 0 and not comet:
             paint_wake(rng, canvas, pose, length=size.length_px, beam=size.beam_px, strength=strength)
         _paint(rng, canvas, quota, size, pose)
+        if comet:
+            paint_comet(rng, canvas, pose, length=size.length_px, beam=size.beam_px)
         if strength == 0 and size.length_px > 14 and chance(rng, RAFTED_SHARE):
             _place_alongside(rng, canvas, quota, size, pose)
         return
@@ -206,12 +221,11 @@ def _along(berth: Berth, at: float, offset: float, heading_rad: float) -> Pose:
     return Pose(x, y, heading_rad)
 
 
-def _place_marina(rng: Rng, canvas: Canvas, quota: _Quota) -> None:
-    """Moor small boats side by side, bow or stern to the berth."""
+def _place_end_on(rng: Rng, canvas: Canvas, quota: _Quota, pattern: ShipSize, *, gap_px: float) -> None:
+    """Moor ships like `pattern` side by side, bow or stern to a berth, up to `gap_px` apart."""
     berth = canvas.berths[int(rng.integers(len(canvas.berths)))]
     span = math.dist(berth.start_xy, berth.end_xy)
     outward = math.atan2(berth.outward_xy[1], berth.outward_xy[0])
-    pattern = draw_size(rng, longest_px=16.0, shortest_px=5.0)
     at = uniform(rng, 2.0, 10.0)
     while at < span and quota.left > 0:
         size = _like(rng, pattern)
@@ -220,4 +234,4 @@ def _place_marina(rng: Rng, canvas: Canvas, quota: _Quota) -> None:
         )
         if chance(rng, 0.8) and _is_free(canvas, pose, size.length_px - 1, size.beam_px - 0.6, gap=0.0):
             _paint(rng, canvas, quota, size, pose)
-        at += size.beam_px + uniform(rng, 0.8, 3.0)
+        at += size.beam_px + uniform(rng, 0.8, gap_px)

@@ -17,6 +17,7 @@ from shipseg.synth.distributions import (
     DECK_COLORS,
     KINDS_BY_LENGTH,
     LABEL_LENGTH,
+    WHITE,
     Color,
     Rng,
     chance,
@@ -42,8 +43,11 @@ of 300-1000 px on real tiles 3.2 px wider than their labels, of 1000-3000 px 2.1
 SHALLOWEST_HULL_PX = (2.4, 1.3)
 """Smallest length and beam of a hull."""
 BLUNT_KINDS = frozenset({"barge"})
-SEA_COLORED_SHARE = 0.12
-"""Ships painted in nearly the water's colour."""
+SEA_COLORED_SHARE = 0.18
+"""Ships painted in nearly the water's colour: a rim and what stands on deck show them."""
+SEA_COLORED_RIMS = ((0.3, 0.65), (1.4, 1.9))
+PLAIN_SHARE = 0.12
+"""(eye) Ships without detail: white hulls that burn out, covered holds, decks of one colour."""
 SMALL_CRAFT_PX = 40.0
 SEEN_ABOVE_NOISE, SEEN_ABOVE_WAVES = 9.0, 0.8
 """(eye) Contrast in grey levels that small craft have at least on calm water, and per standard deviation of waves."""
@@ -108,15 +112,17 @@ def hull_outline(rng: Rng, kind: str, length: float, beam: float) -> NDArray[np.
     return np.concatenate([np.stack([u, half], axis=1), np.stack([u[::-1], -half[::-1]], axis=1)])
 
 
-def _deck_color(rng: Rng, kind: str, sea_rgb: FloatArray) -> Color:
-    if chance(rng, SEA_COLORED_SHARE):
+def _deck_color(rng: Rng, kind: str, sea_rgb: FloatArray, *, sea_colored: bool) -> Color:
+    if sea_colored:
         factor, grey = uniform(rng, 0.6, 1.5), uniform(rng, 0, 40)
         red, green, blue = (float(value) * factor * 0.7 + grey for value in sea_rgb)
         return tinted(rng, (red, green, blue), 5)
     return tinted(rng, pick(rng, DECK_COLORS[choose(rng, DECK_PALETTES[kind])]), 13)
 
 
-def _draw_hull(rng: Rng, board: Board, size: ShipSize, outline: NDArray[np.float64], deck: Color) -> None:
+def _draw_hull(
+    rng: Rng, board: Board, size: ShipSize, outline: NDArray[np.float64], deck: Color, *, sea_colored: bool
+) -> None:
     """Draw deck, weathering, bulwark and what stands on it."""
     length, beam = size.length_px, size.beam_px
     if length > 12:
@@ -125,7 +131,8 @@ def _draw_hull(rng: Rng, board: Board, size: ShipSize, outline: NDArray[np.float
     if length > 20:
         _stain(rng, board, uniform(rng, 2, 8))
     rim = min(0.9, 0.06 * beam) * uniform(rng, 0.7, 1.5)
-    board.outline(outline, tinted(rng, shaded(deck, uniform(rng, 0.45, 1.4)), 6), rim)
+    shade = uniform(rng, *SEA_COLORED_RIMS[int(rng.integers(2))]) if sea_colored else uniform(rng, 0.45, 1.4)
+    board.outline(outline, tinted(rng, shaded(deck, shade), 6), rim * (1.5 if sea_colored else 1.0))
     if length > 40 and chance(rng, 0.5):  # the dark ship's side, seen a little from aside
         board.outline(outline * 1.004, tinted(rng, (46, 46, 48), 12), rim * 0.7)
 
@@ -151,12 +158,13 @@ def paint_ship(rng: Rng, canvas: Canvas, size: ShipSize, pose: Pose, *, label: L
     """Draw a ship with its shadow, write its label, and block the water under it."""
     length, beam = size.length_px, size.beam_px
     outline = hull_outline(rng, size.kind, length, beam)
-    deck = _deck_color(rng, size.kind, canvas.sea_rgb)
+    sea_colored = chance(rng, SEA_COLORED_SHARE)
+    deck = _deck_color(rng, size.kind, canvas.sea_rgb, sea_colored=sea_colored)
     high = uniform(rng, 0.12, 0.4) * min(beam, 16.0)
     board = open_board(
         pose, canvas.sun, length=length, beam=beam, margin=4.0 + 3.5 * high + min(10.0, beam), color=deck
     )
-    _draw_hull(rng, board, size, outline, deck)
+    _draw_hull(rng, board, size, outline, deck, sea_colored=sea_colored)
     if length > 6:
         _cast_shadow(board, outline, high)
     corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
@@ -169,6 +177,9 @@ def paint_ship(rng: Rng, canvas: Canvas, size: ShipSize, pose: Pose, *, label: L
     # Small craft are dull in the real tiles: their median is 94 grey levels, our palettes have 126.
     light = uniform(rng, 0.62, 1.08) if length < 60 else uniform(rng, 0.72, 1.08)
     rgb = board.down(board.rgb) * np.float32(light)
+    if not sea_colored and chance(rng, PLAIN_SHARE):
+        plain = pick(rng, WHITE) if chance(rng, 0.5) else deck
+        rgb += (np.asarray(plain, np.float32) - rgb) * np.float32(uniform(rng, 0.5, 0.95))
     rgb += (canvas.sea_rgb - rgb) * np.float32(faded)
     rgb += _to_be_seen(canvas, board, rgb, alpha, beam, share=1.0 if length < SMALL_CRAFT_PX else LARGE_SEEN_SHARE)
     if _compose(canvas, board, rgb=rgb, alpha=alpha, dark=dark, share=share, boxed=boxed):

@@ -48,7 +48,7 @@ STREAMS = ("kind", "sea", "land", "clutter", "ships", "weather", "sensor")
 ATTEMPTS = 6
 """How often a picture that should have ships is drawn again when none came out; the last ones are plain open sea."""
 ORPHAN_WAKE_SHARE = 0.05
-JETTY_SHARE = 0.045
+JETTY_SHARE = 0.06
 
 
 def is_empty(index: int, empty_share: float) -> bool:
