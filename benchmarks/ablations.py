@@ -75,7 +75,7 @@ LACKING: Mapping[str, Forced] = {
     "coasts, harbours, jetties, towns": (*OPEN_SEA, *_without(world, "JETTY")),
     "clouds and haze": _without(weather, "CLOUD", "HAZE"),
     "the camera": ((world, "expose", _ideal),),
-    "labels as tight as the annotators'": ((ships, "LABEL_MARGIN_PX", (1.0, 1.0)),),
+    "labels as tight as the annotators'": ((ships, "LABEL_MARGIN_PX", (1.0, 1.0, 1.0)),),
     "gaps between labels": ((world, "parted", _touching),),
     "small craft that stand out": ((ships, "SEEN_ABOVE_NOISE", 0.0), (ships, "SEEN_ABOVE_WAVES", 0.0)),
 }

@@ -124,7 +124,15 @@ SHEETS: Mapping[str, Sheet] = {
         zoom=2,
         middle_px=20,
     ),
-    "wakes": Sheet([_moving(_LARGE, 0.6), _moving(_SMALL, 1.2)], config=WITH_SHIPS, middle_px=24),
+    "wakes": Sheet(
+        [_moving(_LARGE, 0.6), (*_moving(_SMALL, 1.2), (fleet, "COMET_SHARE", 0.0))], config=WITH_SHIPS, middle_px=24
+    ),
+    "comets": Sheet(
+        [(*_moving(lengths, 1.0), (fleet, "COMET_SHARE", 1.0)) for lengths in ((5.0, 10.0), (10.0, 30.0))],
+        config=replace(WITH_SHIPS, size=SIDE // 2),
+        zoom=2,
+        middle_px=12,
+    ),
     "rafts": Sheet(
         [(*_ship("barge", 30, 60), (fleet, "RAFTED_SHARE", 1.0), (fleet, "SHIPS_PER_IMAGE", {5: 1.0}))],
         config=WITH_SHIPS,

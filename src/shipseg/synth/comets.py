@@ -41,7 +41,7 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
     tail = np.clip(1.0 - back / np.float32(long), 0.0, 1.0) ** np.float32(uniform(rng, 0.7, 2.0))
     bright = uniform(rng, 0.1, 0.9)
     foam = across * (np.float32(bright) * head + np.float32(1.0 - bright) * tail) * np.clip(back, 0.0, 1.0)
-    foam = foam * _texture(rng, strip, back, half) * np.float32(uniform(rng, 0.6, 1.8))
+    foam = foam * _texture(rng, strip, back, half) * np.float32(uniform(rng, 0.7, 2.2))
     # What is left to see of the boat: everything where only its stern throws spray, a shade in the white otherwise.
     boat = (np.abs(strip.aside) < beam / 2) & (strip.astern > 0) & (strip.astern < length)
     foam = np.clip(foam, 0.0, 1.0) * (1.0 - np.float32(uniform(rng, 0.0, 0.9)) * boat)
@@ -51,7 +51,7 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
 
 def _half_width(rng: Rng, strip: Strip, back: FloatArray) -> FloatArray:
     """Return half the plume's width: it blooms to two or three hulls, then spreads slowly."""
-    full = strip.beam * np.float32(uniform(rng, 0.5, 1.5)) + np.float32(0.5)
+    full = strip.beam * np.float32(uniform(rng, 0.5, 1.9)) + np.float32(0.5)
     bloom = 1.0 - np.exp(-back / np.float32(strip.length * uniform(rng, 0.2, 1.2)))
     tip = strip.beam * np.float32(uniform(rng, 0.25, 0.5))
     half = tip + (full - tip) * bloom + back * np.float32(uniform(rng, 0.0, 0.11))

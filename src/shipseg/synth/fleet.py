@@ -16,7 +16,7 @@ from shipseg.synth.wakes import paint_wake
 
 __all__ = ["draw_num_ships", "place_anchorage", "place_fleet"]
 
-RAFTED_SHARE = 0.3
+RAFTED_SHARE = 0.38
 """Ships on open water with another at their side (tugs, tenders, bunkering)."""
 FLEET_SHARE = 0.45
 """Pictures whose ships are of one size: fishing fleets, anchorages of barges, regattas."""
@@ -33,7 +33,7 @@ LARGE_FREE_SHARE = 0.25
 brings the median area of the labels back from 250 px towards the real 430."""
 END_ON_SHARE, END_ON_PX = 0.3, (25.0, 75.0)
 """(eye) Quays at which barges and working ships lie with one end to it, side by side, as boats do in marinas."""
-COMET_SHARE = 0.4
+COMET_SHARE = 0.6
 """(eye) Moving small craft that are seen as the tip of their spray."""
 TWINS_SHARE = 0.35
 """Rafts of ships of one size, flush with each other: barges, tugs, fishing boats."""

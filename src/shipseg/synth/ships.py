@@ -33,13 +33,14 @@ __all__ = ["LabelStyle", "ShipSize", "draw_size", "hull_outline", "paint_ship"]
 
 LabelStyle = Literal["rectangle", "hull"]
 
-LABEL_MARGIN_PX = (-0.4, 0.9)
-LABEL_MARGIN_AT_PX = (50.0, 150.0)
+LABEL_MARGIN_PX = (-0.4, 0.9, 1.7)
+LABEL_MARGIN_AT_PX = (50.0, 150.0, 230.0)
 LABEL_MARGIN_SPREAD_PX = 0.4
 """The annotators' rectangles are this much wider than the hull on each side, give or take the spread, for labels of
-these two lengths; between them by interpolation. A network that had learnt margins of 0.5 to 1.5 px for all found ships
+these lengths; between them by interpolation. A network that had learnt margins of 0.5 to 1.5 px for all found ships
 of 300-1000 px on real tiles 3.2 px wider than their labels, of 1000-3000 px 2.1, of more 0.8; with -0.4 px at 40 px and
-0.5 at 120 they came out right, but the largest 1.6 px too narrow and 2 px too short."""
+0.5 at 120 they came out right, but the largest 1.6 px too narrow and 2 px too short;
+with 0.9 px they were still 2 px too narrow where the label had more than 8000 px."""
 SHALLOWEST_HULL_PX = (2.4, 1.3)
 """Smallest length and beam of a hull."""
 BLUNT_KINDS = frozenset({"barge"})

@@ -1,0 +1,44 @@
+"""Comets: spray over a small boat and astern of it, never ahead, never in a label."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from shipseg.synth.board import Pose
+from shipseg.synth.canvas import Canvas, draw_sun
+from shipseg.synth.comets import COMETS_SHORTER_PX, paint_comet
+
+
+def _canvas(side: int = 240) -> Canvas:
+    canvas = Canvas.blank((side, side), sun=draw_sun(np.random.default_rng(0)), wind_rad=0.0)
+    canvas.rgb_hwc[:] = 30.0
+    return canvas
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_spray_lies_behind_the_bow_and_touches_no_label(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    canvas = _canvas()
+    heading = float(rng.uniform(0.0, 2.0 * math.pi))
+    length = float(rng.uniform(5.0, COMETS_SHORTER_PX))
+    paint_comet(rng, canvas, Pose(120.0, 120.0, heading), length=length, beam=length / 2.5)
+    light = canvas.rgb_hwc.mean(axis=2) - 30.0
+    y, x = np.mgrid[:240, :240] + 0.5
+    ahead = (x - 120.0) * math.cos(heading) + (y - 120.0) * math.sin(heading)  # of the middle, in pixels
+    assert light.max() > 40.0
+    assert light[ahead > length / 2 + 0.15 * length + 2.0].max() < 1.0
+    assert light[ahead < -length / 2].sum() > 0.3 * light.sum()
+    assert not canvas.coverage_hw.any()
+
+
+def test_the_spray_of_a_small_boat_is_longer_than_the_boat() -> None:
+    """What a network that has not seen it takes for a ship several times as long."""
+    lit = []
+    for seed in range(30):
+        canvas = _canvas()
+        paint_comet(np.random.default_rng(seed), canvas, Pose(120.0, 120.0, 0.0), length=8.0, beam=4.0)
+        lit.append(int((canvas.rgb_hwc.mean(axis=2) > 60.0).sum()))
+    assert np.median(lit) > 4 * 8.0 * 4.0
