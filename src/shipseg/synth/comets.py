@@ -5,6 +5,8 @@ The boat is the tip, and only the tip is labelled: a network that has seen too f
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -17,7 +19,7 @@ from shipseg.synth.foam import FOAM_RGB, Strip, lay_foam, open_strip
 __all__ = ["COMETS_SHORTER_PX", "paint_comet"]
 
 COMETS_SHORTER_PX = 36.0
-TEXTURES = {"rays": 0.45, "hollow": 0.3, "even": 0.25}
+TEXTURES = {"rays": 0.6, "hollow": 0.2, "even": 0.2}
 """(eye) Bright lines that spread from the tip; two bright edges about dark water; a grey column."""
 
 
@@ -36,22 +38,22 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
     begin = length * uniform(rng, -0.1, 0.4)
     back = np.maximum(strip.astern - np.float32(begin), 0.0)
     half = _half_width(rng, strip, back)
-    across = np.exp(-((np.abs(strip.aside) / half) ** np.float32(uniform(rng, 2.0, 7.0))))
+    across = np.exp(-((np.abs(strip.aside) / half) ** np.float32(uniform(rng, 2.5, 9.0))))
     head = np.exp(-back / np.float32(length * uniform(rng, 0.5, 2.5)))
-    tail = np.clip(1.0 - back / np.float32(long), 0.0, 1.0) ** np.float32(uniform(rng, 0.7, 2.0))
-    bright = uniform(rng, 0.1, 0.9)
+    tail = np.clip(1.0 - back / np.float32(long), 0.0, 1.0) ** np.float32(uniform(rng, 0.6, 1.6))
+    bright = uniform(rng, 0.0, 0.7)
     foam = across * (np.float32(bright) * head + np.float32(1.0 - bright) * tail) * np.clip(back, 0.0, 1.0)
-    foam = foam * _texture(rng, strip, back, half) * np.float32(uniform(rng, 0.7, 2.2))
+    foam = foam * _texture(rng, strip, back, half) * np.float32(log_uniform(rng, 0.4, 2.0))
     # What is left to see of the boat: everything where only its stern throws spray, a shade in the white otherwise.
     boat = (np.abs(strip.aside) < beam / 2) & (strip.astern > 0) & (strip.astern < length)
     foam = np.clip(foam, 0.0, 1.0) * (1.0 - np.float32(uniform(rng, 0.0, 0.9)) * boat)
-    foam_rgb = np.asarray(FOAM_RGB, np.float32) * np.float32(uniform(rng, 0.8, 1.05))
+    foam_rgb = np.asarray(FOAM_RGB, np.float32) * np.float32(uniform(rng, 0.7, 1.05))
     lay_foam(canvas, pose, strip, np.asarray(foam, np.float32), None, foam_rgb=foam_rgb)
 
 
 def _half_width(rng: Rng, strip: Strip, back: FloatArray) -> FloatArray:
     """Return half the plume's width: it blooms to two or three hulls, then spreads slowly."""
-    full = strip.beam * np.float32(uniform(rng, 0.5, 1.9)) + np.float32(0.5)
+    full = strip.beam * np.float32(log_uniform(rng, 0.5, 1.6)) + np.float32(0.8)
     bloom = 1.0 - np.exp(-back / np.float32(strip.length * uniform(rng, 0.2, 1.2)))
     tip = strip.beam * np.float32(uniform(rng, 0.25, 0.5))
     half = tip + (full - tip) * bloom + back * np.float32(uniform(rng, 0.0, 0.11))
@@ -62,17 +64,18 @@ def _texture(rng: Rng, strip: Strip, back: FloatArray, half: FloatArray) -> Floa
     """Return factors about 1 that grow with the distance from the tip."""
     kind = choose(rng, TEXTURES)
     rows, cols = back.shape
-    begins = np.clip(back / np.float32(strip.length * uniform(rng, 0.3, 1.5)), 0.0, 1.0)
+    begins = np.clip(back / np.float32(strip.length * uniform(rng, 0.1, 1.0)), 0.0, 1.0)
     if kind == "hollow":
         inner = np.exp(-((strip.aside / (half * np.float32(uniform(rng, 0.35, 0.65)))) ** 2))
         return np.asarray(1.0 - np.float32(uniform(rng, 0.4, 0.95)) * inner * begins, np.float32)
     torn = fractal_noise(rng, (rows, cols), uniform(rng, 4.0, 12.0), octaves=3, gain=0.7) * np.float32(0.3)
     if kind == "rays":
         # Noise over the place between the two edges: its lines run along the plume and spread with it.
-        lines = fractal_noise(rng, (max(4, rows // 12), 64), uniform(rng, 3.0, 8.0), octaves=3, gain=0.7)
-        lines_at = (strip.aside / half * np.float32(16.0) + np.float32(32.0), strip.astern / np.float32(12.0))
+        stretch = np.float32(log_uniform(rng, 2.0, 14.0))
+        lines = fractal_noise(rng, (math.ceil(rows / stretch) + 1, 64), uniform(rng, 3.0, 8.0), octaves=3, gain=0.7)
+        lines_at = (strip.aside / half * np.float32(16.0) + np.float32(32.0), strip.astern / stretch)
         torn += cv2.remap(lines, *lines_at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT) * np.float32(
-            uniform(rng, 0.3, 0.8)
+            uniform(rng, 0.2, 0.7)
         )
     strength = uniform(rng, 0.1, 0.6) if kind == "even" else 1.0
     return np.asarray(np.clip(1.0 + np.float32(strength) * begins * torn, 0.05, 2.0), np.float32)
