@@ -28,7 +28,7 @@ def test_spray_lies_behind_the_bow_and_touches_no_label(seed: int) -> None:
     light = canvas.rgb_hwc.mean(axis=2) - 30.0
     y, x = np.mgrid[:240, :240] + 0.5
     ahead = (x - 120.0) * math.cos(heading) + (y - 120.0) * math.sin(heading)  # of the middle, in pixels
-    assert light.max() > 40.0
+    assert light.max() > 20.0
     assert light[ahead > length / 2 + 0.15 * length + 2.0].max() < 1.0
     assert light[ahead < -length / 2].sum() > 0.3 * light.sum()
     assert not canvas.coverage_hw.any()
@@ -40,5 +40,5 @@ def test_the_spray_of_a_small_boat_is_longer_than_the_boat() -> None:
     for seed in range(30):
         canvas = _canvas()
         paint_comet(np.random.default_rng(seed), canvas, Pose(120.0, 120.0, 0.0), length=8.0, beam=4.0)
-        lit.append(int((canvas.rgb_hwc.mean(axis=2) > 60.0).sum()))
+        lit.append(int((canvas.rgb_hwc.mean(axis=2) > 45.0).sum()))
     assert np.median(lit) > 4 * 8.0 * 4.0
