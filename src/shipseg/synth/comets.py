@@ -52,7 +52,7 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
 
 
 def _half_width(rng: Rng, strip: Strip, back: FloatArray) -> FloatArray:
-    """Return half the plume's width: it blooms to two or three hulls, then spreads slowly."""
+    """Return half the plume's width: it blooms to one to three hulls, then spreads slowly."""
     full = strip.beam * np.float32(log_uniform(rng, 0.5, 1.6)) + np.float32(0.8)
     bloom = 1.0 - np.exp(-back / np.float32(strip.length * uniform(rng, 0.2, 1.2)))
     tip = strip.beam * np.float32(uniform(rng, 0.25, 0.5))

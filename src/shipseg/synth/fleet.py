@@ -32,7 +32,7 @@ LARGE_FREE_SHARE = 0.25
 """Ships on open water that are drawn from those above 45 px: crowding, berths and rafts favour small ones, and this
 brings the median area of the labels back from 250 px towards the real 430."""
 END_ON_SHARE, END_ON_PX = 0.3, (25.0, 75.0)
-"""(eye) Quays at which barges and working ships lie with one end to it, side by side, as boats do in marinas."""
+"""(eye) Quays at which barges lie with one end to it, side by side, as boats do in marinas."""
 COMET_SHARE = 0.6
 """(eye) Moving small craft that are seen as the tip of their spray."""
 TWINS_SHARE = 0.35
