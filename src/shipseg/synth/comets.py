@@ -12,13 +12,18 @@ import numpy as np
 
 from shipseg.synth.board import Pose
 from shipseg.synth.canvas import Canvas
-from shipseg.synth.distributions import Rng, choose, log_uniform, uniform
+from shipseg.synth.distributions import Rng, chance, choose, log_uniform, uniform
 from shipseg.synth.fields import FloatArray, fractal_noise
 from shipseg.synth.foam import FOAM_RGB, Strip, lay_foam, open_strip
 
 __all__ = ["COMETS_SHORTER_PX", "paint_comet"]
 
 COMETS_SHORTER_PX = 36.0
+BROAD_SHARE, BROAD_BELOW_PX = 0.6, 16.0
+BROAD_HALF_PX = (2.5, 6.5)
+"""(eye) Plumes of the smallest boats that are as wide as those of larger ones: 5 to 13 px behind 6 x 5 px."""
+LONG_AT_LEAST, LONGEST_PX = 7.0, 160.0
+"""Plumes are longer than so many half widths."""
 TEXTURES = {"rays": 0.6, "hollow": 0.2, "even": 0.2}
 """(eye) Bright lines that spread from the tip; two bright edges about dark water; a grey column."""
 
@@ -33,11 +38,13 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
         length: Length of the hull in pixels.
         beam: Width of the hull in pixels.
     """
-    long = log_uniform(rng, 1.5 * length + 6.0, 150.0)
+    broad = length < BROAD_BELOW_PX and chance(rng, BROAD_SHARE)
+    widest = log_uniform(rng, *BROAD_HALF_PX) if broad else beam * log_uniform(rng, 0.5, 1.6) + 0.8
+    long = log_uniform(rng, max(1.5 * length + 6.0, LONG_AT_LEAST * widest), LONGEST_PX)
     strip = open_strip(rng, length=length, beam=beam, reach=long / 1.6)
     begin = length * uniform(rng, -0.1, 0.4)
     back = np.maximum(strip.astern - np.float32(begin), 0.0)
-    half = _half_width(rng, strip, back)
+    half = _half_width(rng, strip, back, widest)
     across = np.exp(-((np.abs(strip.aside) / half) ** np.float32(uniform(rng, 2.5, 9.0))))
     head = np.exp(-back / np.float32(length * uniform(rng, 0.5, 2.5)))
     tail = np.clip(1.0 - back / np.float32(long), 0.0, 1.0) ** np.float32(uniform(rng, 0.6, 1.6))
@@ -51,12 +58,11 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
     lay_foam(canvas, pose, strip, np.asarray(foam, np.float32), None, foam_rgb=foam_rgb)
 
 
-def _half_width(rng: Rng, strip: Strip, back: FloatArray) -> FloatArray:
-    """Return half the plume's width: it blooms to one to three hulls, then spreads slowly."""
-    full = strip.beam * np.float32(log_uniform(rng, 0.5, 1.6)) + np.float32(0.8)
+def _half_width(rng: Rng, strip: Strip, back: FloatArray, widest: float) -> FloatArray:
+    """Return half the plume's width: it blooms, then spreads slowly."""
     bloom = 1.0 - np.exp(-back / np.float32(strip.length * uniform(rng, 0.2, 1.2)))
-    tip = strip.beam * np.float32(uniform(rng, 0.25, 0.5))
-    half = tip + (full - tip) * bloom + back * np.float32(uniform(rng, 0.0, 0.11))
+    tip = strip.beam * uniform(rng, 0.25, 0.5)
+    half = np.float32(tip) + np.float32(widest - tip) * bloom + back * np.float32(uniform(rng, 0.0, 0.12))
     return np.asarray(np.maximum(half, 0.8), np.float32)
 
 
