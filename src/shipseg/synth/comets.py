@@ -23,7 +23,7 @@ BROAD_SHARE, BROAD_BELOW_PX = 0.6, 16.0
 BROAD_HALF_PX = (2.5, 6.5)
 """(eye) Plumes of the smallest boats that are as wide as those of larger ones: 5 to 13 px behind 6 x 5 px."""
 LONG_AT_LEAST, LONGEST_PX = 7.0, 160.0
-"""Plumes are longer than so many half widths."""
+"""Plumes are longer than so many half widths, and the widest then a little longer than the second figure."""
 TEXTURES = {"rays": 0.6, "hollow": 0.2, "even": 0.2}
 """(eye) Bright lines that spread from the tip; two bright edges about dark water; a grey column."""
 
@@ -40,7 +40,8 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
     """
     broad = length < BROAD_BELOW_PX and chance(rng, BROAD_SHARE)
     widest = log_uniform(rng, *BROAD_HALF_PX) if broad else beam * log_uniform(rng, 0.5, 1.6) + 0.8
-    long = log_uniform(rng, max(1.5 * length + 6.0, LONG_AT_LEAST * widest), LONGEST_PX)
+    shortest = max(1.5 * length + 6.0, LONG_AT_LEAST * widest)
+    long = log_uniform(rng, shortest, max(LONGEST_PX, 1.2 * shortest))
     strip = open_strip(rng, length=length, beam=beam, reach=long / 1.6)
     begin = length * uniform(rng, -0.1, 0.4)
     back = np.maximum(strip.astern - np.float32(begin), 0.0)
