@@ -118,6 +118,9 @@ class LossConfig(Frozen):
     """Tversky: weight of false positives."""
     tversky_beta: Share = 0.7
     """Tversky: weight of false negatives."""
+    small_ships: Share = 0.0
+    """How much more the surroundings of small ships count, in all losses but Lovasz: 0 not at all, 1 nearly as if every
+    ship had the same area (`shipseg.model.losses.ship_weights`)."""
 
 
 class ScheduleConfig(Frozen):

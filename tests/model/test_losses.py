@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shipseg.config import LossConfig
 from shipseg.errors import ConfigError
-from shipseg.model.losses import LOSSES, build_loss
+from shipseg.model.losses import LOSSES, build_loss, ship_weights
 
 ALL = sorted(LOSSES)
 
@@ -261,8 +261,58 @@ def test_the_order_of_images_and_pixels_does_not_matter(seed: int, name: str) ->
         ({"weights": {"tversky": 1.0}, "tversky_beta": 0}, "tversky_beta must be above 0: with 0 a missed ship"),
         ({"weights": {"focal": 1.0}, "focal_alpha": 1}, "with 1 a false alarm costs nothing"),
         ({"weights": {"focal": 1.0}, "focal_alpha": 0}, "with 0 a missed ship costs nothing"),
+        ({"weights": {"lovasz": 1.0}, "small_ships": 0.5}, "small_ships has no effect on lovasz alone"),
     ],
 )
 def test_parameters_that_make_a_kind_of_error_free_are_refused(parameters: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         build_loss(LossConfig.model_validate(parameters))
+
+
+def _boat_and_tanker() -> Tensor:
+    """Return coverage (1, 1, 200, 300): 8 x 8 px at the top left, 120 x 20 px at the bottom right."""
+    target = torch.zeros((1, 1, 200, 300))
+    target[..., 24:32, 24:32] = 1.0
+    target[..., 160:180, 160:280] = 1.0
+    return target
+
+
+def test_the_surroundings_of_a_small_ship_weigh_more_and_nothing_else_does() -> None:
+    weights = ship_weights(_boat_and_tanker(), 1.0)[0, 0]
+    assert weights.shape == (200, 300)
+    assert float(weights[28, 28]) == pytest.approx(512 / 64)
+    assert float(weights[28, 36]) == pytest.approx(512 / 64), "water beside the boat"
+    assert float(weights[28, 60]) == 1.0, "water away from it"
+    assert float(weights[170, 220]) == 1.0, "the tanker's middle"
+    assert float(ship_weights(_boat_and_tanker(), 0.5)[0, 0, 28, 28]) == pytest.approx(math.sqrt(8), rel=1e-6)
+    assert float(weights.min()) == 1.0
+
+
+def test_a_boat_of_a_pixel_weighs_no_more_than_one_of_32() -> None:
+    target = torch.zeros((1, 1, 64, 64))
+    target[..., 30, 30] = 1.0
+    assert float(ship_weights(target, 1.0).max()) == 512 / 32
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "lovasz"])
+def test_missing_a_boat_costs_more_with_small_ships(name: str) -> None:
+    target = _boat_and_tanker()
+    right = torch.where(target > 0, 4.0, -4.0)
+    missed = right.clone()
+    missed[..., :100, :] = -4.0
+    costs = []
+    for power in (0.0, 0.5, 1.0):
+        loss = build_loss(single(name, small_ships=power))
+        costs.append(float(loss(missed, target) - loss(right, target)))
+    assert 0 < costs[0] < 0.6 * costs[1]
+    assert costs[1] < 0.6 * costs[2]
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "lovasz"])
+def test_the_target_is_still_the_minimum_with_small_ships(name: str) -> None:
+    target = torch.clamp(0.8 * _boat_and_tanker() + 0.01, max=1.0)
+    loss = build_loss(single(name, small_ships=1.0))
+    logits = torch.logit(target)
+    best = loss(logits, target)
+    for change in (-0.5, -0.05, 0.05, 0.5):
+        assert float(loss(logits + change, target)) > float(best)

@@ -10,6 +10,8 @@ What all of them keep to:
 - A batch is one pool of pixels. A batch **without ships** has a defined loss, and every false alarm in it a gradient
   that lowers it.
 - They compute in float32, also under autocast, and stay finite for logits of any size.
+- Pixels may have **weights** (`ship_weights`): a mean or a sum over pixels is then one over weighted pixels, divided by
+  the same number of pixels as without.
 """
 
 from __future__ import annotations
@@ -26,17 +28,47 @@ with needing("train"):
     from torch import Tensor
     from torch.nn import functional as F
 
-__all__ = ["LOSSES", "Loss", "bce", "build_loss", "dice", "focal", "lovasz", "tversky"]
+__all__ = ["LOSSES", "Loss", "bce", "build_loss", "dice", "focal", "lovasz", "ship_weights", "tversky"]
 
-LossFunction = Callable[[Tensor, Tensor, LossConfig], Tensor]
+LossFunction = Callable[[Tensor, Tensor, LossConfig, Tensor | None], Tensor]
+
+BLOCK_PX, BLOCKS_AROUND = 8, 5
+"""Ships are measured in squares of 8 px: how many ship pixels lie in the 5 x 5 squares around each."""
+LARGE_SHIP_PX, SMALLEST_SHIP_PX = 512.0, 32.0
+"""From so many ship pixels around it on a pixel weighs 1; with fewer than the second it weighs no more."""
 
 
-def bce(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:  # noqa: ARG001  (one signature for all)
+def ship_weights(target_n1hw: Tensor, power: float) -> Tensor:
+    """Return weights (N, 1, H, W) of at least 1 that are larger on and around small ships.
+
+    Sums over pixels see a tanker a hundred times more than a boat, while scores count both once. A pixel with n ship
+    pixels around it, and with some within 8 to 16 px, weighs (512 / n) ** power, n between 32 and 512: at power 1 a
+    boat of 64 px, water around it included, counts eight times, a ship from 512 px on once.
+
+    Args:
+        target_n1hw: Coverage in 0-1.
+        power: 0-1.
+    """
+    height, width = target_n1hw.shape[-2:]
+    padded = F.pad(target_n1hw, (0, -width % BLOCK_PX, 0, -height % BLOCK_PX))
+    per_block = F.avg_pool2d(padded, BLOCK_PX) * BLOCK_PX**2
+    around = F.avg_pool2d(per_block, BLOCKS_AROUND, stride=1, padding=BLOCKS_AROUND // 2) * BLOCKS_AROUND**2
+    near = F.max_pool2d(per_block, 3, stride=1, padding=1) > 0
+    weights = (LARGE_SHIP_PX / around.clamp(SMALLEST_SHIP_PX, LARGE_SHIP_PX)) ** power
+    blocks = torch.where(near, weights, torch.ones_like(weights))
+    return F.interpolate(blocks, scale_factor=float(BLOCK_PX), mode="nearest")[..., :height, :width]
+
+
+def _weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    return values if weights is None else values * weights
+
+
+def bce(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:  # noqa: ARG001
     """Return the binary cross entropy, mean over pixels."""
-    return F.binary_cross_entropy_with_logits(logits, target)
+    return F.binary_cross_entropy_with_logits(logits, target, weight=weights)
 
 
-def focal(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def focal(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:
     """Return the cross entropy with each pixel weighted by |target - probability| ** gamma, mean over pixels.
 
     For hard targets this is the focal loss; the form for fractional ones is the quality focal loss, whose minimum is
@@ -51,10 +83,10 @@ def focal(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     values = error**config.focal_gamma * entropy
     if config.focal_alpha is not None:
         values = values * (config.focal_alpha * target + (1 - config.focal_alpha) * (1 - target))
-    return values.mean()
+    return _weighted(values, weights).mean()
 
 
-def dice(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def dice(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:
     """Return 1 - (2 hits + smooth) / (predicted + true + smooth), sums over all pixels of the batch.
 
     `hits` is the sum of min(probability, target). For targets 0 and 1 that is the usual product; for fractional ones
@@ -65,11 +97,12 @@ def dice(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
         Wang et al., Dice Semimetric Losses: Optimizing the Dice Score with Soft Labels, 2023 (the form DML-1).
     """
     probability = logits.sigmoid()
-    hits = torch.minimum(probability, target).sum()
-    return 1 - (2 * hits + config.smooth) / (probability.sum() + target.sum() + config.smooth)
+    hits = _weighted(torch.minimum(probability, target), weights).sum()
+    both = _weighted(probability, weights).sum() + _weighted(target, weights).sum()
+    return 1 - (2 * hits + config.smooth) / (both + config.smooth)
 
 
-def tversky(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def tversky(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:
     """Return 1 - (hits + smooth) / (hits + alpha * false alarms + beta * misses + smooth) over the batch.
 
     Hits, false alarms and misses are the sums of min(probability, target), of what the probability exceeds the target
@@ -79,19 +112,19 @@ def tversky(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
         Salehi et al., Tversky Loss Function for Image Segmentation, 2017.
     """
     probability = logits.sigmoid()
-    hits = torch.minimum(probability, target).sum()
-    false_alarms = (probability - target).relu().sum()
-    misses = (target - probability).relu().sum()
+    hits = _weighted(torch.minimum(probability, target), weights).sum()
+    false_alarms = _weighted((probability - target).relu(), weights).sum()
+    misses = _weighted((target - probability).relu(), weights).sum()
     weighted = config.tversky_alpha * false_alarms + config.tversky_beta * misses
     return 1 - (hits + config.smooth) / (hits + weighted + config.smooth)
 
 
-def lovasz(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def lovasz(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:  # noqa: ARG001
     """Return the Lovasz hinge: the convex extension of the Jaccard loss to the hinge errors 1 - logit * sign.
 
     Targets of 0.5 and more count as ship. The Jaccard index is taken with `smooth` more pixels that are ship and
     always right. As published (smooth = 0) a batch without ships is decided by its one worst pixel; with it, each
-    false alarm has its share of the gradient.
+    false alarm has its share of the gradient. Weights change nothing: the loss goes by the order of the pixels.
 
     Source:
         Berman et al., The Lovasz-Softmax loss, 2018, algorithm 1.
@@ -136,7 +169,11 @@ class Loss:
         precise = torch.float64 if logits_n1hw.dtype == torch.float64 else torch.float32
         with torch.autocast(device_type=logits_n1hw.device.type, enabled=False):
             logits, target = logits_n1hw.to(precise), target_n1hw.to(precise)
-            terms = [weight * LOSSES[name](logits, target, self.config) for name, weight in self.config.weights.items()]
+            pixels = ship_weights(target, self.config.small_ships) if self.config.small_ships else None
+            terms = [
+                weight * LOSSES[name](logits, target, self.config, pixels)
+                for name, weight in self.config.weights.items()
+            ]
             return torch.stack(terms).sum()
 
 
@@ -144,11 +181,13 @@ def build_loss(config: LossConfig) -> Loss:
     """Return the loss that the configuration describes.
 
     Raises:
-        ConfigError: A parameter with which false alarms or missed ships would cost nothing.
+        ConfigError: A parameter with which false alarms or missed ships would cost nothing, or that has no effect.
     """
     if "tversky" in config.weights and not (config.tversky_alpha and config.tversky_beta):
         which, what = ("alpha", "a false alarm") if not config.tversky_alpha else ("beta", "a missed ship")
         raise ConfigError(f"loss.tversky_{which} must be above 0: with 0 {what} would cost nothing")
+    if config.small_ships and set(config.weights) == {"lovasz"}:
+        raise ConfigError("loss.small_ships has no effect on lovasz alone: set it to 0, or give dice or bce a weight")
     if "focal" in config.weights and config.focal_alpha in (0, 1):
         what = "a false alarm" if config.focal_alpha else "a missed ship"
         raise ConfigError(

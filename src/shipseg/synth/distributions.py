@@ -109,7 +109,7 @@ class BeamRatio:
 
 BEAM_RATIO = BeamRatio(1.76, 3.15, 0.8, 0.27, 0.18, 0.06, (30.0, 110.0), (5.5, 11.5))
 """(labels) medians by length 8, 20, 53, 132, 290 px: 1.5, 2.2, 3.5, 4.9, 5.4. (eye) The slender ones are what the fit
-leaves out: river ships (110 x 11.4 m and 135 x 11.4 m are usual in Europe), and ships half hidden by one beside them."""
+leaves out: river ships (135 x 11.4 m are usual in Europe), and ships half hidden by one beside them."""
 
 SHIPS_PER_IMAGE: Mapping[int, float] = {
     1: 26806,
