@@ -120,7 +120,9 @@ class LossConfig(Frozen):
     """Tversky: weight of false negatives."""
     small_ships: Share = 0.0
     """How much more the surroundings of small ships count, in all losses but Lovasz: 0 not at all, 1 nearly as if every
-    ship had the same area (`shipseg.model.losses.ship_weights`)."""
+    ship had the same area (`shipseg.model.losses.small_ship_weights`)."""
+    between_ships: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """How many times more the pixels between ships up to 4 px apart count, in all losses but Lovasz."""
 
 
 class ScheduleConfig(Frozen):

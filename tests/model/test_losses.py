@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shipseg.config import LossConfig
 from shipseg.errors import ConfigError
-from shipseg.model.losses import LOSSES, build_loss, ship_weights
+from shipseg.model.losses import LOSSES, build_loss, small_ship_weights, water_between_ships
 
 ALL = sorted(LOSSES)
 
@@ -262,6 +262,7 @@ def test_the_order_of_images_and_pixels_does_not_matter(seed: int, name: str) ->
         ({"weights": {"focal": 1.0}, "focal_alpha": 1}, "with 1 a false alarm costs nothing"),
         ({"weights": {"focal": 1.0}, "focal_alpha": 0}, "with 0 a missed ship costs nothing"),
         ({"weights": {"lovasz": 1.0}, "small_ships": 0.5}, "small_ships has no effect on lovasz alone"),
+        ({"weights": {"lovasz": 1.0}, "between_ships": 2}, "between_ships has no effect on lovasz alone"),
     ],
 )
 def test_parameters_that_make_a_kind_of_error_free_are_refused(parameters: dict[str, object], words: str) -> None:
@@ -278,20 +279,20 @@ def _boat_and_tanker() -> Tensor:
 
 
 def test_the_surroundings_of_a_small_ship_weigh_more_and_nothing_else_does() -> None:
-    weights = ship_weights(_boat_and_tanker(), 1.0)[0, 0]
+    weights = small_ship_weights(_boat_and_tanker(), 1.0)[0, 0]
     assert weights.shape == (200, 300)
     assert float(weights[28, 28]) == pytest.approx(512 / 64)
     assert float(weights[28, 36]) == pytest.approx(512 / 64), "water beside the boat"
     assert float(weights[28, 60]) == 1.0, "water away from it"
     assert float(weights[170, 220]) == 1.0, "the tanker's middle"
-    assert float(ship_weights(_boat_and_tanker(), 0.5)[0, 0, 28, 28]) == pytest.approx(math.sqrt(8), rel=1e-6)
+    assert float(small_ship_weights(_boat_and_tanker(), 0.5)[0, 0, 28, 28]) == pytest.approx(math.sqrt(8), rel=1e-6)
     assert float(weights.min()) == 1.0
 
 
 def test_a_boat_of_a_pixel_weighs_no_more_than_one_of_32() -> None:
     target = torch.zeros((1, 1, 64, 64))
     target[..., 30, 30] = 1.0
-    assert float(ship_weights(target, 1.0).max()) == 512 / 32
+    assert float(small_ship_weights(target, 1.0).max()) == 512 / 32
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "lovasz"])
@@ -316,3 +317,29 @@ def test_the_target_is_still_the_minimum_with_small_ships(name: str) -> None:
     best = loss(logits, target)
     for change in (-0.5, -0.05, 0.05, 0.5):
         assert float(loss(logits + change, target)) > float(best)
+
+
+def test_narrow_water_between_two_ships_is_found_and_wide_water_is_not() -> None:
+    target = torch.zeros((1, 1, 40, 60))
+    target[..., 10:18, 5:55] = 1.0
+    target[..., 21:30, 5:55] = 1.0
+    between = water_between_ships(target)[0, 0]
+    assert float(between[18:21, 10:50].min()) == 1.0
+    assert float(between.sum()) == 3 * 50
+    target[..., 21:23, :] = 0.0
+    assert float(water_between_ships(target).sum()) == 0.0, "5 px apart"
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "lovasz"])
+def test_making_one_ship_of_two_costs_more_with_between_ships(name: str) -> None:
+    target = torch.zeros((1, 1, 40, 60))
+    target[..., 10:18, 5:55] = 1.0
+    target[..., 21:30, 5:55] = 1.0
+    right = torch.where(target > 0, 4.0, -4.0)
+    merged = right.clone()
+    merged[..., 18:21, 5:55] = 4.0
+    costs = []
+    for weight in (0.0, 3.0):
+        loss = build_loss(single(name, between_ships=weight))
+        costs.append(float(loss(merged, target) - loss(right, target)))
+    assert costs[1] > 2 * costs[0] > 0

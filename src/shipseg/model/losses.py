@@ -10,7 +10,7 @@ What all of them keep to:
 - A batch is one pool of pixels. A batch **without ships** has a defined loss, and every false alarm in it a gradient
   that lowers it.
 - They compute in float32, also under autocast, and stay finite for logits of any size.
-- Pixels may have **weights** (`ship_weights`): a mean or a sum over pixels is then one over weighted pixels, divided by
+- Pixels may have **weights** (`pixel_weights`): a mean or a sum over pixels is then one over weighted pixels, divided by
   the same number of pixels as without.
 """
 
@@ -28,17 +28,29 @@ with needing("train"):
     from torch import Tensor
     from torch.nn import functional as F
 
-__all__ = ["LOSSES", "Loss", "bce", "build_loss", "dice", "focal", "lovasz", "ship_weights", "tversky"]
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "bce",
+    "build_loss",
+    "dice",
+    "focal",
+    "lovasz",
+    "small_ship_weights",
+    "tversky",
+    "water_between_ships",
+]
 
 LossFunction = Callable[[Tensor, Tensor, LossConfig, Tensor | None], Tensor]
 
 BLOCK_PX, BLOCKS_AROUND = 8, 5
 """Ships are measured in squares of 8 px: how many ship pixels lie in the 5 x 5 squares around each."""
+CLOSED_PX = 5
 LARGE_SHIP_PX, SMALLEST_SHIP_PX = 512.0, 32.0
 """From so many ship pixels around it on a pixel weighs 1; with fewer than the second it weighs no more."""
 
 
-def ship_weights(target_n1hw: Tensor, power: float) -> Tensor:
+def small_ship_weights(target_n1hw: Tensor, power: float) -> Tensor:
     """Return weights (N, 1, H, W) of at least 1 that are larger on and around small ships.
 
     Sums over pixels see a tanker a hundred times more than a boat, while scores count both once. A pixel with n ship
@@ -57,6 +69,26 @@ def ship_weights(target_n1hw: Tensor, power: float) -> Tensor:
     weights = (LARGE_SHIP_PX / around.clamp(SMALLEST_SHIP_PX, LARGE_SHIP_PX)) ** power
     blocks = torch.where(near, weights, torch.ones_like(weights))
     return F.interpolate(blocks, scale_factor=float(BLOCK_PX), mode="nearest")[..., :height, :width]
+
+
+def water_between_ships(target_n1hw: Tensor) -> Tensor:
+    """Return what a closing by 5 x 5 px adds, (N, 1, H, W) in 0-1: narrow water, whose loss makes two ships one."""
+    reach = CLOSED_PX // 2
+    grown = F.max_pool2d(target_n1hw, CLOSED_PX, stride=1, padding=reach)
+    closed = -F.max_pool2d(-grown, CLOSED_PX, stride=1, padding=reach)
+    return (closed - target_n1hw).clamp(min=0.0)
+
+
+def pixel_weights(target_n1hw: Tensor, config: LossConfig) -> Tensor | None:
+    """Return what each pixel weighs (N, 1, H, W), or None where all weigh the same."""
+    if not config.small_ships and not config.between_ships:
+        return None
+    weights = torch.ones_like(target_n1hw)
+    if config.small_ships:
+        weights = small_ship_weights(target_n1hw, config.small_ships)
+    if config.between_ships:
+        weights = weights + config.between_ships * water_between_ships(target_n1hw)
+    return weights
 
 
 def _weighted(values: Tensor, weights: Tensor | None) -> Tensor:
@@ -169,7 +201,7 @@ class Loss:
         precise = torch.float64 if logits_n1hw.dtype == torch.float64 else torch.float32
         with torch.autocast(device_type=logits_n1hw.device.type, enabled=False):
             logits, target = logits_n1hw.to(precise), target_n1hw.to(precise)
-            pixels = ship_weights(target, self.config.small_ships) if self.config.small_ships else None
+            pixels = pixel_weights(target, self.config)
             terms = [
                 weight * LOSSES[name](logits, target, self.config, pixels)
                 for name, weight in self.config.weights.items()
@@ -186,8 +218,9 @@ def build_loss(config: LossConfig) -> Loss:
     if "tversky" in config.weights and not (config.tversky_alpha and config.tversky_beta):
         which, what = ("alpha", "a false alarm") if not config.tversky_alpha else ("beta", "a missed ship")
         raise ConfigError(f"loss.tversky_{which} must be above 0: with 0 {what} would cost nothing")
-    if config.small_ships and set(config.weights) == {"lovasz"}:
-        raise ConfigError("loss.small_ships has no effect on lovasz alone: set it to 0, or give dice or bce a weight")
+    for name in ("small_ships", "between_ships"):
+        if getattr(config, name) and set(config.weights) == {"lovasz"}:
+            raise ConfigError(f"loss.{name} has no effect on lovasz alone: set it to 0, or give dice or bce a weight")
     if "focal" in config.weights and config.focal_alpha in (0, 1):
         what = "a false alarm" if config.focal_alpha else "a missed ship"
         raise ConfigError(
