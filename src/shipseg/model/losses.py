@@ -10,8 +10,8 @@ What all of them keep to:
 - A batch is one pool of pixels. A batch **without ships** has a defined loss, and every false alarm in it a gradient
   that lowers it.
 - They compute in float32, also under autocast, and stay finite for logits of any size.
-- Pixels may have **weights** (`pixel_weights`): a mean or a sum over pixels is then one over weighted pixels, divided by
-  the same number of pixels as without.
+- Pixels may have **weights** (`pixel_weights`): a mean over pixels is then the weighted sum, divided by the same number
+  of pixels as without.
 """
 
 from __future__ import annotations
