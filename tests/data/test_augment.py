@@ -16,7 +16,7 @@ from shipseg.errors import ConfigError
 
 MOVING = ["shift-scale-rotate", "elastic-transform", "grid-distortion", "optical-distortion"]
 TURNING = ["random-rotate-90", "horizontal-flip", "vertical-flip", "d4"]
-COLOURING = ["random-brightness-contrast", "gaussian-blur", "gauss-noise", "color-jitter", "cutout"]
+COLOURING = ["random-brightness-contrast", "gaussian-blur", "gauss-noise", "color-jitter", "rgb-shift", "cutout"]
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -36,9 +36,9 @@ def apply(name: str, image: NDArray[np.uint8], coverage: NDArray[np.uint8], seed
     return build_augmentation(AugmentConfig(names=(name,), probability=1.0), num_ships=1)(image, coverage, seed)
 
 
-def test_the_twelve_of_the_reference_and_d4_are_there() -> None:
+def test_the_twelve_of_the_reference_and_our_two_are_there() -> None:
     assert set(AUGMENTATIONS) == {*MOVING, *TURNING, *COLOURING}
-    assert len(AUGMENTATIONS) == 13
+    assert len(AUGMENTATIONS) == 14
 
 
 def test_albumentations_does_not_ask_for_updates() -> None:
@@ -111,6 +111,17 @@ def test_cutout_blots_one_square_of_16_px_out_of_the_image_alone() -> None:
     holes = [apply("cutout", image, coverage, seed)[0] == 0 for seed in range(10)]
     assert {int(hole.all(axis=-1).sum()) for hole in holes} == {256}
     assert len({hole.tobytes() for hole in holes}) > 5
+
+
+def test_rgb_shift_moves_each_band_by_its_own_constant_up_to_25() -> None:
+    image = np.full((32, 32, 3), 120, np.uint8)
+    shifts = []
+    for seed in range(60):
+        changed = apply("rgb-shift", image, np.zeros((32, 32), np.uint8), seed)[0].astype(int) - 120
+        assert (changed == changed[0, 0]).all()
+        shifts.append(changed[0, 0])
+    assert np.abs(shifts).max() in range(20, 26)
+    assert np.abs(np.corrcoef(np.array(shifts).T) - np.eye(3)).max() < 0.4
 
 
 def test_noise_has_the_variance_of_the_reference() -> None:

@@ -34,6 +34,7 @@ Maker = Callable[[float], Any]
 
 _MIRRORED = {"border_mode": cv2.BORDER_REFLECT_101, "mask_interpolation": cv2.INTER_LINEAR}
 _CUTOUT_PX = 16
+_SHIFT_LEVELS = 25
 
 
 def _d4(_: float) -> Any:
@@ -112,6 +113,12 @@ def _color_jitter(probability: float) -> Any:
     )
 
 
+def _rgb_shift(probability: float) -> Any:
+    # Air and camera: what a scene's bands have more or less than another's, ships and water alike.
+    limits = dict.fromkeys(("r_shift_limit", "g_shift_limit", "b_shift_limit"), (-_SHIFT_LEVELS, _SHIFT_LEVELS))
+    return A.RGBShift(**limits, p=probability)
+
+
 def _grid_distortion(probability: float) -> Any:
     return A.GridDistortion(num_steps=5, distort_limit=0.3, p=probability, **_MIRRORED)
 
@@ -134,6 +141,7 @@ AUGMENTATIONS: dict[str, Maker] = {
     "grid-distortion": _grid_distortion,
     "optical-distortion": _optical_distortion,
     "d4": _d4,
+    "rgb-shift": _rgb_shift,
 }
 """By name: from its probability to a transform of albumentations. The first twelve have the reference's parameters."""
 _OBLONG: dict[str, Maker] = {"d4": _d4_oblong, "random-rotate-90": _half_turn}
