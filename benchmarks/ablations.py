@@ -65,7 +65,9 @@ def _without(module: Any, *names: str) -> Forced:
 LACKING: Mapping[str, Forced] = {
     WHOLE: (),
     "bright seas as rough as real ones": _without(sea, "GLITTER_ROUGH"),
-    "glint, sparkle, streaks, slicks, shallows": _without(sea, "GLINT", "SPARKLE", "STREAK", "SLICK", "SHALLOWS"),
+    "glint, sparkle, streaks, slicks, shallows": _without(
+        sea, "GLINT", "SPARKLE", "DARK_GLITTER", "STREAK", "SLICK", "SHALLOWS"
+    ),
     "whitecaps and clutter": (
         *_without(sea, "WHITECAP"),
         *_without(clutter, "BUOYS", "CAGES", "ROCKS", "SPECKS", "PLATFORMS"),

@@ -31,9 +31,8 @@ GAP = 4
 SEED = 41
 QUALITY = 86
 CALM = (
-    *((sea, name, 0.0) for name in ("STREAK_SHARE", "SHALLOWS_SHARE", "GLINT_SHARE", "SPARKLE_SHARE")),
-    (sea, "WHITECAP_SHARE", 0.0),
-    (sea, "SLICK_SHARE", 0.0),
+    *((sea, f"{name}_SHARE", 0.0) for name in ("STREAK", "SHALLOWS", "GLINT", "SPARKLE", "DARK_GLITTER")),
+    *((sea, f"{name}_SHARE", 0.0) for name in ("WHITECAP", "SLICK")),
     *((clutter, f"{name}_SHARE", 0.0) for name in ("BUOYS", "CAGES", "ROCKS", "SPECKS", "PLATFORMS")),
     (weather, "CLOUD_SHARE", 0.0),
     (weather, "HAZE_SHARE", 0.0),
@@ -106,7 +105,7 @@ SHEETS: Mapping[str, Sheet] = {
     "sea-modes-more": Sheet(
         [(*PLAIN, (sea, "SEA_MODES", (mode,))) for mode in distributions.SEA_MODES[6:]], columns=6, config=TILES
     ),
-    "glint": Sheet([(*PLAIN, (sea, "GLINT_SHARE", 1.0)), (*PLAIN, (sea, "SPARKLE_SHARE", 1.0))]),
+    "glint": Sheet([(*PLAIN, (sea, f"{name}_SHARE", 1.0)) for name in ("GLINT", "SPARKLE", "DARK_GLITTER")]),
     "whitecaps": Sheet([(*PLAIN, (sea, "WHITECAP_SHARE", 1.0))]),
     "streaks": Sheet(
         [(*PLAIN, (sea, name, 1.0)) for name in ("STREAK_SHARE", "SLICK_SHARE", "SHALLOWS_SHARE")],

@@ -1,4 +1,4 @@
-"""Open water: its colour, waves, streaks, shallows and glitter."""
+"""Open water: its colour, waves, streaks, shallows and breaking crests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from shipseg.synth.canvas import Canvas
 from shipseg.synth.distributions import SEA_MODES, Rng, SeaMode, chance, log_uniform, uniform
 from shipseg.synth.fields import FloatArray, blurred, fractal_noise, soft_step, wave_field
+from shipseg.synth.glitter import paint_dark_glitter, paint_glint, paint_sparkle
 
 __all__ = ["paint_sea", "paint_whitecaps"]
 
@@ -17,6 +18,7 @@ STREAK_SHARE = 0.16
 SHALLOWS_SHARE = 0.09
 GLINT_SHARE = 0.05
 SPARKLE_SHARE = 0.04
+DARK_GLITTER_SHARE = 0.03
 WHITECAP_SHARE = 0.24
 SLICK_SHARE = 0.12
 GLITTER_FROM = 50.0
@@ -49,10 +51,13 @@ def paint_sea(rng: Rng, canvas: Canvas) -> None:
         gusts = gusts * _slicks(rng, canvas)
     # Waves are seen by their brightness: all bands move together, as in pan-sharpened pictures.
     canvas.rgb_hwc += (np.asarray(waves * gusts, np.float32) * np.float32(amplitude))[..., None] * _wave_tint(rng, base)
+    if chance(rng, DARK_GLITTER_SHARE):
+        paint_dark_glitter(rng, canvas, waves)
+        return
     if chance(rng, GLINT_SHARE):
-        _paint_glint(rng, canvas, waves)
+        paint_glint(rng, canvas, waves)
     if chance(rng, SPARKLE_SHARE):
-        _paint_sparkle(rng, canvas)
+        paint_sparkle(rng, canvas)
     if windy:
         paint_whitecaps(rng, canvas, waves)
 
@@ -134,24 +139,6 @@ def _slicks(rng: Rng, canvas: Canvas) -> FloatArray:
     field = fractal_noise(rng, canvas.shape, log_uniform(rng, 80, 350), octaves=5)
     calm = soft_step(field - np.float32(uniform(rng, 0.2, 1.2)), 0.12)
     return np.asarray(1.0 - np.float32(uniform(rng, 0.3, 0.8)) * calm, np.float32)
-
-
-def _paint_glint(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
-    """Sun glitter: crests burn out, the water between them stays dark, in patches or everywhere."""
-    gate = soft_step(
-        fractal_noise(rng, canvas.shape, log_uniform(rng, 120, 600)) - uniform(rng, -1.6, 1.2), uniform(rng, 0.3, 1.0)
-    )
-    light = np.maximum(waves * np.float32(uniform(rng, 0.4, 1.2)) + np.float32(uniform(rng, -0.4, 0.9)), 0.0)
-    warm = np.array([1.0, 0.99, uniform(rng, 0.9, 1.0)], np.float32)
-    canvas.rgb_hwc *= np.float32(uniform(rng, 0.3, 0.9))
-    canvas.rgb_hwc += (gate * light * np.float32(uniform(rng, 30, 150)))[..., None] * warm
-
-
-def _paint_sparkle(rng: Rng, canvas: Canvas) -> None:
-    """Single pixels of glitter, coloured because the bands look at different moments."""
-    bright = (rng.random(canvas.shape, dtype=np.float32) < uniform(rng, 0.002, 0.03)).astype(np.float32)
-    colors = rng.uniform(0.3, 1.0, (*canvas.shape, 3)).astype(np.float32)
-    canvas.rgb_hwc += cv2.GaussianBlur(bright[..., None] * colors, (5, 5), 0.8) * np.float32(uniform(rng, 100, 450))
 
 
 def paint_whitecaps(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
