@@ -46,7 +46,7 @@ def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
     density = swarm * np.float32(log_uniform(rng, 3e-5, 3e-3)) + around * np.float32(log_uniform(rng, 1e-3, 3e-2))
     points = (rng.random(canvas.shape, dtype=np.float32) < density) * rng.random(canvas.shape, dtype=np.float32) ** 2
     tint = np.array([uniform(rng, 0.4, 1.0), uniform(rng, 0.7, 1.0), 1.0], np.float32)
-    colored = np.asarray(points, np.float32)[..., None] * tint * rng.uniform(0.5, 1.0, (*canvas.shape, 3))
+    colored = np.asarray(points, np.float32)[..., None] * tint * rng.uniform(0.15, 1.0, (*canvas.shape, 3))
     canvas.rgb_hwc += cv2.GaussianBlur(np.asarray(colored, np.float32), (9, 9), uniform(rng, 0.6, 1.3)) * np.float32(
         log_uniform(rng, 700, 4500)
     )
