@@ -119,10 +119,10 @@ class LossConfig(Frozen):
     tversky_beta: Share = 0.7
     """Tversky: weight of false negatives."""
     small_ships: Share = 0.0
-    """How much more the surroundings of small ships count, in all losses but Lovasz: 0 not at all, 1 nearly as if every
-    ship had the same area (`shipseg.model.losses.small_ship_weights`)."""
+    """How much more the surroundings of small ships count, in all losses but Lovasz: 0 not at all, 1 as if lone ships
+    of 32 to 512 px had the same area (`shipseg.model.losses.small_ship_weights`)."""
     between_ships: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """How many times more the pixels between ships up to 4 px apart count, in all losses but Lovasz."""
+    """Added to the weight of pixels between ships up to 4 px apart, in all losses but Lovasz."""
 
 
 class ScheduleConfig(Frozen):

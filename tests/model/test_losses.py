@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shipseg.config import LossConfig
 from shipseg.errors import ConfigError
-from shipseg.model.losses import LOSSES, build_loss, small_ship_weights, water_between_ships
+from shipseg.model.losses import LOSSES, build_loss, pixel_weights, small_ship_weights, water_between_ships
 
 ALL = sorted(LOSSES)
 
@@ -261,13 +261,18 @@ def test_the_order_of_images_and_pixels_does_not_matter(seed: int, name: str) ->
         ({"weights": {"tversky": 1.0}, "tversky_beta": 0}, "tversky_beta must be above 0: with 0 a missed ship"),
         ({"weights": {"focal": 1.0}, "focal_alpha": 1}, "with 1 a false alarm costs nothing"),
         ({"weights": {"focal": 1.0}, "focal_alpha": 0}, "with 0 a missed ship costs nothing"),
-        ({"weights": {"lovasz": 1.0}, "small_ships": 0.5}, "small_ships has no effect on lovasz alone"),
-        ({"weights": {"lovasz": 1.0}, "between_ships": 2}, "between_ships has no effect on lovasz alone"),
     ],
 )
 def test_parameters_that_make_a_kind_of_error_free_are_refused(parameters: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         build_loss(LossConfig.model_validate(parameters))
+
+
+@pytest.mark.parametrize("name", ["small_ships", "between_ships"])
+def test_weights_that_lovasz_alone_would_not_heed_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"loss.{name} has no effect on lovasz alone"):
+        build_loss(LossConfig.model_validate({"weights": {"lovasz": 1.0}, name: 0.5}))
+    build_loss(LossConfig.model_validate({"weights": {"lovasz": 1.0, "bce": 1.0}, name: 0.5}))
 
 
 def _boat_and_tanker() -> Tensor:
@@ -278,13 +283,14 @@ def _boat_and_tanker() -> Tensor:
     return target
 
 
-def test_the_surroundings_of_a_small_ship_weigh_more_and_nothing_else_does() -> None:
+def test_the_surroundings_of_a_small_ship_weigh_more_than_a_large_one() -> None:
     weights = small_ship_weights(_boat_and_tanker(), 1.0)[0, 0]
     assert weights.shape == (200, 300)
     assert float(weights[28, 28]) == pytest.approx(512 / 64)
     assert float(weights[28, 36]) == pytest.approx(512 / 64), "water beside the boat"
     assert float(weights[28, 60]) == 1.0, "water away from it"
     assert float(weights[170, 220]) == 1.0, "the tanker's middle"
+    assert 1.0 < float(weights[161, 161]) < 4.0, "the tanker's end"
     assert float(small_ship_weights(_boat_and_tanker(), 0.5)[0, 0, 28, 28]) == pytest.approx(math.sqrt(8), rel=1e-6)
     assert float(weights.min()) == 1.0
 
@@ -326,8 +332,35 @@ def test_narrow_water_between_two_ships_is_found_and_wide_water_is_not() -> None
     between = water_between_ships(target)[0, 0]
     assert float(between[18:21, 10:50].min()) == 1.0
     assert float(between.sum()) == 3 * 50
+    target[..., 21:22, :] = 0.0
+    assert float(water_between_ships(target).sum()) == 4 * 50, "4 px apart"
     target[..., 21:23, :] = 0.0
     assert float(water_between_ships(target).sum()) == 0.0, "5 px apart"
+
+
+def test_one_ship_at_the_border_has_no_water_between_itself_and_the_border() -> None:
+    target = torch.zeros((1, 1, 40, 60))
+    target[..., 2:10, 20:38] = 1.0
+    assert float(water_between_ships(target).sum()) == 0.0
+    slanted = torch.zeros((1, 1, 40, 60))
+    rows, cols = torch.meshgrid(torch.arange(40), torch.arange(60), indexing="ij")
+    slanted[0, 0][(rows - cols).abs() < 6] = 1.0
+    assert float(water_between_ships(slanted).sum()) == 0.0
+
+
+def test_both_weights_add_and_the_mean_is_over_the_number_of_pixels() -> None:
+    target = torch.zeros((1, 1, 40, 60))
+    target[..., 10:18, 5:13] = 1.0
+    target[..., 10:18, 15:23] = 1.0
+    config = single("bce", small_ships=0.5, between_ships=2.0)
+    weights = pixel_weights(target, config)
+    assert weights is not None
+    small = small_ship_weights(target, 0.5)
+    assert float(weights[0, 0, 12, 14]) == pytest.approx(float(small[0, 0, 12, 14]) + 2.0)
+    assert float(weights[0, 0, 12, 8]) == float(small[0, 0, 12, 8]) > 1.0
+    logits = torch.full_like(target, -1.0)
+    entropy = torch.where(target > 0, math.log(1 + math.e), math.log(1 + 1 / math.e))
+    assert float(build_loss(config)(logits, target)) == pytest.approx(float((entropy * weights).mean()), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "lovasz"])

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from shipseg.synth import comets
 from shipseg.synth.board import Pose
 from shipseg.synth.canvas import Canvas, draw_sun
 from shipseg.synth.comets import COMETS_SHORTER_PX, paint_comet
@@ -42,3 +43,23 @@ def test_the_spray_of_a_small_boat_is_longer_than_the_boat() -> None:
         paint_comet(np.random.default_rng(seed), canvas, Pose(120.0, 120.0, 0.0), length=8.0, beam=4.0)
         lit.append(int((canvas.rgb_hwc.mean(axis=2) > 45.0).sum()))
     assert np.median(lit) > 4 * 8.0 * 4.0
+
+
+def _width(seed: int, *, length: float, beam: float, astern: float) -> float:
+    """Return how many pixels across are lit, so far behind the bow."""
+    canvas = _canvas()
+    paint_comet(np.random.default_rng(seed), canvas, Pose(120.0, 120.0, 0.0), length=length, beam=beam)
+    column = canvas.rgb_hwc[:, int(120 + length / 2 - astern)].mean(axis=1) - 30.0
+    return float((column > 0.3 * max(column.max(), 15.0)).sum())
+
+
+def test_the_width_of_some_plumes_does_not_go_by_the_boat(monkeypatch: pytest.MonkeyPatch) -> None:
+    wider = []
+    for share in (1.0, 0.0):
+        monkeypatch.setattr(comets, "OWN_WIDTH_SHARE", share)
+        slim, broad = (
+            np.mean([_width(seed, length=10.0, beam=beam, astern=25.0) for seed in range(40)]) for beam in (2.5, 6.0)
+        )
+        wider.append(float(broad / slim))
+    assert wider[0] < 1.2
+    assert wider[1] > 1.35

@@ -27,6 +27,14 @@ def test_beam_ratios_have_the_medians_of_the_real_ones(length_px: float, median:
     assert min(ratios) >= 1.0
 
 
+def test_some_ships_are_as_slender_as_river_ships() -> None:
+    rng = np.random.default_rng(0)
+    slender = {length: np.mean([BEAM_RATIO.draw(rng, length) > 9.0 for _ in range(4000)]) for length in (20, 80, 200)}
+    assert slender[20] == 0.0
+    assert slender[200] < 0.01
+    assert 0.01 < slender[80] < 0.05
+
+
 def test_ships_per_image_follow_the_table() -> None:
     rng = np.random.default_rng(0)
     counts = np.array([draw_num_ships(rng) for _ in range(20_000)])

@@ -1,15 +1,17 @@
-"""Where ships lie: rows with one end to a quay."""
+"""Where ships lie: rows with one end to a quay, rafts, dinghies at speed."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from shipseg.synth import fleet
+from shipseg.synth import fleet, ships
 from shipseg.synth.canvas import Berth, Canvas, draw_sun
+from shipseg.synth.distributions import LengthMixture
 
 
 def _at_a_quay(seed: int, num_ships: int) -> Canvas:
@@ -38,3 +40,38 @@ def test_barges_lie_in_rows_with_one_end_to_the_quay() -> None:
 def test_more_ships_come_where_there_are_berths() -> None:
     counts = [_at_a_quay(seed, 3).num_ships for seed in range(12)]
     assert max(counts) > 3
+
+
+def _on_open_water(seed: int, num_ships: int, **shares: Any) -> Canvas:
+    rng = np.random.default_rng(seed)
+    canvas = Canvas.blank((400, 400), sun=draw_sun(rng), wind_rad=0.0)
+    canvas.rgb_hwc[:] = 40.0
+    canvas.sea_rgb[:] = 40.0
+    with mock.patch.multiple(fleet, **shares):
+        fleet.place_fleet(rng, canvas, num_ships, label="rectangle")
+    return canvas
+
+
+def test_labels_of_ships_side_by_side_leave_water_between_them_beside_large_ones_too() -> None:
+    large = LengthMixture(0.0, 200.0, 0.1, 200.0, 0.1, 160.0, 240.0)
+    gaps = []
+    for seed in range(20):
+        with mock.patch.object(ships, "LABEL_LENGTH", large):
+            canvas = _on_open_water(
+                seed, 2, RAFTED_SHARE=1.0, TWINS_SHARE=1.0, DINGHY_SHARE=0.0, _wake_strength=lambda _rng, _length: 0.0
+            )
+        if len(canvas.ships) == 2 and abs(math.sin(canvas.ships[0].heading_rad - canvas.ships[1].heading_rad)) < 0.1:
+            first, second = canvas.ships
+            across = (second.x - first.x) * -math.sin(first.heading_rad)
+            across += (second.y - first.y) * math.cos(first.heading_rad)
+            gaps.append(abs(across) - (first.beam_px + second.beam_px) / 2)
+    assert len(gaps) > 8
+    assert min(gaps) > 1.5, "labels are 0.5 to 2.1 px wider on each side than hulls of this length"
+
+
+def test_a_dinghy_at_speed_comes_on_top() -> None:
+    with_it, without = (
+        [len(_on_open_water(seed, 1, DINGHY_SHARE=share, RAFTED_SHARE=0.0).ships) for seed in range(8)]
+        for share in (1.0, 0.0)
+    )
+    assert sum(with_it) >= sum(without) + 7

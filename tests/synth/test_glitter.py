@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import pytest
 
+from shipseg.synth import sea
 from shipseg.synth.canvas import Canvas, draw_sun
 from shipseg.synth.fields import wave_field
 from shipseg.synth.glitter import paint_dark_glitter
@@ -22,11 +25,28 @@ def test_most_of_the_water_is_black_and_some_of_it_glares() -> None:
     black = (grey < 12.0).mean(axis=(1, 2))
     assert np.median(black) > 0.7
     assert (grey.max(axis=(1, 2)) > 100.0).mean() > 0.8
-    assert grey.min() >= 0.0
 
 
-def test_a_canvas_knows_that_its_water_is_black_now_and_carries_no_label() -> None:
-    canvas = _painted(3)
-    assert canvas.sea_rgb.max() <= 5.0
-    assert not canvas.coverage_hw.any()
-    assert not canvas.blocked_hw.any()
+def test_lone_points_lie_far_from_the_patches() -> None:
+    found = 0
+    for seed in range(24):
+        grey = _painted(seed).rgb_hwc.mean(axis=2)
+        lit = (grey > 60.0).astype(np.uint8)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=8)
+        found += int((stats[1:, cv2.CC_STAT_AREA] <= 9).sum() >= 3)
+    assert found >= 6
+
+
+def test_a_canvas_knows_that_its_water_is_black_now() -> None:
+    assert _painted(3).sea_rgb.max() <= 5.0
+
+
+def test_the_sea_is_painted_so_in_its_share_of_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    medians = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(sea, "DARK_GLITTER_SHARE", share)
+        rng = np.random.default_rng(11)
+        canvas = Canvas.blank((128, 128), sun=draw_sun(rng), wind_rad=0.3)
+        sea.paint_sea(rng, canvas)
+        medians.append(float(np.median(canvas.rgb_hwc)))
+    assert medians[1] < 6.0 < medians[0]

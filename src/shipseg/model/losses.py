@@ -45,17 +45,19 @@ LossFunction = Callable[[Tensor, Tensor, LossConfig, Tensor | None], Tensor]
 
 BLOCK_PX, BLOCKS_AROUND = 8, 5
 """Ships are measured in squares of 8 px: how many ship pixels lie in the 5 x 5 squares around each."""
-CLOSED_PX = 5
 LARGE_SHIP_PX, SMALLEST_SHIP_PX = 512.0, 32.0
-"""From so many ship pixels around it on a pixel weighs 1; with fewer than the second it weighs no more."""
+"""From so many ship pixels around it on a pixel weighs 1; with less than the second no more than with the second."""
+CLOSED_PX = 5
+"""Side of the closing that finds narrow water: water up to 4 px wide across rows or columns, 5 px aslant."""
 
 
 def small_ship_weights(target_n1hw: Tensor, power: float) -> Tensor:
     """Return weights (N, 1, H, W) of at least 1 that are larger on and around small ships.
 
-    Sums over pixels see a tanker a hundred times more than a boat, while scores count both once. A pixel with n ship
-    pixels around it, and with some within 8 to 16 px, weighs (512 / n) ** power, n between 32 and 512: at power 1 a
-    boat of 64 px, water around it included, counts eight times, a ship from 512 px on once.
+    Sums over pixels see a tanker a hundred times more than a boat, while scores per ship count both once. A pixel with
+    n ship pixels in the 40 x 40 px around it, and some within 8 to 16 px, weighs (512 / n) ** power, n between 32 and
+    512: at power 1 a lone boat of 64 px, water around it included, counts eight times. The ends of a large ship weigh
+    up to about four times as much as its middle; a boat beside a large ship weighs little, for the window holds both.
 
     Args:
         target_n1hw: Coverage in 0-1.
@@ -72,10 +74,13 @@ def small_ship_weights(target_n1hw: Tensor, power: float) -> Tensor:
 
 
 def water_between_ships(target_n1hw: Tensor) -> Tensor:
-    """Return what a closing by 5 x 5 px adds, (N, 1, H, W) in 0-1: narrow water, whose loss makes two ships one."""
+    """Return what a closing by 5 x 5 px adds, (N, 1, H, W) in 0-1: narrow water, whose loss makes two ships one.
+
+    What lies outside the image is water: a ship that the border cuts has none between itself and the border.
+    """
     reach = CLOSED_PX // 2
-    grown = F.max_pool2d(target_n1hw, CLOSED_PX, stride=1, padding=reach)
-    closed = -F.max_pool2d(-grown, CLOSED_PX, stride=1, padding=reach)
+    grown = F.max_pool2d(F.pad(target_n1hw, (2 * reach,) * 4), CLOSED_PX, stride=1)
+    closed = -F.max_pool2d(-grown, CLOSED_PX, stride=1)
     return (closed - target_n1hw).clamp(min=0.0)
 
 

@@ -19,11 +19,12 @@ from shipseg.synth.foam import FOAM_RGB, Strip, lay_foam, open_strip
 __all__ = ["COMETS_SHORTER_PX", "paint_comet"]
 
 COMETS_SHORTER_PX = 36.0
-BROAD_SHARE, BROAD_BELOW_PX = 0.6, 16.0
-BROAD_HALF_PX = (2.5, 6.5)
-"""(eye) Plumes of the smallest boats that are as wide as those of larger ones: 5 to 13 px behind 6 x 5 px."""
-LONG_AT_LEAST, LONGEST_PX = 7.0, 160.0
-"""Plumes are longer than so many half widths, and the widest then a little longer than the second figure."""
+OWN_WIDTH_SHARE, OWN_WIDTH_BELOW_PX = 0.6, 16.0
+OWN_HALF_WIDTH_PX = (2.5, 6.5)
+"""(eye) Of boats below 16 px six of ten have a plume 5 to 13 px wide, behind 6 x 5 px as behind 15 x 7 px; the width of
+the others' goes by the boat's."""
+LONGER_THAN_WIDE, LONGEST_PX = 3.5, 160.0
+"""Plumes are so many times longer than wide at least, and run up to so far astern, the widest half as far again."""
 TEXTURES = {"rays": 0.6, "hollow": 0.2, "even": 0.2}
 """(eye) Bright lines that spread from the tip; two bright edges about dark water; a grey column."""
 
@@ -38,9 +39,10 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
         length: Length of the hull in pixels.
         beam: Width of the hull in pixels.
     """
-    broad = length < BROAD_BELOW_PX and chance(rng, BROAD_SHARE)
-    widest = log_uniform(rng, *BROAD_HALF_PX) if broad else beam * log_uniform(rng, 0.5, 1.6) + 0.8
-    shortest = max(1.5 * length + 6.0, LONG_AT_LEAST * widest)
+    own_width = length < OWN_WIDTH_BELOW_PX and chance(rng, OWN_WIDTH_SHARE)
+    widest = log_uniform(rng, *OWN_HALF_WIDTH_PX) if own_width else beam * log_uniform(rng, 0.5, 1.6) + 0.8
+    widest = max(widest, beam / 2)
+    shortest = max(1.5 * length + 6.0, LONGER_THAN_WIDE * 2 * widest)
     long = log_uniform(rng, shortest, max(LONGEST_PX, 1.2 * shortest))
     strip = open_strip(rng, length=length, beam=beam, reach=long / 1.6)
     begin = length * uniform(rng, -0.1, 0.4)

@@ -84,7 +84,7 @@ LABEL_LENGTH = LengthMixture(0.46, 15.2, 0.42, 79.0, 0.74, 5.0, 400.0)
 
 @dataclass(frozen=True)
 class BeamRatio:
-    """Length over width of a label: its logarithm is a sigmoid of the logarithm of the length."""
+    """Length over width of a label: its logarithm is a sigmoid of the logarithm of the length, but for the slender."""
 
     ceiling: float
     center: float
@@ -107,7 +107,16 @@ class BeamRatio:
         return max(1.0, math.exp(rng.normal(mean, sigma)))
 
 
-BEAM_RATIO = BeamRatio(1.76, 3.15, 0.8, 0.27, 0.18, 0.06, (30.0, 110.0), (5.5, 11.5))
+BEAM_RATIO = BeamRatio(
+    ceiling=1.76,
+    center=3.15,
+    slope=0.8,
+    sigma_small=0.27,
+    sigma_large=0.18,
+    slender_share=0.06,
+    slender_length_px=(30.0, 110.0),
+    slender_ratio=(5.5, 11.5),
+)
 """(labels) medians by length 8, 20, 53, 132, 290 px: 1.5, 2.2, 3.5, 4.9, 5.4. (eye) The slender ones are what the fit
 leaves out: river ships (135 x 11.4 m are usual in Europe), and ships half hidden by one beside them."""
 

@@ -35,8 +35,11 @@ END_ON_SHARE, END_ON_PX = 0.3, (25.0, 75.0)
 """(eye) Quays at which barges lie with one end to it, side by side, as boats do in marinas."""
 COMET_SHARE = 0.6
 """(eye) Moving small craft that are seen as the tip of their spray."""
+DINGHY_SHARE, DINGHY_LONGEST_PX = 0.12, 9.0
+"""(eye) Pictures with one more boat of this length at most, at speed: a twentieth of the real labels, the hardest."""
 TWINS_SHARE = 0.35
 """Rafts of ships of one size, flush with each other: barges, tugs, fishing boats."""
+MOVING_STRENGTH = 1.0
 TRIES = 14
 ANCHORED_SHORTEST_PX = 40.0
 SWING_RAD = 0.15
@@ -83,6 +86,8 @@ def place_fleet(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, 
     for _ in range(num_ships):
         if quota.left > 0:
             _place_free(rng, canvas, quota, pattern)
+    if chance(rng, DINGHY_SHARE):
+        _place_free(rng, canvas, quota, draw_size(rng, longest_px=DINGHY_LONGEST_PX), moving=True)
 
 
 def place_anchorage(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, heading_rad: float) -> None:
@@ -139,9 +144,15 @@ def _wake_strength(rng: Rng, length: float) -> float:
 
 
 def _place_free(
-    rng: Rng, canvas: Canvas, quota: _Quota, pattern: ShipSize | None, *, middle_px: float | None = None
+    rng: Rng,
+    canvas: Canvas,
+    quota: _Quota,
+    pattern: ShipSize | None,
+    *,
+    middle_px: float | None = None,
+    moving: bool = False,
 ) -> None:
-    """Put one ship somewhere on free water, moving or at anchor, sometimes with companions."""
+    """Put one ship somewhere on free water, moving (always, or by chance) or at anchor, sometimes with companions."""
     height, width = canvas.shape
     heading = uniform(rng, 0, 2 * math.pi)
     shortest = 45.0 if chance(rng, LARGE_FREE_SHARE) else None
@@ -157,7 +168,7 @@ def _place_free(
         pose = Pose(x, y, heading + rng.normal(0.0, 0.5))
         if not _is_free(canvas, pose, size.length_px, size.beam_px, gap=2.0 + 0.05 * size.length_px):
             continue
-        strength = _wake_strength(rng, size.length_px)
+        strength = MOVING_STRENGTH if moving else _wake_strength(rng, size.length_px)
         comet = strength > 0 and size.length_px < COMETS_SHORTER_PX and chance(rng, COMET_SHARE)
         if strength > 0 and not comet:
             paint_wake(rng, canvas, pose, length=size.length_px, beam=size.beam_px, strength=strength)
@@ -172,12 +183,13 @@ def _place_free(
 def _place_alongside(rng: Rng, canvas: Canvas, quota: _Quota, host: ShipSize, pose: Pose) -> None:
     """Raft one to three smaller or equal ships to a ship's side; they nearly touch."""
     side = 1.0 if chance(rng, 0.5) else -1.0
-    offset = host.beam_px / 2
+    offset, margin = host.beam_px / 2, max(0.0, host.margin_px)
     twins = chance(rng, TWINS_SHARE)
     for _ in range(int(rng.integers(1, 4))):
         longest = host.length_px * log_uniform(rng, 0.3, 1.3)
         size = _like(rng, host, spread=0.04) if twins else draw_size(rng, longest_px=longest)
-        offset += uniform(rng, 0.2, 2.0) + size.beam_px / 2
+        # Between labels, which are wider than large hulls: where they meet, no gap between the two can be learnt.
+        offset += margin + max(0.0, size.margin_px) + uniform(rng, 0.2, 2.0) + size.beam_px / 2
         along = uniform(rng, -0.5, 0.5) * max(host.length_px - size.length_px, 0.1 * host.length_px)
         x, y = pose.to_image(np.array([(along, side * offset)]))[0]
         turned = math.pi if chance(rng, 0.5) else 0.0
@@ -185,7 +197,7 @@ def _place_alongside(rng: Rng, canvas: Canvas, quota: _Quota, host: ShipSize, po
         if quota.left <= 0 or not _is_free(canvas, beside, size.length_px, size.beam_px - 2.0, gap=0.0):
             return
         _paint(rng, canvas, quota, size, beside)
-        offset += size.beam_px / 2
+        offset, margin = offset + size.beam_px / 2, max(0.0, size.margin_px)
 
 
 def _place_moored(rng: Rng, canvas: Canvas, quota: _Quota) -> None:

@@ -33,7 +33,7 @@ def paint_sparkle(rng: Rng, canvas: Canvas) -> None:
 def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
     """Make the water black but for ragged patches that throw the sun at the camera, and single points far from them.
 
-    (eye) Nine of 59 real empty tiles, several of one scene; on four of them the points were taken for boats.
+    (eye) Before there was such water in the world, its points were taken for boats on real tiles.
     """
     canvas.sea_rgb[:] = rng.uniform(0.0, 5.0, 3)
     canvas.rgb_hwc[:] = canvas.sea_rgb
