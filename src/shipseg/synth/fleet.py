@@ -36,7 +36,8 @@ END_ON_SHARE, END_ON_PX = 0.3, (25.0, 75.0)
 COMET_SHARE = 0.6
 """(eye) Moving small craft that are seen as the tip of their spray."""
 DINGHY_SHARE, DINGHY_LONGEST_PX = 0.12, 9.0
-"""(eye) Pictures with one more boat of this length at most, at speed: a twentieth of the real labels, the hardest."""
+"""(eye) Pictures of which one ship is a boat of this length at most, at speed: a twentieth of the real labels, and
+the hardest."""
 TWINS_SHARE = 0.35
 """Rafts of ships of one size, flush with each other: barges, tugs, fishing boats."""
 MOVING_STRENGTH = 1.0
@@ -83,11 +84,11 @@ def place_fleet(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, 
         elif num_ships >= 4 and chance(rng, 0.25):
             _place_end_on(rng, canvas, quota, draw_size(rng, longest_px=16.0, shortest_px=5.0), gap_px=3.0)
         _place_moored(rng, canvas, quota)
+    if quota.left > 0 and chance(rng, DINGHY_SHARE):
+        _place_free(rng, canvas, quota, draw_size(rng, longest_px=DINGHY_LONGEST_PX), moving=True)
     for _ in range(num_ships):
         if quota.left > 0:
             _place_free(rng, canvas, quota, pattern)
-    if chance(rng, DINGHY_SHARE):
-        _place_free(rng, canvas, quota, draw_size(rng, longest_px=DINGHY_LONGEST_PX), moving=True)
 
 
 def place_anchorage(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, heading_rad: float) -> None:
