@@ -80,7 +80,7 @@ def test_each_of_the_references_twelve_augmentations_stands_alone() -> None:
     alone = {
         tuple(t.recipe.augment.names) for t in expand(load_study("augmentations")) if len(t.recipe.augment.names) == 1
     }
-    assert alone == {(name,) for name in AUGMENTATIONS}
+    assert alone == {(name,) for name in AUGMENTATIONS if name != "rgb-shift"}, "ours, of which the reference has none"
 
 
 def test_a_written_study_is_read_back(tmp_path: Path) -> None:

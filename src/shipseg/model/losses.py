@@ -36,6 +36,7 @@ __all__ = [
     "dice",
     "focal",
     "lovasz",
+    "pixel_weights",
     "small_ship_weights",
     "tversky",
     "water_between_ships",
