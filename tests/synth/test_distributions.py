@@ -58,7 +58,7 @@ def test_pictures_hold_as_many_ships_of_such_sizes_as_real_ones() -> None:
     counts = np.array([len(picture.ship_rles) for picture in pictures])
     areas = np.array([rle.area_px(text) for picture in pictures for text in picture.ship_rles])
     assert 0.54 < np.mean(counts == 1) < 0.75  # real: 0.637
-    assert 1.5 < counts.mean() < 2.3  # real: 1.91
+    assert 1.5 < counts.mean() < 2.6  # real: 1.91; more come on top where there are berths (fleet.MORE_AT_BERTHS)
     assert 200 < np.median(areas) < 700  # real, cut ships included: 429
     assert 0.18 < np.mean(areas < 114) < 0.38  # real: 0.25
     means = np.mean([picture.image_hwc.mean(axis=(0, 1)) for picture in pictures], axis=0)
