@@ -43,8 +43,8 @@ from shipseg.training.run import TrainAndTestModel
 WHOLE = "nothing"
 
 
-def _still(_rng: np.random.Generator, _length: float) -> float:
-    return 0.0
+def _nothing(*_args: object, **_options: object) -> None:
+    """Paint nothing."""
 
 
 def _ideal(_rng: object, _camera: sensor.Sensor, rgb_hwc: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -72,7 +72,7 @@ LACKING: Mapping[str, Forced] = {
         *_without(sea, "WHITECAP"),
         *_without(clutter, "BUOYS", "CAGES", "ROCKS", "SPECKS", "PLATFORMS"),
     ),
-    "wakes": ((fleet, "_wake_strength", _still), (world, "ORPHAN_WAKE_SHARE", 0.0)),
+    "wakes": ((fleet, "paint_wake", _nothing), (fleet, "paint_comet", _nothing), (world, "ORPHAN_WAKE_SHARE", 0.0)),
     "comets and even plumes": (*_without(fleet, "COMET"), *_without(wakes, "SMOOTH")),
     "coasts, harbours, jetties, towns": (*OPEN_SEA, *_without(world, "JETTY")),
     "clouds and haze": _without(weather, "CLOUD", "HAZE"),

@@ -28,13 +28,12 @@ INTENDED_USE = (
 )
 LIMITS = (
     "It never saw a real image: what the procedural world lacks, it does not know.",
-    "Boats below about 100 pixels (20 m) are often missed, and their wakes taken along with them.",
+    "Boats below about 100 pixels (20 m) are nearly all missed; where one is found, part of its wake comes with it.",
     "Breakwaters, piers, caissons, surf on rocks, roofs and whitecaps can look like ships to it.",
     "Its threshold and calibration were chosen on synthetic images: shipseg threshold chooses them anew for others.",
     "It knows red, green and blue of 8 bits; neither radar nor infrared.",
 )
 SCORES = (
-    "num_images",
     "airbus_score",
     "airbus_score_of_predicting_nothing",
     "pooled_dice",

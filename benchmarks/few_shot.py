@@ -6,8 +6,9 @@
 For each of the folds (whole groups of overlapping images), so many images are drawn from the other folds, with their
 shares of images with and without ships kept; a network is fine-tuned from the model on them (recipe fine-tune, images
 of these kept back for validation and threshold by `prepare`, as anybody would) and another of the same shape is trained
-from nothing; both are judged on the fold. Scores are pooled over the folds. WORK keeps the counts of each judged image,
-so a killed call goes on where it stopped; no weights are kept.
+from nothing for as many steps (400, which is little for random weights); both are judged on the fold, looking at each
+image once. Scores are pooled over the folds. WORK keeps the counts of each judged image, so a killed call goes on where
+it stopped; no weights are kept. So that all columns compare, name a MODEL whose card says one view.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from shipseg.training.starting import recipe_from
 FINE_TUNED: Final = "fine-tuned"
 FROM_NOTHING: Final = "from nothing"
 FROM_NOTHING_RATE: Final = 2e-3
-"""The rate that the shipped networks were trained with; fine-tuning takes a tenth."""
+"""That of the recipe shipseg-small; fine-tuning takes a tenth."""
 
 
 def recipe_of(way: str, model: str, overrides: Mapping[str, Any]) -> Recipe:

@@ -14,7 +14,9 @@ __all__ = ["describe_card"]
 
 _WORDS = {
     "airbus_score": "score of the Airbus challenge",
-    "pooled_dice": "pooled Dice",
+    "airbus_score_of_predicting_nothing": "the same for predicting nothing",
+    "pooled_dice": "pooled Dice, all images",
+    "pooled_dice_ship_images": "pooled Dice, images with ships",
     "pooled_iou": "pooled IoU",
     "image_dice": "mean Dice of images with ships",
     "ship_f1": "F1 of ships",
@@ -47,7 +49,7 @@ def describe_card(card: Card) -> str:
         *_use(is_smp=not is_ours),
         *_section("What it takes", _input_lines(card)),
         *_section("What counts as a ship", _decision_lines(card)),
-        *_section("Scores on its validation images", _score_lines(card)),
+        *_section("Scores on images that had a part in this", _score_lines(card)),
         *_section("Scores on images that had no part in this", _tested_lines(card)),
         *_section("What it was trained on", _data_lines(card)),
         *_section("How it was trained", _training_lines(card)),
@@ -129,10 +131,11 @@ def _score_lines(card: Card) -> list[str]:
     named = [(name.removeprefix("val_"), value) for name, value in card.scores.items()]
     at_choice = {name: value for name, value in card.choice.get("scores", {}).items() if value is not None}
     lines = _table(
-        ("Score, at the resolution of training", "Value"), [(_words(name), f"{value:.4f}") for name, value in named]
+        ("Score on its validation images, at the resolution of training", "Value"), [(_words(name), f"{value:.4f}") for name, value in named]
     )
     if at_choice:
-        title = "Score, at full resolution with the rules above"
+        data = _text(card.choice.get("data") or "labelled images")
+        title = f"Score on the images that its rules were chosen on ({data}), at full resolution"
         rows = [(_words(name), f"{value:.4f}") for name, value in at_choice.items()]
         lines += [""] * bool(lines) + _table((title, "Value"), rows)
     return lines
