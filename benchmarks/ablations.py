@@ -4,26 +4,26 @@
         [--SECTION.KEY VALUE of the recipe shipseg-small ...]
 
 For each ingredient and seed a folder of synthetic images is made in which it is missing, a network is trained on it
-from nothing, its threshold chosen on synthetic images of the same world, and it is judged on AIRBUS_FOLDER. WORK keeps
-the counts of each judged image, so a killed call goes on where it stopped; no weights are kept.
+from nothing, its rules chosen on synthetic images of the same world (of 384 px, so looser than right for tiles of 768
+px, alike for all), and it is judged on AIRBUS_FOLDER. WORK keeps the counts of each judged image, so a killed call goes
+on where it stopped; no weights are kept.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
+import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from benchmarks.few_shot import parse_overrides, read_score
 from benchmarks.folds import judge, score_rows, table, with_groups
+from benchmarks.trials import kept_scores, open_work, parse_overrides
 from benchmarks.world_pictures import OPEN_SEA, Forced, forced
 from numpy.typing import NDArray
 
@@ -32,11 +32,12 @@ from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.errors import ConfigError, ShipsegError
 from shipseg.evaluation.scores import ImageScore
 from shipseg.evaluation.sources import Labelled, labelled_from_airbus_folder
-from shipseg.files import ensure_folder, write_json
+from shipseg.files import write_json
 from shipseg.inference.predictor import load_model
 from shipseg.recipes import load_recipe
 from shipseg.synth import clutter, fleet, sea, sensor, ships, wakes, weather, world
-from shipseg.synth.folder import write_airbus_folder
+from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL
+from shipseg.synth.folder import WORLD_VERSION, write_airbus_folder
 from shipseg.synth.view import WorldConfig
 from shipseg.training.run import TrainAndTestModel
 
@@ -88,8 +89,8 @@ def trial(
     lacking: str, place: Path, judged: tuple[Labelled, ...], *, images: int, seed: int, overrides: Mapping[str, Any]
 ) -> list[ImageScore]:
     """Return the counts of each judged image, for a network that was trained on the world that lacks something."""
-    kept = place.with_suffix(".json")
-    if not kept.is_file():
+
+    def judge_trained() -> tuple[ImageScore, ...]:
         with forced(LACKING[lacking]):  # in this process alone, so the pictures are made by one worker
             write_airbus_folder(
                 place / "synth", images=images, seed=9000 + seed, config=WorldConfig(size=384), workers=1
@@ -97,9 +98,11 @@ def trial(
         prepare(place / "synth", place / "dataset", PrepareOptions(size="native", seed=seed))
         recipe = load_recipe("shipseg-small", {**overrides, "train.seed": seed})
         TrainAndTestModel(recipe, place / "dataset", place / "run").train(resume=True)
-        write_json(kept, [asdict(score) for score in judge(load_model(place / "run"), judged)])
-        shutil.rmtree(place)
-    return [read_score(values) for values in json.loads(kept.read_text(encoding="utf-8"))]
+        return judge(load_model(place / "run"), judged)
+
+    scores = kept_scores(place.with_suffix(".json"), judge_trained)
+    shutil.rmtree(place, ignore_errors=True)
+    return scores
 
 
 def main() -> None:
@@ -118,15 +121,15 @@ def main() -> None:
             raise ConfigError(f"--only must be among {', '.join(map(repr, LACKING))}, got {unknown[0]!r}")
         overrides, judged = parse_overrides(rest), with_groups(labelled_from_airbus_folder(given.airbus).images)
         found: dict[str, Any] = {}
-        work = ensure_folder(given.work)
+        work = open_work(given.work, {"world": WORLD_VERSION, "images": given.images, **overrides})
         with progress.shown():
             for seed in map(int, given.seeds.split(",")):
                 for lacking in given.only:
-                    place = work / f"{list(LACKING).index(lacking):02d}-{seed}"
+                    place = work / f"{re.sub(r'[^a-z]+', '-', lacking)}-{seed}"
                     found.setdefault(lacking, []).extend(
                         trial(lacking, place, judged, images=given.images, seed=seed, overrides=overrides)
                     )
-        rows = {name: score_rows(scores, metres_per_pixel=1.5) for name, scores in found.items()}
+        rows = {name: score_rows(scores, metres_per_pixel=NATIVE_METRES_PER_PIXEL) for name, scores in found.items()}
         write_json(work / "ablations.json", rows)
     except ShipsegError as error:
         sys.exit(f"ablations: {error}")

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
-from benchmarks.folds import deal_folds, judge, score_rows, table, with_groups
+from benchmarks.folds import deal_folds, judge, score_rows, split_at, table, with_groups
+from benchmarks.trials import kept_scores, open_work, parse_overrides
 
 from shipseg import progress
 from shipseg.config import Recipe
@@ -85,7 +84,8 @@ class Study:
         self.source = find_airbus_folder(folder).images
         self.images = with_groups(labelled_from_airbus_folder(folder).images)
         self.fold_of = deal_folds(self.images, folds=folds, seed=seed)
-        self.work, self.model, self.overrides, self.seed = ensure_folder(work), model, overrides, seed
+        settings = {"model": model, "folds": folds, "seed": seed, **overrides}
+        self.work, self.model, self.overrides, self.seed = open_work(work, settings), model, overrides, seed
 
     def scores(self, way: str, count: int | None) -> list[ImageScore]:
         """Return the counts of each image, judged by networks that saw none of its fold; `count` None is all."""
@@ -93,25 +93,18 @@ class Study:
 
     def _fold_scores(self, way: str, count: int | None, fold: int) -> list[ImageScore]:
         name = f"{way}-{'all' if count is None else count}-{fold}".replace(" ", "-")
-        kept = self.work / f"{name}.json"
-        if not kept.is_file():
-            here = [image for image, place in zip(self.images, self.fold_of, strict=True) if place == fold]
-            elsewhere = [image for image, place in zip(self.images, self.fold_of, strict=True) if place != fold]
+
+        def judged() -> tuple[ImageScore, ...]:
+            here, elsewhere = split_at(self.images, self.fold_of, fold)
             if count == 0:
-                predictor = load_model(self.model)
-            else:
-                drawn = draw_images(elsewhere, at_most=count or len(elsewhere), seed=self.seed + fold)
-                recipe = recipe_of(way, self.model, self.overrides)
-                predictor = trained(recipe, drawn, self.source, self.work / name, seed=self.seed)
-            write_json(kept, [asdict(score) for score in judge(predictor, here)])
-            shutil.rmtree(self.work / name, ignore_errors=True)
-        return [read_score(values) for values in json.loads(kept.read_text(encoding="utf-8"))]
+                return judge(load_model(self.model), here)
+            drawn = draw_images(elsewhere, at_most=count or len(elsewhere), seed=self.seed + fold)
+            recipe = recipe_of(way, self.model, self.overrides)
+            return judge(trained(recipe, drawn, self.source, self.work / name, seed=self.seed), here)
 
-
-def read_score(values: dict[str, Any]) -> ImageScore:
-    """Return the counts that `asdict` and JSON made a dictionary of."""
-    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    return ImageScore(**plain)
+        scores = kept_scores(self.work / f"{name}.json", judged)
+        shutil.rmtree(self.work / name, ignore_errors=True)
+        return scores
 
 
 def study_curve(study: Study, counts: Sequence[int | None], *, metres_per_pixel: float) -> dict[str, Any]:
@@ -129,13 +122,6 @@ def _counts(text: str) -> list[int | None]:
     if not all(part == "all" or part.isdecimal() for part in parts):
         raise ConfigError(f"--counts must be numbers and `all`, as in 0,10,50,all, got {text!r}")
     return [None if part == "all" else int(part) for part in parts]
-
-
-def parse_overrides(rest: Sequence[str]) -> dict[str, Any]:
-    """Return the recipe values among the arguments of a benchmark: `--SECTION.KEY VALUE` ..."""
-    if len(rest) % 2 or not all(key.startswith("--") for key in rest[::2]):
-        raise ConfigError(f"recipe values are given as --SECTION.KEY VALUE, got {' '.join(rest)}")
-    return {key.removeprefix("--"): value for key, value in zip(rest[::2], rest[1::2], strict=True)}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Grouped folds over labelled images, and the scores of what was judged in them; for honest.py and few_shot.py."""
+"""Grouped folds over labelled images, and the scores of what was judged in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shipseg.evaluation.sources import Labelled
 from shipseg.evaluation.summary import intervals, set_scores
 from shipseg.inference.predictor import Backend, Predictor
 
-__all__ = ["ROWS", "Remembering", "deal_folds", "is_no_data", "judge", "score_rows", "table", "with_groups"]
+__all__ = ["ROWS", "Remembering", "deal_folds", "is_no_data", "judge", "score_rows", "split_at", "table", "with_groups"]
 
 ROWS: Mapping[str, str] = {
     "airbus_score": "Airbus score",
@@ -79,6 +79,12 @@ def deal_folds(images: Sequence[Labelled], *, folds: int, seed: int) -> list[int
         fold[names[place]] = int(np.argmin(sizes[kind] + 1e-6 * sizes.sum(0)))
         sizes[kind, fold[names[place]]] += len(group)
     return [fold[image.group or image.image_id] for image in images]
+
+
+def split_at(images: Sequence[Labelled], fold_of: Sequence[int], fold: int) -> tuple[list[Labelled], list[Labelled]]:
+    """Return the images of a fold, and those of the others."""
+    pairs = list(zip(images, fold_of, strict=True))
+    return [image for image, at in pairs if at == fold], [image for image, at in pairs if at != fold]
 
 
 def judge(predictor: Predictor, images: Sequence[Labelled]) -> tuple[ImageScore, ...]:

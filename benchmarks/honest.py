@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from benchmarks.folds import Remembering, deal_folds, is_no_data, judge, score_rows, table, with_groups
+from benchmarks.folds import Remembering, deal_folds, is_no_data, judge, score_rows, split_at, table, with_groups
 
 from shipseg import progress
 from shipseg.config import ThresholdConfig
@@ -44,8 +44,7 @@ def judge_way(
         return list(judge(predictor, images))
     scores: list[ImageScore] = []
     for fold in sorted(set(fold_of)):
-        here = [image for image, place in zip(images, fold_of, strict=True) if place == fold]
-        elsewhere = [image for image, place in zip(images, fold_of, strict=True) if place != fold]
+        here, elsewhere = split_at(images, fold_of, fold)
         keep = config.calibration == "none"
         card = retune(predictor, elsewhere, config=config, keep_calibration=keep).card
         scores += judge(Predictor(card, predictor.backend), here)

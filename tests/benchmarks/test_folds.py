@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from benchmarks.few_shot import FINE_TUNED, FROM_NOTHING, Study, recipe_of, study_curve
 from benchmarks.folds import Remembering, deal_folds, is_no_data
 from benchmarks.honest import honest_scores
+from benchmarks.trials import parse_overrides
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
@@ -82,22 +84,27 @@ def test_the_two_ways_differ_in_their_start_and_their_rate_alone(model_folder: P
 def test_the_few_shot_curve_is_whole_goes_on_and_keeps_no_weights(
     airbus_folder: Path, model_folder: Path, tmp_path: Path
 ) -> None:
-    study = Study(airbus_folder, tmp_path / "work", str(model_folder), SHORT, folds=2, seed=0)
+    model = str(shutil.copytree(model_folder, tmp_path / "model"))
+    study = Study(airbus_folder, tmp_path / "work", model, SHORT, folds=2, seed=0)
     found = study_curve(study, [0, 10], metres_per_pixel=1.5)
     assert list(found) == ["as it is", "fine-tuned on 10", "from nothing on 10"]
     assert all(rows["airbus_score"]["value"] is not None for rows in found.values())
     kept = sorted(path.name for path in (tmp_path / "work").iterdir())
     assert kept == [
-        f"{way}-{fold}.json" for way in ("fine-tuned-0", "fine-tuned-10", "from-nothing-10") for fold in (0, 1)
+        *(f"{way}-{fold}.json" for way in ("fine-tuned-0", "fine-tuned-10", "from-nothing-10") for fold in (0, 1)),
+        "settings.json",
     ]
     ids = [row["image_id"] for fold in (0, 1) for row in json.loads((tmp_path / "work" / kept[fold]).read_text())]
     assert len(ids) == len(set(ids)) == 20
-    again = Study(airbus_folder, tmp_path / "work", str(tmp_path / "gone"), SHORT, folds=2, seed=0)
+    shutil.rmtree(model)
+    again = Study(airbus_folder, tmp_path / "work", model, SHORT, folds=2, seed=0)
     assert study_curve(again, [0, 10], metres_per_pixel=1.5) == found
+    with pytest.raises(ConfigError, match=r"holds trials with seed 0, not 1: name another folder"):
+        Study(airbus_folder, tmp_path / "work", model, SHORT, folds=2, seed=1)
 
 
 def test_wrong_counts_are_one_sentence() -> None:
-    from benchmarks.few_shot import _counts, parse_overrides
+    from benchmarks.few_shot import _counts
 
     assert _counts("0,10,all") == [0, 10, None]
     with pytest.raises(ConfigError, match="--counts must be numbers and `all`"):

@@ -60,7 +60,7 @@ def test_the_page_tells_use_decision_scores_data_and_hashes() -> None:
         "A pixel is ship from probability 0.37 on (chosen for: score of the Airbus challenge).",
         "A ship needs a probability of 0.9 somewhere.",
         "A ship has at least 12 pixels.",
-        "| pooled Dice | 0.8123 |",
+        "| pooled Dice, all images | 0.8123 |",
         "- 1,234 images learnt from: 600 with ships, 2,345 ships in all.",
         "- Origin: synthetic \\| seed 5",
         "| Steps | 5,000 |",

@@ -130,9 +130,8 @@ def _decision_lines(card: Card) -> list[str]:
 def _score_lines(card: Card) -> list[str]:
     named = [(name.removeprefix("val_"), value) for name, value in card.scores.items()]
     at_choice = {name: value for name, value in card.choice.get("scores", {}).items() if value is not None}
-    lines = _table(
-        ("Score on its validation images, at the resolution of training", "Value"), [(_words(name), f"{value:.4f}") for name, value in named]
-    )
+    title = "Score on its validation images, at the resolution of training"
+    lines = _table((title, "Value"), [(_words(name), f"{value:.4f}") for name, value in named])
     if at_choice:
         data = _text(card.choice.get("data") or "labelled images")
         title = f"Score on the images that its rules were chosen on ({data}), at full resolution"
