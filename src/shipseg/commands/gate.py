@@ -28,8 +28,7 @@ def gate(
     """Give a model a gate: a cheap first look by which `predict` skips empty tiles of scenes.
 
     Args:
-        model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; it is not
-            changed.
+        model: A run, a model folder, an ONNX file or the name of a bundled model; it is not changed.
         data: A prepared dataset, or an Airbus folder (CSV and images), of images like the scenes to come.
         out: Folder to write: model/ (or model.onnx), a copy with the gate in its card.
         loss: Share of the ships that may be lost.

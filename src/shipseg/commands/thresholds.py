@@ -41,8 +41,7 @@ def threshold(
     """Choose a model's threshold anew on labelled images: for the best score, a precision, or few false alarms.
 
     Args:
-        model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; it is not
-            changed.
+        model: A run, a model folder, an ONNX file or the name of a bundled model; it is not changed.
         data: A prepared dataset, or an Airbus folder (CSV and images), that the model was not trained on.
         out: Folder to write: model/ (or model.onnx), a copy with the new rules; report.html, curves.csv,
             thresholds.json.
