@@ -42,7 +42,8 @@ def open_work(work: Path, settings: Mapping[str, Any]) -> Path:
                 f"{work} holds trials with {other[0]} {before.get(other[0])}, not {settings.get(other[0])}: "
                 "name another folder"
             )
-    write_json(file, dict(settings))
+    else:
+        write_json(file, dict(settings))
     return work
 
 

@@ -93,7 +93,7 @@ PARENT = """
 import os, sys, time
 from shipseg.data.workers import run_tasks
 def work(number):
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())  # at once: print may write number and line end apart, with another between
     time.sleep(60)
 for _ in run_tasks(work, range(2), workers=2):
     pass
