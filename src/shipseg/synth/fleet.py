@@ -38,6 +38,15 @@ COMET_SHARE = 0.6
 DINGHY_SHARE, DINGHY_LONGEST_PX = 0.12, 9.0
 """(eye) Pictures of which one ship is a boat of this length at most, at speed: a twentieth of the real labels, and
 the hardest."""
+COMPANION_SHARE = 0.5
+"""(eye) Ships on open water with another at their side although their picture's number of ships is reached: else the
+many pictures of one ship would never show what the network confuses most, a small vessel beside a large one."""
+IN_LINE_SHARE, TUG_PX = 0.3, (10.0, 30.0)
+"""(eye) Companions that lie at an end instead of a side; there, and behind barges that move, they are tugs."""
+PUSHED_SHARE, PUSHED_PX = 0.5, (20.0, 90.0)
+"""(eye) Moving barges of these lengths with a tug at their stern: the label of each ends where the other's begins."""
+IN_SPRAY_SHARE, IN_SPRAY_SHORTER_PX = 0.15, 80.0
+"""(eye) Moving vessels, longer than comets, whose spray covers part of their own hull."""
 TWINS_SHARE = 0.35
 """Rafts of ships of one size, flush with each other: barges, tugs, fishing boats."""
 MOVING_STRENGTH = 1.0
@@ -112,7 +121,7 @@ def place_anchorage(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelSty
         if _is_free(canvas, pose, size.length_px, size.beam_px, gap=0.4 * size.length_px):
             _paint(rng, canvas, quota, size, pose)
             if chance(rng, RAFTED_SHARE):
-                _place_alongside(rng, canvas, quota, size, pose)
+                _place_companions(rng, canvas, quota, size, pose)
 
 
 def _is_free(canvas: Canvas, pose: Pose, length: float, beam: float, *, gap: float) -> bool:
@@ -170,15 +179,46 @@ def _place_free(
         if not _is_free(canvas, pose, size.length_px, size.beam_px, gap=2.0 + 0.05 * size.length_px):
             continue
         strength = MOVING_STRENGTH if moving else _wake_strength(rng, size.length_px)
-        comet = strength > 0 and size.length_px < COMETS_SHORTER_PX and chance(rng, COMET_SHARE)
+        comet = strength > 0 and _in_spray(rng, size.length_px)
         if strength > 0 and not comet:
             paint_wake(rng, canvas, pose, length=size.length_px, beam=size.beam_px, strength=strength)
         _paint(rng, canvas, quota, size, pose)
         if comet:
             paint_comet(rng, canvas, pose, length=size.length_px, beam=size.beam_px)
-        if strength == 0 and size.length_px > 14 and chance(rng, RAFTED_SHARE):
-            _place_alongside(rng, canvas, quota, size, pose)
+        elif strength > 0 and size.kind == "barge" and PUSHED_PX[0] < size.length_px < PUSHED_PX[1]:
+            if chance(rng, PUSHED_SHARE):
+                _place_in_line(rng, canvas, quota, size, pose, end=-1.0)
+        elif strength == 0 and size.length_px > 14 and chance(rng, RAFTED_SHARE):
+            quota.left += quota.left == 0 and chance(rng, COMPANION_SHARE)
+            _place_companions(rng, canvas, quota, size, pose)
         return
+
+
+def _in_spray(rng: Rng, length: float) -> bool:
+    """Return whether spray covers part of a moving hull."""
+    share = COMET_SHARE if length < COMETS_SHORTER_PX else IN_SPRAY_SHARE if length < IN_SPRAY_SHORTER_PX else 0.0
+    return chance(rng, share)
+
+
+def _place_companions(rng: Rng, canvas: Canvas, quota: _Quota, host: ShipSize, pose: Pose) -> None:
+    """Lay ships at a ship's side, or a tug at one of its ends."""
+    if chance(rng, IN_LINE_SHARE):
+        _place_in_line(rng, canvas, quota, host, pose, end=1.0 if chance(rng, 0.5) else -1.0)
+    else:
+        _place_alongside(rng, canvas, quota, host, pose)
+
+
+def _place_in_line(rng: Rng, canvas: Canvas, quota: _Quota, host: ShipSize, pose: Pose, *, end: float) -> None:
+    """Lay a tug ahead of (`end` 1) or behind (-1) a ship, nearly touching, whatever is left of the quota."""
+    size = draw_size(rng, shortest_px=TUG_PX[0], longest_px=min(TUG_PX[1], max(12.0, host.length_px)))
+    size = replace(size, kind="workboat")
+    gap = max(0.0, host.margin_px) + max(0.0, size.margin_px) + uniform(rng, 0.2, 2.5)
+    along = end * (host.length_px / 2 + gap + size.length_px / 2)
+    aside = uniform(rng, -0.25, 0.25) * max(0.0, host.beam_px - size.beam_px)
+    x, y = pose.to_image(np.array([(along, aside)]))[0]
+    behind = Pose(float(x), float(y), pose.heading_rad + rng.normal(0.0, 0.05))
+    if _is_free(canvas, behind, size.length_px - 1.0, size.beam_px, gap=0.0):
+        _paint(rng, canvas, quota, size, behind)
 
 
 def _place_alongside(rng: Rng, canvas: Canvas, quota: _Quota, host: ShipSize, pose: Pose) -> None:
