@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 
 from shipseg.synth import fleet, ships
-from shipseg.synth.canvas import Berth, Canvas, draw_sun
+from shipseg.synth.canvas import Berth, Canvas, PlacedShip, draw_sun
 from shipseg.synth.distributions import LengthMixture
 
 
@@ -52,18 +52,67 @@ def _on_open_water(seed: int, num_ships: int, **shares: Any) -> Canvas:
     return canvas
 
 
+AT_ANCHOR_WITH_COMPANIONS: dict[str, Any] = {
+    "RAFTED_SHARE": 1.0,
+    "DINGHY_SHARE": 0.0,
+    "_wake_strength": lambda _rng, _length: 0.0,
+}
+
+
+def _ahead_and_aside(host: PlacedShip, other: PlacedShip) -> tuple[float, float]:
+    """Return where another ship's middle lies, in the host's own direction and across it, in pixels."""
+    dx, dy = other.x - host.x, other.y - host.y
+    cos, sin = math.cos(host.heading_rad), math.sin(host.heading_rad)
+    return dx * cos + dy * sin, -dx * sin + dy * cos
+
+
+def test_tugs_lie_at_an_end_of_ships_with_water_between_the_labels() -> None:
+    gaps = []
+    for seed in range(20):
+        canvas = _on_open_water(seed, 2, IN_LINE_SHARE=1.0, **AT_ANCHOR_WITH_COMPANIONS)
+        if len(canvas.ships) == 2 and canvas.ships[1].kind == "workboat":
+            host, tug = canvas.ships
+            ahead, aside = _ahead_and_aside(host, tug)
+            if abs(ahead) < 0.75 * host.length_px + tug.length_px:
+                assert abs(aside) < host.beam_px / 2 + 1.0
+                gaps.append(abs(ahead) - (host.length_px + tug.length_px) / 2)
+    assert len(gaps) > 5
+    assert min(gaps) > 0.0
+
+
+def test_a_ship_alone_in_its_picture_may_have_a_companion() -> None:
+    def counts(share: float) -> list[int]:
+        return [
+            _on_open_water(seed, 1, COMPANION_SHARE=share, IN_LINE_SHARE=0.0, **AT_ANCHOR_WITH_COMPANIONS).num_ships
+            for seed in range(12)
+        ]
+
+    assert set(counts(0.0)) == {1}
+    assert 2 in counts(1.0)
+
+
+def test_moving_barges_are_pushed_by_a_tug_behind_them() -> None:
+    barge = ships.ShipSize("barge", 60.0, 12.0, 0.0)
+    size_of: dict[str, Any] = {"_wake_strength": lambda _rng, _length: 1.0, "_in_spray": lambda _rng, _length: False}
+    pushed = 0
+    for seed in range(12):
+        with mock.patch.object(fleet, "draw_size", side_effect=[barge, barge, barge, barge]):
+            canvas = _on_open_water(seed, 1, PUSHED_SHARE=1.0, DINGHY_SHARE=0.0, **size_of)
+        if len(canvas.ships) == 2:
+            pushed += 1
+            assert _ahead_and_aside(*canvas.ships)[0] < -60.0
+    assert pushed > 5
+
+
 def test_labels_of_ships_side_by_side_leave_water_between_them_beside_large_ones_too() -> None:
     large = LengthMixture(0.0, 200.0, 0.1, 200.0, 0.1, 160.0, 240.0)
     gaps = []
     for seed in range(20):
         with mock.patch.object(ships, "LABEL_LENGTH", large):
-            canvas = _on_open_water(
-                seed, 2, RAFTED_SHARE=1.0, TWINS_SHARE=1.0, DINGHY_SHARE=0.0, _wake_strength=lambda _rng, _length: 0.0
-            )
+            canvas = _on_open_water(seed, 2, TWINS_SHARE=1.0, IN_LINE_SHARE=0.0, **AT_ANCHOR_WITH_COMPANIONS)
         if len(canvas.ships) == 2 and abs(math.sin(canvas.ships[0].heading_rad - canvas.ships[1].heading_rad)) < 0.1:
             first, second = canvas.ships
-            across = (second.x - first.x) * -math.sin(first.heading_rad)
-            across += (second.y - first.y) * math.cos(first.heading_rad)
+            _, across = _ahead_and_aside(first, second)
             gaps.append(abs(across) - (first.beam_px + second.beam_px) / 2)
     assert len(gaps) > 8
     assert min(gaps) > 1.5, "labels are 0.5 to 2.1 px wider on each side than hulls of this length"
