@@ -40,7 +40,7 @@ Rate = Annotated[float, Field(gt=0, le=100)]
 LossName = Literal["bce", "dice", "focal", "lovasz", "tversky"]
 ValidationMetric = Literal["loss", "pooled_dice", "pooled_iou", "image_dice"]
 ThresholdMetric = Literal["pooled_dice", "pooled_iou", "airbus_score", "ship_f1"]
-_NO_WISHES = ("metric", "calibration", "max_images")
+_NO_WISHES = ("metric", "calibration", "max_images", "keep_below")
 
 
 class NetworkConfig(Frozen):
@@ -214,6 +214,8 @@ class ThresholdConfig(Frozen):
     """Makes probabilities true on the same images, before the threshold is chosen; see shipseg.model.calibration."""
     max_images: Count = 2000
     """No more than this many images are looked at (drawn by the seed, stratified)."""
+    keep_below: Annotated[int, Field(ge=0)] = 0
+    """A training that goes on from a model chooses nothing on fewer validation images: the model's rules are kept."""
 
     @model_validator(mode="after")
     def _one_wish(self) -> Self:

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from shipseg.cli import run as shipseg
-from shipseg.config import Recipe
+from shipseg.config import Decision, Recipe
 from shipseg.errors import ConfigError, ModelError, TrainingInterrupted
 from shipseg.model.bundle import load_network
-from shipseg.model.card import read_card
+from shipseg.model.calibration import Calibration
+from shipseg.model.card import CARD_FILE, read_card
 from shipseg.recipes import load_recipe
 from shipseg.training.assembly import assemble
 from shipseg.training.distributed import Processes
@@ -65,6 +66,32 @@ def test_the_card_says_where_it_came_from(
     assert started["name"] == "tiny"
     assert started["weights_sha256"] == read_card(model_folder).files["model.safetensors"]
     assert "Started from: name | tiny" in (report.model / "README.md").read_text()
+
+
+@pytest.mark.parametrize("keep_below", [0, 1000])
+def test_rules_are_kept_where_validation_images_are_too_few(
+    keep_below: int, model_folder: Path, dataset_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    card = read_card(model)
+    decision = Decision(threshold=0.31, min_peak=0.8, min_area_px=3, metric="airbus_score")
+    rules = {
+        "decision": decision,
+        "calibration": Calibration(method="temperature", temperature=1.5),
+        "choice": {"data": "synth", "counts": {"images": 260, "images_without_ships": 130}},
+        "input": card.input.model_copy(update={"views": 4}),
+    }
+    (model / CARD_FILE).write_text(card.model_copy(update=rules).model_dump_json())
+    recipe = recipe_from(load_recipe("fine-tune", SHORT | {"threshold.keep_below": keep_below}), model)
+    trained = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train().model
+    made = read_card(trained)
+    if not keep_below:
+        assert made.decision != decision
+        assert (made.input.views, made.calibration) == (1, None)
+        return
+    assert (made.decision, made.input.views, made.calibration) == (decision, 4, rules["calibration"])
+    assert "are too few to choose rules on (threshold.keep_below is 1000): those of tiny are kept" in caplog.text
+    assert "Chosen on synth, for tiny, whose rules were kept: 260 images, 130" in (trained / "README.md").read_text()
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits_even_when_the_model_is_gone(

@@ -18,7 +18,7 @@ from shipseg.evaluation.sources import Labelled
 from shipseg.evaluation.survey import Survey, survey_images
 from shipseg.evaluation.sweep import SWEEP_SCORES
 from shipseg.model.calibration import Calibration
-from shipseg.model.card import Card
+from shipseg.model.card import Card, Views
 
 __all__ = ["Choice", "as_calibrated", "choose_decision", "choose_from"]
 
@@ -41,15 +41,26 @@ class Choice:
     """The card's `choice`."""
     point: OperatingPoint | None = None
     """What was chosen, in the network's own probability; None for a default."""
+    views: Views | None = None
+    """Over how many mirror images the probability must be averaged for it; None for as many as the card says."""
+
+    @classmethod
+    def kept_from(cls, card: Card) -> Choice:
+        """Return the choice of another card, with the views that it was made with, and where it is from."""
+        data = f"{card.choice.get('data') or 'images unknown'}, for {card.name}, whose rules were kept"
+        facts = {"data": data, "counts": card.choice.get("counts", {})}
+        return cls(card.decision, card.calibration, facts=facts, views=card.input.views)
 
     def on(self, card: Card) -> Card:
         """Return the card with this choice in place of its own."""
-        changed = {
+        changed: dict[str, Any] = {
             "decision": self.decision,
             "calibration": self.calibration,
             "threshold_curve": self.curve,
             "choice": self.facts,
         }
+        if self.views is not None:
+            changed["input"] = card.input.model_copy(update={"views": self.views})
         return card.model_copy(update=changed)
 
 

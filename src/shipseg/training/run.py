@@ -15,7 +15,7 @@ from shipseg.errors import TrainingError
 from shipseg.evaluation.sources import labelled_from_dataset
 from shipseg.evaluation.thresholds import Choice, choose_decision
 from shipseg.inference.predictor import Predictor, TorchBackend
-from shipseg.model.card import read_card
+from shipseg.model.card import Card, read_card
 from shipseg.recipes import load_recipe
 from shipseg.reports import figures
 from shipseg.training import folder
@@ -193,6 +193,7 @@ class TrainAndTestModel:
             world_size=assembly.processes.world_size,
             environment=environment(assembly.processes.device),
             started_from=start.facts if start else {},
+            rules_before=start.rules if start else {},
         )
 
     def _train(
@@ -226,13 +227,7 @@ class TrainAndTestModel:
         card = card_of(state, data, multiple=network.multiple, choice=Choice(), finished=False)
         backend = TorchBackend(network, device=str(assembly.processes.device))
         note_stage("choosing", step=state.step)
-        choice = choose_decision(
-            Predictor(card, backend),
-            labelled_from_dataset(data, "val"),
-            config=state.recipe.threshold,
-            seed=state.recipe.train.seed,
-            data=f"{data.root.resolve().name}, split val",
-        )
+        choice = _choose(Predictor(card, backend), state, data)
         folder.save_best_model(self.run, assembly, state, data, choice=choice, finished=True)
         self.curves()
         state.finished = True
@@ -256,6 +251,23 @@ class TrainAndTestModel:
             resumed_at_step=resumed_at_step,
             was_finished=was_finished,
         )
+
+
+def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Choice:
+    """Return the rules that the validation images ask for, or those of the model before where they are too few."""
+    images, config = labelled_from_dataset(data, "val"), state.recipe.threshold
+    if state.rules_before and len(images) < config.keep_below:
+        before = Card.model_validate(state.rules_before)
+        LOG.warning(
+            "%d validation images are too few to choose rules on (threshold.keep_below is %d): those of %s are kept; "
+            "`shipseg threshold` chooses others",
+            len(images),
+            config.keep_below,
+            before.name,
+        )
+        return Choice.kept_from(before)
+    name = f"{data.root.resolve().name}, split val"
+    return choose_decision(predictor, images, config=config, seed=state.recipe.train.seed, data=name)
 
 
 @dataclass(frozen=True)

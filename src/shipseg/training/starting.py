@@ -21,6 +21,7 @@ TO_BE_GIVEN: Final = "?"
 """What train.start_from says in a recipe that makes no sense without a model to start from."""
 _NOT_THE_NETWORK: Final = ("encoder_weights",)
 """Where the model's own training started; its weights say what became of that."""
+_RULES: Final = {"name", "input", "calibration", "decision", "choice"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,8 @@ class Start:
     """By the names of the network's own library, as a model folder holds them."""
     facts: dict[str, Any]
     """What a card keeps of the model they are from."""
+    rules: dict[str, Any]
+    """The part of its card that says how its probabilities become ships, as JSON."""
 
 
 def recipe_from(recipe: Recipe, model: str | Path) -> Recipe:
@@ -82,7 +85,7 @@ def read_start(recipe: Recipe) -> Start | None:
     if _grows(recipe, card):
         facts["widths"] = _text(card.network.widths)
         tensors = widened(tensors, card.network.widths, recipe.network.widths, seed=recipe.train.seed)
-    return Start(tensors, facts)
+    return Start(tensors, facts, card.model_dump(mode="json", include=_RULES))
 
 
 def _grows(recipe: Recipe, card: Card) -> bool:

@@ -46,6 +46,8 @@ class RunState:
     environment: dict[str, str]
     started_from: dict[str, Any] = field(default_factory=dict)
     """What is kept of the model whose weights the run started from; empty for random weights."""
+    rules_before: dict[str, Any] = field(default_factory=dict)
+    """The part of that model's card that says how its probabilities become ships; empty for random weights."""
     appended: int = 0
     """How many of the phases were appended."""
     step: int = 0
