@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import geopandas
@@ -100,12 +101,63 @@ def test_the_command_scores_finished_results(scene: Path, tmp_path: Path, capsys
     predict_scene(scene, tmp_path / "out", make_predictor(), SceneOptions(formats=("gpkg",), quicklook=False))
     assert run(["evaluate", str(scene), str(tmp_path / "s"), "--predicted", str(tmp_path / "out")]) == 0
     assert "66.7 %" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "s").iterdir()} == {"metrics.json", "ships.csv", "report.html"}
+    assert {path.name for path in (tmp_path / "s").iterdir()} == {
+        "metrics.json",
+        "ships.csv",
+        "failed.csv",
+        "report.html",
+    }
     results = ["--predicted", str(tmp_path / "out")]
     assert run(["evaluate", str(scene), str(tmp_path / "s"), *results, "--model", "m"]) == 1
     assert "with --model MODEL or with --predicted FOLDER: give only one" in capsys.readouterr().err
     assert run(["evaluate", str(scene), str(tmp_path / "s"), *results, "--threshold", "0.5"]) == 1
     assert "--threshold is for --model MODEL" in capsys.readouterr().err
+
+
+def _moved(scene: Path, by_m: float, *, rows: slice = slice(None)) -> None:
+    """Move true ships east."""
+    truth = scene.with_suffix(".ships.gpkg")
+    frame = geopandas.read_file(truth)
+    frame.loc[frame.index[rows], "geometry"] = frame.geometry[rows].translate(by_m, 0.0)
+    truth.unlink()
+    frame.to_file(truth, driver="GPKG", layer="ships")
+
+
+def test_true_ships_beside_the_scene_are_left_out(
+    scene: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _moved(scene, 5_000.0, rows=slice(0, 1))
+    metrics = score_scenes([scene], tmp_path / "out", make_predictor()).metrics
+    assert (metrics["num_ships"], metrics["num_false_alarms"]) == (2, 2)
+    assert "1 of the 3 ships in" in caplog.text
+    _moved(scene, 5_000.0)
+    with pytest.raises(DataError, match=r"none of the 3 ships in .* lies on harbour.tif, .* longitude 3.1"):
+        score_scenes([scene], tmp_path / "out", make_predictor())
+
+
+def test_a_scene_that_cannot_be_used_does_not_stop_the_others(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken, far = scene.with_name("broken.tif"), scene.with_name("far.tif")
+    for other in (broken, far):
+        shutil.copy(scene, other)
+        shutil.copy(scene.with_suffix(".ships.gpkg"), other.with_suffix(".ships.gpkg"))
+    broken.write_bytes(b"no picture")
+    _moved(far, 5_000.0)
+    predict_scene(scene, tmp_path / "out", make_predictor(), SceneOptions(formats=("gpkg",), quicklook=False))
+    command = ["evaluate", str(scene.parent), str(tmp_path / "s"), "--predicted", str(tmp_path / "out")]
+    assert run(command) == 1
+    assert "scenes that could not be scored" in capsys.readouterr().out
+    with (tmp_path / "s" / "failed.csv").open(newline="") as file:
+        failed = {row["scene"]: row["detail"] for row in csv.DictReader(file)}
+    assert list(failed) == ["broken", "far"]
+    assert "lies on far.tif" in failed["far"]
+    metrics = json.loads((tmp_path / "s" / "metrics.json").read_text())
+    assert (metrics["scenes"], metrics["num_ships"], metrics["num_failed"]) == (["harbour"], 3, 2)
+    assert "2 scenes could not be scored and are in none" in (tmp_path / "s" / "report.html").read_text()
+    scene.unlink()
+    assert run(command) == 1
+    assert "none of the 2 scenes can be scored, the first:" in capsys.readouterr().err
 
 
 def test_a_scene_without_truth_is_refused(scene: Path) -> None:

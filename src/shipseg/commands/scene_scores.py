@@ -21,7 +21,7 @@ def score(
     backend: str,
     json: bool,
 ) -> int:
-    """Score scenes and write metrics.json, ships.csv and report.html, see `commands.models.evaluate`."""
+    """Score scenes and write metrics.json, ships.csv, failed.csv and report.html, see `commands.models.evaluate`."""
     from shipseg import files, progress
     from shipseg.inference.loading import default_model
     from shipseg.inference.predictor import load_model
@@ -44,4 +44,4 @@ def score(
             write_scores_page(scores, folder / REPORT_FILE)
     short = scores.summary | {"report": out / REPORT_FILE}
     show(f"Scores of {model or predicted} on {data}", scores.metrics if json else short, as_json=json)
-    return 0
+    return 1 if scores.failed else 0

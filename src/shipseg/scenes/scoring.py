@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from shipseg import files
-from shipseg.errors import DataError
+from shipseg.errors import ConfigError, DataError
 from shipseg.inference.predictor import Predictor
 from shipseg.progress import track
 from shipseg.scenes.metrics import metrics_of
@@ -21,9 +21,25 @@ from shipseg.scenes.outcome import FACTS_FILE
 from shipseg.scenes.predict import predict_scene
 from shipseg.scenes.recognise import SCENE_SUFFIXES
 from shipseg.scenes.source import open_scene
-from shipseg.scenes.truth import ShipRecord, heading_apart, match_ships, read_ships, truth_path
+from shipseg.scenes.truth import (
+    MapShip,
+    ShipRecord,
+    heading_apart,
+    lies_on,
+    match_ships,
+    read_ships,
+    truth_path,
+)
 
-__all__ = ["PREDICTED_FOLDER", "SceneScores", "has_truth", "labelled_scenes", "score_scenes", "write_scores"]
+__all__ = [
+    "PREDICTED_FOLDER",
+    "FailedScene",
+    "SceneScores",
+    "has_truth",
+    "labelled_scenes",
+    "score_scenes",
+    "write_scores",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,19 +71,29 @@ _COLUMNS = (
 )
 
 
+@dataclass(frozen=True)
+class FailedScene:
+    """A scene that could not be scored: which, and why."""
+
+    scene: str
+    detail: str
+
+
 @dataclass(frozen=True, eq=False)
 class SceneScores:
     """What came of scoring scenes.
 
     Attributes:
-        scenes: The scenes, in order.
-        records: True ships and wrong predictions of all scenes.
+        scenes: The scenes that were scored, in order.
+        records: True ships and wrong predictions of these.
         metrics: All scores, plain data.
+        failed: The scenes that could not be scored; they are in none of the scores.
     """
 
     scenes: tuple[Path, ...]
     records: tuple[ShipRecord, ...]
     metrics: dict[str, Any]
+    failed: tuple[FailedScene, ...] = ()
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -77,6 +103,7 @@ class SceneScores:
         heading = metrics["errors"]["heading_deg"]["all"]
         return {
             "scenes": metrics["num_scenes"],
+            **({"scenes that could not be scored": len(self.failed)} if self.failed else {}),
             "ground looked at": f"{metrics['looked_at_km2']:,.1f} km2",
             "true ships": metrics["num_ships"],
             "recall": _percent(by_iou["recall"]),
@@ -135,7 +162,7 @@ def labelled_scenes(data: Path) -> list[Path]:
 def score_scenes(
     scenes: Sequence[Path], predicted: Path, predictor: Predictor | None, *, threshold: float | None = None
 ) -> SceneScores:
-    """Return the scores of scenes.
+    """Return the scores of scenes; one that cannot be used does not stop the rest.
 
     Args:
         scenes: Each with its true ships beside it, see `labelled_scenes`.
@@ -144,29 +171,76 @@ def score_scenes(
         threshold: Instead of the model's own.
 
     Raises:
-        DataError: A scene or its truth cannot be used, or results are missing and there is no model.
+        DataError: No scene can be used with its truth, or results are missing and there is no model.
     """
-    records: list[ShipRecord] = []
-    looked_at_km2, models = 0.0, set()
+    scored: list[_Scored] = []
+    failed: list[FailedScene] = []
     for path in track(scenes, "scoring scenes"):
-        with open_scene(path) as scene:
-            georef = scene.georef
-        true = read_ships(truth_path(path), georef)  # first: a fault in it is to be told before the long work
-        if predictor is not None:
-            options = SceneOptions(
-                formats=("gpkg",), probability=False, quicklook=False, threshold=threshold, overwrite=True
-            )
-            predict_scene(path, predicted, predictor, options)
-        facts = _facts(predicted / path.stem)
-        found = read_ships(predicted / path.stem / SHIPS_FILE, georef)
-        records += match_ships(path.stem, true, found, georef)
-        looked_at_km2 += float(facts["looked_at_km2"] or 0.0)
-        models.add((str(facts["model"]), json.dumps(facts["decision"])))
-    metrics = metrics_of(records, looked_at_km2=looked_at_km2, scenes=[path.stem for path in scenes])
+        try:
+            scored.append(_score_scene(path, predicted, predictor, threshold=threshold))
+        except (ConfigError, DataError) as error:
+            if len(scenes) == 1:
+                raise
+            _LOG.warning("%s is left out: %s", path.name, error)
+            failed.append(FailedScene(path.stem, str(error)))
+    if not scored:
+        raise DataError(f"none of the {len(failed)} scenes can be scored, the first: {failed[0].detail}")
+    records = tuple(record for each in scored for record in each.records)
+    looked_at_km2 = sum(float(each.facts["looked_at_km2"] or 0.0) for each in scored)
+    metrics = metrics_of(records, looked_at_km2=looked_at_km2, scenes=[each.path.stem for each in scored])
+    metrics |= {"num_failed": len(failed), "failed": [asdict(each) for each in failed]}
+    models = {(str(each.facts["model"]), json.dumps(each.facts["decision"])) for each in scored}
     if len(models) == 1:
         name, decision = models.pop()
         metrics = {"model": name, "decision": json.loads(decision)} | metrics
-    return SceneScores(tuple(scenes), tuple(records), metrics)
+    return SceneScores(tuple(each.path for each in scored), records, metrics, tuple(failed))
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """One scene's records, and the facts of its results."""
+
+    path: Path
+    records: list[ShipRecord]
+    facts: dict[str, Any]
+
+
+def _score_scene(path: Path, predicted: Path, predictor: Predictor | None, *, threshold: float | None) -> _Scored:
+    with open_scene(path) as scene:
+        georef, shape = scene.georef, (scene.height, scene.width)
+    # First: a fault in the truth is to be told before the long work.
+    true = _on_scene(read_ships(truth_path(path), georef), path, shape)
+    if predictor is not None:
+        options = SceneOptions(
+            formats=("gpkg",), probability=False, quicklook=False, threshold=threshold, overwrite=True
+        )
+        predict_scene(path, predicted, predictor, options)
+    facts = _facts(predicted / path.stem)
+    found = read_ships(predicted / path.stem / SHIPS_FILE, georef)
+    return _Scored(path, match_ships(path.stem, true, found, georef), facts)
+
+
+def _on_scene(true: list[MapShip], path: Path, shape: tuple[int, int]) -> list[MapShip]:
+    """Return the true ships that lie on the scene, wholly or in part.
+
+    Raises:
+        DataError: There are some, and none does.
+    """
+    inside = [ship for ship in true if lies_on(ship, shape)]
+    if true and not inside:
+        raise DataError(
+            f"none of the {len(true)} ships in {truth_path(path)} lies on {path.name}, the first is at longitude "
+            f"{true[0].lon:.4f}, latitude {true[0].lat:.4f}: are they another scene's, or in another coordinate "
+            "reference system than the file says?"
+        )
+    if len(inside) < len(true):
+        _LOG.warning(
+            "%d of the %d ships in %s lie beside the scene and are left out",
+            len(true) - len(inside),
+            len(true),
+            truth_path(path),
+        )
+    return inside
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -182,17 +256,22 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def write_scores(scores: SceneScores, folder: Path) -> None:
-    """Write metrics.json and ships.csv into an existing folder.
+    """Write metrics.json, ships.csv and failed.csv into an existing folder.
 
     Raises:
         StorageError: They cannot be written.
     """
+    files.write_text(folder / "ships.csv", _csv(_COLUMNS, _rows(scores.records)))
+    files.write_text(folder / "failed.csv", _csv(("scene", "detail"), ((s.scene, s.detail) for s in scores.failed)))
+    files.write_json(folder / "metrics.json", scores.metrics)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(_COLUMNS)
-    table.writerows(_rows(scores.records))
-    files.write_text(folder / "ships.csv", text.getvalue())
-    files.write_json(folder / "metrics.json", scores.metrics)
+    table.writerow(columns)
+    table.writerows(rows)
+    return text.getvalue()
 
 
 def _rows(records: Sequence[ShipRecord]) -> Iterator[list[Any]]:

@@ -20,7 +20,7 @@ from shipseg.scenes.georef import GeoReference
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["IOU_NEEDED", "MapShip", "ShipRecord", "heading_apart", "match_ships", "read_ships", "truth_path"]
+__all__ = ["IOU_NEEDED", "MapShip", "ShipRecord", "heading_apart", "lies_on", "match_ships", "read_ships", "truth_path"]
 
 IOU_NEEDED = 0.5
 """A predicted ship is a hit when its IoU with a true one is at least this."""
@@ -92,6 +92,12 @@ class ShipRecord:
         if self.true is not None:
             return "missed" if self.predicted is None else "found"
         return "unmatched" if self.iou > 0 else "false alarm"
+
+
+def lies_on(ship: MapShip, shape: tuple[int, int]) -> bool:
+    """Return whether any part of a ship lies on a scene of this height and width in pixels."""
+    height, width = shape
+    return bool(ship.polygon_px.intersects(shapely.box(0, 0, width, height)))
 
 
 def truth_path(scene: Path) -> Path:
