@@ -89,32 +89,29 @@ def write_scene_page(
 
 
 _HEADS: Final = ("Length", "Width", "Heading", "Confidence", "Latitude", "Longitude")
-_HEADS_PX: Final = ("Length, px", "Width, px", "Direction in the picture", "Confidence", "Row", "Column")
+_HEADS_PX: Final = ("Length", "Width", "Direction in the picture", "Confidence", "Row", "Column")
 
 
 def _row(ship: SceneShip, close_up: str | None) -> PageRow:
-    row, column = ship.ship.center_rc
-    if ship.length_m is None or ship.width_m is None or ship.heading_deg is None:
-        cells = (
-            (f"{ship.ship.length_px:.1f}", ship.ship.length_px),
-            (f"{ship.ship.width_px:.1f}", ship.ship.width_px),
-            _heading(ship.ship.heading_deg),
-            (f"{ship.confidence:.2f}", ship.confidence),
-            (f"{row:.0f}", row),
-            (f"{column:.0f}", column),
-        )
-    else:
-        assert ship.lat is not None
-        assert ship.lon is not None
-        cells = (
-            (f"{ship.length_m:.0f} m", ship.length_m),
-            (f"{ship.width_m:.0f} m", ship.width_m),
-            _heading(ship.heading_deg),
-            (f"{ship.confidence:.2f}", ship.confidence),
-            (f"{ship.lat:.5f}", ship.lat),
-            (f"{ship.lon:.5f}", ship.lon),
-        )
+    cells = (
+        _size(ship.length_m, ship.ship.length_px),
+        _size(ship.width_m, ship.ship.width_px),
+        _heading(ship.ship.heading_deg if ship.heading_deg is None else ship.heading_deg),
+        (f"{ship.confidence:.2f}", ship.confidence),
+        *_place(ship),
+    )
     return PageRow(ship.id, close_up, cells, "cut by the edge: may be longer" if ship.cut else "")
+
+
+def _size(metres: float | None, pixels: float) -> tuple[str, float]:
+    return (f"{pixels:.1f} px", pixels) if metres is None else (f"{metres:.0f} m", metres)
+
+
+def _place(ship: SceneShip) -> tuple[tuple[str, float], tuple[str, float]]:
+    if ship.lat is None or ship.lon is None:
+        row, column = ship.ship.center_rc
+        return (f"{row:.0f}", row), (f"{column:.0f}", column)
+    return (f"{ship.lat:.5f}", ship.lat), (f"{ship.lon:.5f}", ship.lon)
 
 
 def _heading(degrees: float) -> tuple[str, float]:

@@ -22,7 +22,8 @@ class SceneShip:
     """One ship of a scene.
 
     Positions in pixels are (x to the right, y down) along pixel edges: pixel (0, 0) covers 0 to 1 both ways. Of a scene
-    that does not say where on Earth it lies, everything in metres, degrees from north and lon/lat is None.
+    that does not say where on Earth it lies, degrees from north and lon/lat are None, and so is everything in metres
+    unless somebody stated what its pixels measure.
 
     Args:
         id: From 1 in the order of the centres: from the top, then from the left.
@@ -86,6 +87,7 @@ def measure_ships(
     scene: str,
     shape: tuple[int, int],
     acquired: str | None = None,
+    stated_m: float | None = None,
 ) -> SceneShips:
     """Return the ships of a scene, numbered from 1 from the top, then from the left, and measured on the ground.
 
@@ -96,17 +98,25 @@ def measure_ships(
         scene: Its name.
         shape: Its height and width in pixels.
         acquired: When it was taken, ISO 8601, if known.
+        stated_m: What a pixel measures; heard only where the scene has no place on Earth.
     """
     ordered = sorted(ships, key=lambda pair: (pair[0].center_rc, pair[0].mask_box))
     measured = tuple(
-        measure_ship(ship, georef, number=number, scene=scene, acquired=acquired, cut=cut)
+        measure_ship(ship, georef, number=number, scene=scene, acquired=acquired, cut=cut, stated_m=stated_m)
         for number, (ship, cut) in enumerate(ordered, start=1)
     )
     return SceneShips(scene, shape, georef, measured)
 
 
 def measure_ship(
-    ship: Ship, georef: GeoReference, *, number: int, scene: str, acquired: str | None = None, cut: bool = False
+    ship: Ship,
+    georef: GeoReference,
+    *,
+    number: int,
+    scene: str,
+    acquired: str | None = None,
+    cut: bool = False,
+    stated_m: float | None = None,
 ) -> SceneShip:
     """Return a ship measured on the ground.
 
@@ -121,6 +131,7 @@ def measure_ship(
         scene: Name of the scene.
         acquired: When the scene was taken, ISO 8601, if known.
         cut: The ship touches the scene's edge or pixels without data.
+        stated_m: What a pixel measures; heard only where the scene has no place on Earth.
     """
     polygon = outline(ship)
     row, column = ship.center_rc
@@ -128,7 +139,8 @@ def measure_ship(
     lonlat = georef.lonlat(np.array([[column, row]]))
     if metres is None or lonlat is None:
         box = np.asarray(ship.corners_xy, np.float64)
-        return SceneShip(number, scene, acquired, ship, polygon, box, None, None, None, None, None, None, cut)
+        length_m, width_m, area_m2 = _stated_sizes(ship, stated_m)
+        return SceneShip(number, scene, acquired, ship, polygon, box, None, None, length_m, width_m, area_m2, None, cut)
     length, width, heading = _on_the_ground(ship, metres)
     return SceneShip(
         id=number,
@@ -145,6 +157,13 @@ def measure_ship(
         heading_deg=heading,
         cut=cut,
     )
+
+
+def _stated_sizes(ship: Ship, stated_m: float | None) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Return length and width in metres and the area in square metres by the stated pixel, if one was stated."""
+    if stated_m is None:
+        return None, None, None
+    return ship.length_px * stated_m, ship.width_px * stated_m, ship.area_px * stated_m**2
 
 
 def _on_the_ground(ship: Ship, metres: NDArray[np.float64]) -> tuple[float, float, float]:
