@@ -13,6 +13,7 @@ from shipseg.errors import DataError
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.operating import OperatingPoint, best_peaks, find_point, middle_of_best, wish_in_words
 from shipseg.evaluation.sources import Labelled
+from shipseg.evaluation.summary import count_interval
 from shipseg.evaluation.survey import survey_images
 
 Model = Callable[..., GivesProbability]
@@ -72,6 +73,20 @@ def test_the_best_peak_is_found_for_each_threshold(red_model: Model, many: list[
     at = int(np.abs(sweep.thresholds - 0.5).argmin())
     assert 0.7 < peaks[at] <= 0.8
     assert peaks[int(np.abs(sweep.thresholds - 0.75).argmin())] in {0.0, *sweep.peaks[sweep.peaks > 0.75]}
+
+
+def test_a_rate_of_false_alarms_says_what_it_is_evidence_for(red_model: Model, labelled: MakeImage) -> None:
+    images = [
+        labelled("ship", truth=[(0, 0, 4, 4)], seen={(0, 0, 4, 4): 230}),
+        labelled("alarm", seen={(0, 0, 3, 3): 178}),
+        *(labelled(f"sea{k}") for k in range(2)),
+    ]
+    found = point(red_model(), images, false_alarms_per_1000km2=250.0)
+    assert found.sentence.endswith(
+        "it rests on 0 false alarms on 4 km2, which is evidence for at most 749 per 1000 km2"
+    )
+    assert found.facts()["intervals"]["false_alarms_per_1000km2"] == pytest.approx((0.0, 1000 * 2.9957 / 4), rel=1e-4)
+    assert count_interval(1) == pytest.approx((0.0513, 4.7439), rel=1e-3)
 
 
 def test_what_never_finds_a_ship_cannot_grant_a_wish(red_model: Model, labelled: MakeImage) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shipseg.config import Decision, ThresholdConfig
 from shipseg.errors import DataError
-from shipseg.evaluation.summary import share_interval
+from shipseg.evaluation.summary import count_interval, share_interval
 from shipseg.evaluation.survey import HALVES, Survey
 from shipseg.evaluation.sweep import SWEEP_SCORES, DecisionSweep
 
@@ -102,6 +102,11 @@ class OperatingPoint:
             return (
                 f"it rests on {counts['right']} of {counts['predicted']} detections, which is evidence for at least "
                 f"{low or 0:.2f}"
+            )
+        if wish.score == "false_alarms_per_1000km2":
+            return (
+                f"it rests on {_amount(counts['false_alarms'], 'false alarm')} on {self.here.totals['km2']:,.3g} km2, "
+                f"which is evidence for at most {high or 0:.3g} per 1000 km2"
             )
         return f"it rests on {counts['images']} images"
 
@@ -245,13 +250,20 @@ def _counts(point: DecisionSweep) -> dict[str, int]:
 
 
 def _intervals(point: DecisionSweep) -> dict[str, tuple[float, float] | None]:
-    """Return 90 % intervals of the shares of things that are counted one by one."""
+    """Return 90 % intervals of the shares, and of the rate, of things that are counted one by one."""
     matched, predicted, alarmed = (float(point.sums[key][0, 0]) for key in ("matched", "predicted", "alarmed"))
+    low, high = count_interval(float(point.sums["false_alarms"][0, 0]))
+    per_alarm = 1000 / point.totals["km2"] if point.totals["km2"] else None
     return {
         "ship_precision": share_interval(matched, predicted),
         "ship_recall": share_interval(matched, point.totals["true"]),
         "false_alarm_images": share_interval(alarmed, point.totals["empty"]),
+        "false_alarms_per_1000km2": None if per_alarm is None else (low * per_alarm, high * per_alarm),
     }
+
+
+def _amount(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _shown(value: float) -> str:

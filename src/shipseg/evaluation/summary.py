@@ -28,11 +28,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.stats import beta, gamma
 
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
 
-__all__ = ["INTERVAL_SHARE", "Scores", "group_numbers", "intervals", "seed_dice", "set_scores", "share_interval"]
+__all__ = [
+    "INTERVAL_SHARE",
+    "Scores",
+    "count_interval",
+    "group_numbers",
+    "intervals",
+    "seed_dice",
+    "set_scores",
+    "share_interval",
+]
 
 INTERVAL_SHARE = 0.9
 """Share of the redrawn sets that a bootstrap interval covers."""
@@ -124,6 +133,18 @@ def share_interval(part: float, whole: float) -> tuple[float, float] | None:
     low = 0.0 if part <= 0 else float(beta.ppf(tail, part, whole - part + 1))
     high = 1.0 if part >= whole else float(beta.ppf(1 - tail, part + 1, whole - part))
     return low, high
+
+
+def count_interval(count: float) -> tuple[float, float]:
+    """Return the 90 % interval of how many are to be expected where `count` of something rare were counted.
+
+    Each end leaves out 5 %: none is evidence for at most 3.0, not for none.
+
+    Source: F. Garwood (1936), the exact interval of a Poisson mean.
+    """
+    tail = (1 - INTERVAL_SHARE) / 2
+    low = 0.0 if count <= 0 else float(gamma.ppf(tail, count))
+    return low, float(gamma.ppf(1 - tail, count + 1))
 
 
 def _columns(images: Sequence[ImageScore], metres_per_pixel: float) -> dict[str, NDArray[np.float64]]:
