@@ -17,7 +17,7 @@ from shipseg.errors import ConfigError
 from shipseg.masks.ships import ship_from_mask
 from shipseg.synth import WorldConfig, ground, write_scenes
 from shipseg.synth.cells import CellPicture, paint_cell
-from shipseg.synth.fields import fractal_noise, wave_field
+from shipseg.synth.fields import even_noise, fractal_noise, wave_field
 from shipseg.synth.ground import SCENE_KINDS, Grid, SceneKind, plan_scene
 from shipseg.synth.placed import PlacedRng
 from shipseg.synth.ships import LabelStyle
@@ -52,6 +52,17 @@ def test_waves_of_two_windows_are_one_field_without_a_period_of_a_window() -> No
     np.testing.assert_array_equal(one[20:, 30:], other[:40, :60])
     far = wave_field(PlacedRng((4,), origin_rc=(2048, 0)), (60, 90), 0.7)
     assert np.corrcoef(one.ravel(), far.ravel())[0, 1] < 0.9
+
+
+@pytest.mark.parametrize("bands", [None, 3])
+def test_single_points_of_two_windows_are_one_field_that_does_not_repeat(bands: int | None) -> None:
+    one = even_noise(PlacedRng((4,), origin_rc=(-30, 700)), (90, 120), bands=bands)
+    other = even_noise(PlacedRng((4,), origin_rc=(10, 750)), (90, 120), bands=bands)
+    assert one.shape == ((90, 120) if bands is None else (90, 120, 3))
+    np.testing.assert_array_equal(one[40:, 50:], other[:50, :70])
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.03
+    assert 0.0 <= one.min() < 0.01 < 0.99 < one.max() <= 1.0
+    assert one.mean() == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize(("index", "kind"), [(0, "open-sea"), (1, "coast"), (2, "mixed"), (5, "coast")])

@@ -8,12 +8,13 @@ import math
 import cv2
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+from scipy.special import ndtr
 
 from shipseg.synth.distributions import Rng, chance, log_uniform, uniform
-from shipseg.synth.placed import PlacedRng, endless_noise
+from shipseg.synth.placed import PlacedRng, endless_noise, endless_white
 
-__all__ = ["FloatArray", "blurred", "fractal_noise", "soft_step", "wave_field"]
+__all__ = ["FloatArray", "blurred", "even_noise", "fractal_noise", "soft_step", "wave_field"]
 
 FloatArray = NDArray[np.float32]
 
@@ -63,6 +64,18 @@ def fractal_noise(
         if wavelength_px < 1.2:
             break
     return np.asarray(total * np.float32(1.6 / math.sqrt(power)), np.float32)
+
+
+def even_noise(
+    rng: Rng, shape: tuple[int, int], *, bands: int | None = None, dtype: DTypeLike = np.float32
+) -> NDArray[np.floating]:
+    """Return independent numbers, drawn evenly from 0 to 1: (H, W), or (H, W, bands), of `dtype`."""
+    if isinstance(rng, PlacedRng):
+        key = int(rng.integers(1 << 62))
+        fields = [endless_white((key, band), origin_rc=rng.origin_rc, shape=shape) for band in range(bands or 1)]
+        values = ndtr(fields[0] if bands is None else np.dstack(fields))
+        return np.asarray(values, dtype)
+    return np.asarray(rng.random(shape if bands is None else (*shape, bands), dtype=dtype))  # type: ignore[arg-type]
 
 
 @functools.lru_cache(maxsize=4)

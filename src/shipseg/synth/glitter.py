@@ -7,7 +7,7 @@ import numpy as np
 
 from shipseg.synth.canvas import Canvas
 from shipseg.synth.distributions import Rng, log_uniform, uniform
-from shipseg.synth.fields import FloatArray, blurred, fractal_noise, soft_step
+from shipseg.synth.fields import FloatArray, blurred, even_noise, fractal_noise, soft_step
 
 __all__ = ["paint_dark_glitter", "paint_glint", "paint_sparkle"]
 
@@ -25,8 +25,8 @@ def paint_glint(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
 
 def paint_sparkle(rng: Rng, canvas: Canvas) -> None:
     """Single pixels of glitter, coloured because the bands look at different moments."""
-    bright = (rng.random(canvas.shape, dtype=np.float32) < uniform(rng, 0.002, 0.03)).astype(np.float32)
-    colors = rng.uniform(0.3, 1.0, (*canvas.shape, 3)).astype(np.float32)
+    bright = (even_noise(rng, canvas.shape) < uniform(rng, 0.002, 0.03)).astype(np.float32)
+    colors = (0.3 + 0.7 * even_noise(rng, canvas.shape, bands=3, dtype=np.float64)).astype(np.float32)
     canvas.rgb_hwc += cv2.GaussianBlur(bright[..., None] * colors, (5, 5), 0.8) * np.float32(uniform(rng, 100, 450))
 
 
@@ -44,9 +44,13 @@ def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
     around = blurred(np.asarray(patch, np.float32), 20.0)
     swarm = np.exp(np.float32(1.3) * fractal_noise(rng, canvas.shape, log_uniform(rng, 60, 300), octaves=3))
     density = swarm * np.float32(log_uniform(rng, 3e-5, 3e-3)) + around * np.float32(log_uniform(rng, 1e-3, 3e-2))
-    points = (rng.random(canvas.shape, dtype=np.float32) < density) * rng.random(canvas.shape, dtype=np.float32) ** 2
+    points = (even_noise(rng, canvas.shape) < density) * even_noise(rng, canvas.shape) ** 2
     tint = np.array([uniform(rng, 0.4, 1.0), uniform(rng, 0.7, 1.0), 1.0], np.float32)
-    colored = np.asarray(points, np.float32)[..., None] * tint * rng.uniform(0.15, 1.0, (*canvas.shape, 3))
+    colored = (
+        np.asarray(points, np.float32)[..., None]
+        * tint
+        * (0.15 + 0.85 * even_noise(rng, canvas.shape, bands=3, dtype=np.float64))
+    )
     canvas.rgb_hwc += cv2.GaussianBlur(np.asarray(colored, np.float32), (9, 9), uniform(rng, 0.6, 1.3)) * np.float32(
         log_uniform(rng, 700, 4500)
     )
