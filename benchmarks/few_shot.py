@@ -5,10 +5,11 @@
 
 For each of the folds (whole groups of overlapping images), so many images are drawn from the other folds, with their
 shares of images with and without ships kept; a network is fine-tuned from the model on them (recipe fine-tune, images
-of these kept back for validation and threshold by `prepare`, as anybody would) and another of the same shape is trained
-from nothing for as many steps (400, which is little for random weights); both are judged on the fold, looking at each
-image once. Scores are pooled over the folds. WORK keeps the counts of each judged image, so a killed call goes on where
-it stopped; no weights are kept. So that all columns compare, name a MODEL whose card says one view.
+of these kept back for validation by `prepare`, as anybody would: where they are too few to choose rules on, the model's
+are kept) and another of the same shape is trained from nothing for as many steps (400, which is little for random
+weights), its rules chosen on what was kept back; both are judged on the fold. Scores are pooled over the folds. WORK
+keeps the counts of each judged image, so a killed call goes on where it stopped; no weights are kept. A network from
+nothing looks at each image once; so that all columns compare, name a MODEL whose card says one view.
 """
 
 from __future__ import annotations

@@ -215,7 +215,8 @@ class ThresholdConfig(Frozen):
     max_images: Count = 2000
     """No more than this many images are looked at (drawn by the seed, stratified)."""
     keep_below: Annotated[int, Field(ge=0)] = 0
-    """A training that goes on from a model chooses nothing on fewer validation images: the model's rules are kept."""
+    """A training that goes on from a model chooses nothing on fewer validation images, whatever is wished for: the
+    model's rules are kept, if they were chosen on labelled images."""
 
     @model_validator(mode="after")
     def _one_wish(self) -> Self:

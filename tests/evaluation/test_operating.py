@@ -86,6 +86,10 @@ def test_a_rate_of_false_alarms_says_what_it_is_evidence_for(red_model: Model, l
         "it rests on 0 false alarms on 4 km2, which is evidence for at most 749 per 1000 km2"
     )
     assert found.facts()["intervals"]["false_alarms_per_1000km2"] == pytest.approx((0.0, 1000 * 2.9957 / 4), rel=1e-4)
+    many = [image for _ in range(400) for image in images]
+    survey = survey_images(red_model(), many, at_most=2000, seed=0)
+    sentence = find_point(survey, ThresholdConfig(false_alarms_per_1000km2=250.0)).sentence
+    assert "on 1,600 km2, which is evidence for at most" in sentence
     assert count_interval(1) == pytest.approx((0.0513, 4.7439), rel=1e-3)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from numpy.typing import NDArray
 
 import run_scene
@@ -85,6 +86,26 @@ def test_a_scene_of_finer_pixels_gives_the_same_ships_on_the_ground(tmp_path: Pa
     stated = dataclasses.replace(BARE, metres_per_pixel=1.5)
     other = predict_scene(scene, tmp_path / "c", make_predictor(), stated)
     assert other.facts["tiles"]["network"] > 3 * 20
+    (stated_ship,) = other.ships or ()
+    assert stated_ship.length_m == pytest.approx(finer.length_m, abs=1.5), "the file's coordinates say more"
+
+
+def test_a_stated_pixel_gives_sizes_where_the_file_says_no_place(tmp_path: Path) -> None:
+    image_hwc = np.full((200, 300, 3), 10, np.uint8)
+    image_hwc[50:60, 120:170] = 250
+    path = tmp_path / "a.tif"
+    shift = rasterio.Affine(1.0, 0.0, 7.0, 0.0, -1.0, 9.0)  # a place in no system: a scene all the same
+    form = {"driver": "GTiff", "count": 3, "height": 200, "width": 300, "dtype": "uint8"}
+    with rasterio.open(path, "w", **form, transform=shift) as dataset:
+        dataset.write(np.moveaxis(image_hwc, 2, 0))
+    options = SceneOptions(metres_per_pixel=1.5, formats=("csv",))
+    result = predict_scene(path, tmp_path / "out", make_predictor(), options)
+    (ship,) = result.ships or ()
+    assert (ship.length_m, ship.width_m) == pytest.approx((75.0, 15.0), rel=0.05)
+    page = (result.folder / "report.html").read_text()
+    assert "sizes are in metres by the stated pixel of 1.5 m" in page
+    assert "Lengths are in metres, by the stated size of a pixel" in page
+    assert "in pixels unless" not in page
 
 
 def test_pixels_without_data_are_no_data_and_cut_the_ships_beside_them(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from shipseg.model.card import Card, CardInput
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
 from shipseg.scenes.scores_page import write_scores_page
-from shipseg.scenes.scoring import has_truth, labelled_scenes, score_scenes, write_scores
+from shipseg.scenes.scores_tables import write_scores
+from shipseg.scenes.scoring import has_truth, labelled_scenes, score_scenes
 
 BOXES = ((20, 30, 60, 40), (100, 150, 112, 190), (5, 200, 9, 208))
 """(column, row) to (column, row) of three ships."""
@@ -158,6 +159,28 @@ def test_a_scene_that_cannot_be_used_does_not_stop_the_others(
     scene.unlink()
     assert run(command) == 1
     assert "none of the 2 scenes can be scored, the first:" in capsys.readouterr().err
+
+
+def test_truth_without_a_shape_or_outside_its_world_is_told_in_a_sentence(scene: Path) -> None:
+    truth = scene.with_suffix(".ships.gpkg")
+    frame = geopandas.read_file(truth)
+    truth.unlink()
+    frame.set_crs("EPSG:4326", allow_override=True).to_file(truth, driver="GPKG", layer="ships")
+    with pytest.raises(DataError, match=r"lie outside the world of 'WGS 84', the system that the file states"):
+        score_scenes([scene], scene.parent, make_predictor())
+    frame.loc[1, "geometry"] = shapely.Polygon()
+    truth.unlink()
+    frame.to_file(truth, driver="GPKG", layer="ships")
+    with pytest.raises(DataError, match=r"ship 2 of .* has no shape"):
+        score_scenes([scene], scene.parent, make_predictor())
+
+
+def test_damaged_results_are_told_in_a_sentence(scene: Path, tmp_path: Path) -> None:
+    predict_scene(scene, tmp_path / "out", make_predictor(), SceneOptions(formats=("gpkg",), quicklook=False))
+    for text in ("[]", "{}", "nothing"):
+        (tmp_path / "out" / "harbour" / "scene.json").write_text(text)
+        with pytest.raises(DataError, match="holds no finished results of a scene"):
+            score_scenes([scene], tmp_path / "out", None)
 
 
 def test_a_scene_without_truth_is_refused(scene: Path) -> None:

@@ -90,8 +90,15 @@ def test_rules_are_kept_where_validation_images_are_too_few(
         assert (made.input.views, made.calibration) == (1, None)
         return
     assert (made.decision, made.input.views, made.calibration) == (decision, 4, rules["calibration"])
-    assert "are too few to choose rules on (threshold.keep_below is 1000): those of tiny are kept" in caplog.text
+    assert "validation images are too few to choose rules for 'best Airbus score' on: those of tiny are" in caplog.text
     assert "Chosen on synth, for tiny, whose rules were kept: 260 images, 130" in (trained / "README.md").read_text()
+
+
+def test_rules_that_nobody_chose_are_not_kept(recipe: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+    threshold = recipe.threshold.model_copy(update={"keep_below": 1000})
+    chosen = recipe.model_copy(update={"threshold": threshold})
+    report = TrainAndTestModel(chosen, dataset_folder, tmp_path / "run").train()
+    assert read_card(report.model).choice["data"].endswith(", split val")
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits_even_when_the_model_is_gone(

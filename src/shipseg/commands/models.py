@@ -38,7 +38,8 @@ def evaluate(
         data: A prepared dataset, an Airbus folder (CSV and images), a scene with its true ships beside it (NAME.tif and
             NAME.ships.gpkg), or a folder of such scenes.
         out: Folder to write: metrics.json, images.csv, ships.csv, failed.csv, threshold_curve.csv, ship_curve.csv,
-            calibration.csv, report.html, panel.png; of scenes: metrics.json, ships.csv, report.html, predicted/.
+            calibration.csv, report.html, panel.png; of scenes: metrics.json, ships.csv, failed.csv, report.html,
+            predicted/.
         model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; the best
             of those unless given.
         split: Which split of a dataset: train, val or test; val unless given.

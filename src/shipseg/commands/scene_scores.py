@@ -25,10 +25,11 @@ def score(
     from shipseg import files, progress
     from shipseg.inference.loading import default_model
     from shipseg.inference.predictor import load_model
-    from shipseg.scenes.scoring import PREDICTED_FOLDER, labelled_scenes, score_scenes, write_scores
+    from shipseg.scenes.scoring import PREDICTED_FOLDER, labelled_scenes, score_scenes
 
     with needing("geo"):
         from shipseg.scenes.scores_page import REPORT_FILE, write_scores_page
+        from shipseg.scenes.scores_tables import write_scores
     if model is not None and predicted is not None:
         raise ConfigError("scenes are scored with --model MODEL or with --predicted FOLDER: give only one")
     if threshold is not None and predicted is not None:

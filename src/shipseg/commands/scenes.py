@@ -28,7 +28,8 @@ class SceneFlags:
         area: Scenes: polygons of interest; what lies outside is not looked at.
         bands: Scenes: bands to take for red, green and blue, such as 4,3,2; or one band.
         stretch: Scenes: how values become 8 bits: none, LOW,HIGH or percent:LOW,HIGH.
-        metres_per_pixel: Scenes: size of a pixel on the ground, where the file does not say it or says it wrong.
+        metres_per_pixel: Scenes: size of a pixel on the ground, where the file does not say it or says it wrong;
+            lengths in metres follow the file's coordinates where it has some, else this.
         probability: Scenes: write probability.tif.
         mask: Scenes: write mask.tif.
         quicklook: Scenes: write quicklook.png and report.html.

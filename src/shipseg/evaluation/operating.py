@@ -104,10 +104,9 @@ class OperatingPoint:
                 f"{low or 0:.2f}"
             )
         if wish.score == "false_alarms_per_1000km2":
-            return (
-                f"it rests on {_amount(counts['false_alarms'], 'false alarm')} on {self.here.totals['km2']:,.3g} km2, "
-                f"which is evidence for at most {high or 0:.3g} per 1000 km2"
-            )
+            alarms, km2 = _amount(counts["false_alarms"], "false alarm"), _number(self.here.totals["km2"])
+            most = _number(high or 0)
+            return f"it rests on {alarms} on {km2} km2, which is evidence for at most {most} per 1000 km2"
         return f"it rests on {counts['images']} images"
 
 
@@ -264,6 +263,10 @@ def _intervals(point: DecisionSweep) -> dict[str, tuple[float, float] | None]:
 
 def _amount(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _shown(value: float) -> str:

@@ -47,7 +47,7 @@ class Choice:
     @classmethod
     def kept_from(cls, card: Card) -> Choice:
         """Return the choice of another card, with the views that it was made with, and where it is from."""
-        data = f"{card.choice.get('data') or 'images unknown'}, for {card.name}, whose rules were kept"
+        data = f"{card.choice.get('data') or 'labelled images'}, for {card.name}, whose rules were kept"
         facts = {"data": data, "counts": card.choice.get("counts", {})}
         return cls(card.decision, card.calibration, facts=facts, views=card.input.views)
 

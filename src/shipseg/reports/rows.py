@@ -270,8 +270,8 @@ def _calibration_words(card: Card) -> str:
 
 
 def _choice_words(card: Card) -> str:
-    if not card.choice:
+    counts = card.choice.get("counts")
+    if not counts:
         return ""
-    counts = card.choice["counts"]
-    where = card.choice["data"] or "labelled images"
+    where = card.choice.get("data") or "labelled images"
     return f"{where}: {counts['images']} images, {counts['images_without_ships']} of them without ships"

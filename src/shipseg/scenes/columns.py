@@ -74,4 +74,5 @@ COLUMNS: Final = (
         lambda ship: _heading(ship.ship.heading_deg),
     ),
 )
-"""In the order of the files. Of a scene that does not say where it lies, those on the ground are empty."""
+"""In the order of the files. Of a scene that does not say where it lies, those on the ground are empty, sizes
+only where no pixel size was stated."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _LONLAT = "EPSG:4326"
 _HALF_PIXEL = 0.5
 _IN_PIXELS = "sizes are in pixels unless --metres-per-pixel says what one measures"
+_STATED = "sizes are in metres by the stated pixel of {:g} m, nothing is in degrees"
 _DATE_LINE = 180.0  # degrees
 _POLE = 90.0
 _ROUNDING = 1e-9  # of a pole computed as so many pixels from the scene's other end
@@ -73,6 +74,12 @@ class GeoReference:
     def nowhere(cls, shape: tuple[int, int], why: str) -> GeoReference:
         """Return the reference of a scene that has none, with the reason: map coordinates are (column, row)."""
         return cls(IDENTITY, None, "none", shape, f"{why}: {_IN_PIXELS}")
+
+    def with_stated_pixel(self, metres: float) -> GeoReference:
+        """Return this reference; of a scene that has no place, with a note that says how its sizes are known."""
+        if self.kind != "none":
+            return self
+        return replace(self, note=self.note.replace(_IN_PIXELS, _STATED.format(metres)))
 
     @property
     def crs_name(self) -> str:

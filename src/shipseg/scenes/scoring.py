@@ -1,18 +1,15 @@
-"""Scenes scored against their true ships: predicted (or read from finished results), matched, written as tables."""
+"""Scenes scored against their true ships: predicted (or read from finished results), and matched."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shipseg import files
-from shipseg.errors import ConfigError, DataError
+from shipseg.errors import DataError, MissingExtraError, ShipsegError, StorageError
 from shipseg.inference.predictor import Predictor
 from shipseg.progress import track
 from shipseg.scenes.metrics import metrics_of
@@ -24,7 +21,6 @@ from shipseg.scenes.source import open_scene
 from shipseg.scenes.truth import (
     MapShip,
     ShipRecord,
-    heading_apart,
     lies_on,
     match_ships,
     read_ships,
@@ -38,7 +34,6 @@ __all__ = [
     "has_truth",
     "labelled_scenes",
     "score_scenes",
-    "write_scores",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -46,29 +41,6 @@ _LOG = logging.getLogger(__name__)
 PREDICTED_FOLDER = "predicted"
 """Inside the folder of scores: the results of the scenes, one folder each."""
 SHIPS_FILE = "ships.gpkg"
-_COLUMNS = (
-    "scene",
-    "status",
-    "true_ship",
-    "predicted_ship",
-    "kind",
-    "iou",
-    "found_by_center",
-    "lon",
-    "lat",
-    "true_length_m",
-    "length_m",
-    "length_error_m",
-    "true_width_m",
-    "width_m",
-    "width_error_m",
-    "true_heading_deg",
-    "heading_deg",
-    "heading_error_deg",
-    "area_px",
-    "cut",
-    "confidence",
-)
 
 
 @dataclass(frozen=True)
@@ -172,13 +144,16 @@ def score_scenes(
 
     Raises:
         DataError: No scene can be used with its truth, or results are missing and there is no model.
+        StorageError: Results cannot be written.
     """
     scored: list[_Scored] = []
     failed: list[FailedScene] = []
     for path in track(scenes, "scoring scenes"):
         try:
             scored.append(_score_scene(path, predicted, predictor, threshold=threshold))
-        except (ConfigError, DataError) as error:
+        except (MissingExtraError, StorageError):
+            raise
+        except ShipsegError as error:
             if len(scenes) == 1:
                 raise
             _LOG.warning("%s is left out: %s", path.name, error)
@@ -246,60 +221,11 @@ def _on_scene(true: list[MapShip], path: Path, shape: tuple[int, int]) -> list[M
 def _facts(folder: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        facts["looked_at_km2"], facts["model"], facts["decision"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{folder} holds no finished results of a scene: run  shipseg predict  with --format gpkg"
         ) from error
     if not (folder / SHIPS_FILE).is_file():
         raise DataError(f"{folder} has no {SHIPS_FILE}: predict the scene with --format gpkg")
     return facts
-
-
-def write_scores(scores: SceneScores, folder: Path) -> None:
-    """Write metrics.json, ships.csv and failed.csv into an existing folder.
-
-    Raises:
-        StorageError: They cannot be written.
-    """
-    files.write_text(folder / "ships.csv", _csv(_COLUMNS, _rows(scores.records)))
-    files.write_text(folder / "failed.csv", _csv(("scene", "detail"), ((s.scene, s.detail) for s in scores.failed)))
-    files.write_json(folder / "metrics.json", scores.metrics)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(rows)
-    return text.getvalue()
-
-
-def _rows(records: Sequence[ShipRecord]) -> Iterator[list[Any]]:
-    for record in records:
-        true, found = record.true, record.predicted
-        shown = true or found
-        assert shown is not None
-        errors = ("", "", "")
-        if true is not None and found is not None:
-            turned = heading_apart(found.heading_deg, true.heading_deg)
-            wrong = (found.length_m - true.length_m, found.width_m - true.width_m, turned)
-            errors = (f"{wrong[0]:.2f}", f"{wrong[1]:.2f}", f"{wrong[2]:.2f}")
-        measures = [
-            (f"{getattr(true, name):.2f}" if true else "", f"{getattr(found, name):.2f}" if found else "", error)
-            for name, error in zip(("length_m", "width_m", "heading_deg"), errors, strict=True)
-        ]
-        yield [
-            record.scene,
-            record.status,
-            true.number if true else "",
-            found.number if found else "",
-            true.kind if true else "",
-            f"{record.iou:.3f}",
-            int(record.by_center),
-            f"{shown.lon:.7f}",
-            f"{shown.lat:.7f}",
-            *(value for measure in measures for value in measure),
-            f"{shown.area_px:.0f}",
-            int(shown.cut),
-            "" if found is None or found.confidence is None else f"{found.confidence:.4f}",
-        ]

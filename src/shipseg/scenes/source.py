@@ -63,7 +63,8 @@ class Scene:
         self.height, self.width = int(dataset.height), int(dataset.width)
         self.bands = choice.bands
         self.dtype = str(_common_dtype(dataset, choice))
-        self.georef: GeoReference = georeference_of(dataset)
+        placed = georeference_of(dataset)
+        self.georef: GeoReference = placed.with_stated_pixel(metres_per_pixel) if metres_per_pixel else placed
         size_m = self.georef.pixel_size_m()
         self.metres_per_pixel_rc = (
             (metres_per_pixel, metres_per_pixel) if metres_per_pixel else None if size_m is None else size_m[::-1]

@@ -120,13 +120,19 @@ def read_ships(path: Path, georef: GeoReference) -> list[MapShip]:
         raise DataError(f"the ships in {path} cannot be placed on a scene without a place on Earth: {georef.note}")
     from pyproj.exceptions import ProjError
 
+    given = _frame(path)
     try:
-        frame = _frame(path).to_crs(georef.crs_wkt)
+        frame = given.to_crs(georef.crs_wkt)
     except ProjError as error:
         raise DataError(
             f"the ships in {path} cannot be placed on the scene ({georef.crs_name}), no transformation leads there: "
             "bring them to another coordinate reference system"
         ) from error
+    if len(frame) and not np.isfinite(frame.total_bounds).all():
+        raise DataError(
+            f"the ships in {path} lie outside the world of {given.crs.name!r}, the system that the file states: is it "
+            "the one they were drawn in?"
+        )
     polygons = [shapely.transform(shape, georef.pixels) for shape in frame.geometry]
     columns = {name: frame[name].tolist() for name in frame.columns if name != frame.geometry.name}
     ships = []
@@ -158,6 +164,9 @@ def _frame(path: Path) -> geopandas.GeoDataFrame:
             f"{path} does not say in which coordinate reference system its ships are: assign one, for example with "
             "ogr2ogr -a_srs"
         )
+    shapeless = np.flatnonzero((frame.geometry.isna() | frame.geometry.is_empty).to_numpy())
+    if shapeless.size:
+        raise DataError(f"ship {shapeless[0] + 1} of {path} has no shape: draw it as a polygon, or remove it")
     kinds = set(frame.geometry.geom_type) - {"Polygon", "MultiPolygon"}
     if kinds:
         raise DataError(f"the ships in {path} must be polygons, found {min(map(str, kinds))}: draw them as polygons")

@@ -39,12 +39,14 @@ DINGHY_SHARE, DINGHY_LONGEST_PX = 0.12, 9.0
 """(eye) Pictures of which one ship is a boat of this length at most, at speed: a twentieth of the real labels, and
 the hardest."""
 COMPANION_SHARE = 0.5
-"""(eye) Ships on open water with another at their side although their picture's number of ships is reached: else the
-many pictures of one ship would never show what the network confuses most, a small vessel beside a large one."""
+"""(eye) Of the ships on open water that get a companion, how many get one although their picture's number of ships is
+reached: else the many pictures of one ship would never show what the network confuses most, a small vessel beside a
+large one. Eight in a hundred of them do."""
 IN_LINE_SHARE, TUG_PX = 0.3, (10.0, 30.0)
-"""(eye) Companions that lie at an end instead of a side; there, and behind barges that move, they are tugs."""
+"""(eye) Companions that lie at an end instead of a side; there, and behind barges that move, they are tugs, and come on
+top of the picture's number of ships."""
 PUSHED_SHARE, PUSHED_PX = 0.5, (20.0, 90.0)
-"""(eye) Moving barges of these lengths with a tug at their stern: the label of each ends where the other's begins."""
+"""(eye) Moving barges of these lengths, comets aside, with a tug at their stern."""
 IN_SPRAY_SHARE, IN_SPRAY_SHORTER_PX = 0.15, 80.0
 """(eye) Moving vessels, longer than comets, whose spray covers part of their own hull."""
 TWINS_SHARE = 0.35
@@ -70,7 +72,7 @@ def draw_num_ships(rng: Rng) -> int:
 
 
 def place_fleet(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, middle_px: float | None = None) -> None:
-    """Paint up to `num_ships` ships; fewer where there is no room.
+    """Paint about `num_ships` ships: fewer where there is no room, more where there are berths and for companions.
 
     Args:
         rng: Source of randomness.
@@ -101,12 +103,12 @@ def place_fleet(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, 
 
 
 def place_anchorage(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelStyle, heading_rad: float) -> None:
-    """Paint up to `num_ships` ships at anchor: mostly large, well apart, all turned the same way, some with tenders.
+    """Paint about `num_ships` ships at anchor: mostly large, well apart, all turned the same way, some with tenders.
 
     Args:
         rng: Source of randomness.
         canvas: Painted in place.
-        num_ships: How many, companions included.
+        num_ships: How many, companions at their sides included, tugs in line with them not.
         label: What the label covers.
         heading_rad: Where wind and tide turn their bows, from x towards y.
     """
@@ -185,13 +187,21 @@ def _place_free(
         _paint(rng, canvas, quota, size, pose)
         if comet:
             paint_comet(rng, canvas, pose, length=size.length_px, beam=size.beam_px)
-        elif strength > 0 and size.kind == "barge" and PUSHED_PX[0] < size.length_px < PUSHED_PX[1]:
-            if chance(rng, PUSHED_SHARE):
-                _place_in_line(rng, canvas, quota, size, pose, end=-1.0)
-        elif strength == 0 and size.length_px > 14 and chance(rng, RAFTED_SHARE):
-            quota.left += quota.left == 0 and chance(rng, COMPANION_SHARE)
-            _place_companions(rng, canvas, quota, size, pose)
+        else:
+            _accompany(rng, canvas, quota, size, pose, moving=strength > 0)
         return
+
+
+def _accompany(rng: Rng, canvas: Canvas, quota: _Quota, size: ShipSize, pose: Pose, *, moving: bool) -> None:
+    """Let a tug push a barge that moves, lay others beside a ship at anchor, both by chance."""
+    if moving:
+        pushed = size.kind == "barge" and PUSHED_PX[0] < size.length_px < PUSHED_PX[1]
+        if pushed and chance(rng, PUSHED_SHARE):
+            _place_in_line(rng, canvas, quota, size, pose, end=-1.0)
+    elif size.length_px > 14 and chance(rng, RAFTED_SHARE):
+        if quota.left == 0 and chance(rng, COMPANION_SHARE):
+            quota.left = 1
+        _place_companions(rng, canvas, quota, size, pose)
 
 
 def _in_spray(rng: Rng, length: float) -> bool:

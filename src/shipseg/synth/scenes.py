@@ -17,6 +17,7 @@ from shipseg.extras import needing
 from shipseg.progress import track
 from shipseg.schema import check_count
 from shipseg.synth.cells import CellPicture, DrawnShip, paint_cell
+from shipseg.synth.folder import WORLD_VERSION
 from shipseg.synth.geotruth import TRUTH_SUFFIX, Place, draw_place, write_truth
 from shipseg.synth.ground import SCENE_KINDS, Cell, SceneKind, ScenePlan, plan_scene
 from shipseg.synth.processes import run_jobs
@@ -25,8 +26,8 @@ from shipseg.tiling import Window
 
 __all__ = ["ScenesSummary", "scene_name", "write_scenes"]
 
-SCENES_VERSION = 1
-"""Raised when the same seed gives other scenes."""
+SCENES_VERSION = 2
+"""Raised when the same seed gives other scenes of the same world."""
 TAG = "SHIPSEG_SYNTH"
 """Metadata item of the TIFF that says how the scene was made, as JSON."""
 _MAX_SCENES = 10_000
@@ -117,7 +118,14 @@ def write_scenes(
     """
     out, config = Path(out), config or WorldConfig()
     _check(scenes=scenes, seed=seed, shape=shape, kind=kind, workers=workers)
-    made_with = {"version": SCENES_VERSION, "seed": seed, "shape": list(shape), "kind": kind, "sparse": sparse}
+    made_with = {
+        "version": SCENES_VERSION,
+        "world": WORLD_VERSION,
+        "seed": seed,
+        "shape": list(shape),
+        "kind": kind,
+        "sparse": sparse,
+    }
     made_with |= {name: asdict(config)[name] for name in ("label", "metres_per_pixel")}
     todo = []
     for index in range(scenes):

@@ -12,6 +12,7 @@ from pathlib import Path
 from shipseg.config import Decision, PhaseConfig, Recipe, ScheduleConfig, validated
 from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.errors import TrainingError
+from shipseg.evaluation.operating import wish_in_words
 from shipseg.evaluation.sources import labelled_from_dataset
 from shipseg.evaluation.thresholds import Choice, choose_decision
 from shipseg.inference.predictor import Predictor, TorchBackend
@@ -254,15 +255,18 @@ class TrainAndTestModel:
 
 
 def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Choice:
-    """Return the rules that the validation images ask for, or those of the model before where they are too few."""
+    """Return the rules that the validation images ask for, or those of the model before where they are too few.
+
+    Rules that nobody chose, such as the default, are not kept.
+    """
     images, config = labelled_from_dataset(data, "val"), state.recipe.threshold
-    if state.rules_before and len(images) < config.keep_below:
-        before = Card.model_validate(state.rules_before)
+    before = Card.model_validate(state.rules_before)
+    if before.choice.get("counts") and len(images) < config.keep_below:
         LOG.warning(
-            "%d validation images are too few to choose rules on (threshold.keep_below is %d): those of %s are kept; "
-            "`shipseg threshold` chooses others",
+            "%d validation images are too few to choose rules for %r on: those of %s are kept. "
+            "`shipseg threshold` chooses others, and so does a training with  --threshold.keep_below 0",
             len(images),
-            config.keep_below,
+            wish_in_words(config),
             before.name,
         )
         return Choice.kept_from(before)
