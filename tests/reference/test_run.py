@@ -38,11 +38,12 @@ def test_the_command_leaves_facts_and_a_page_with_every_part(finished: Path) -> 
         assert words in page
 
 
-def test_all_parts_are_scored_on_the_same_images_by_the_same_evaluation(finished: Path) -> None:
+def test_all_parts_are_scored_on_the_same_images_by_the_same_evaluation(finished: Path, dataset_folder: Path) -> None:
     side = json.loads((finished / "facts.json").read_text())["side_by_side"]
     assert list(side["parts"]) == list(PARTS)
     assert side["split"] == "val"  # there is no test split
-    assert {part["scores"]["num_images"] for part in side["parts"].values()} == {4}
+    of_val = json.loads((dataset_folder / "report.json").read_text())["splits"]["val"]["images"]
+    assert {part["scores"]["num_images"] for part in side["parts"].values()} == {of_val}
     assert side["parts"]["original"]["scores"]["threshold"] == 4e-4
     assert side["parts"]["original-refitted"]["steps"] == side["parts"]["original"]["steps"]
     for name, part in side["parts"].items():

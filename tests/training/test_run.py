@@ -53,8 +53,9 @@ def test_the_card_tells_what_the_model_is_and_how_it_was_made(
     card = read_card(finished_run / "model")
     report = json.loads((dataset_folder / "report.json").read_text())
     assert card.data["fingerprint"] == report["fingerprint"]
-    assert card.data["train_images"] == 16
-    assert card.data["val_images"] == 4
+    assert card.data["train_images"] == report["splits"]["train"]["images"]
+    assert card.data["val_images"] == report["splits"]["val"]["images"]
+    assert card.data["train_images"] + card.data["val_images"] == 20
     assert card.input.mode == "resized"
     assert card.input.scale == 0.5  # 128 px images cached at 64 px
     assert card.input.multiple == 32
