@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from shipseg import files
+from shipseg.inference.tables import csv_text
 from shipseg.scenes.scoring import SceneScores
 from shipseg.scenes.truth import ShipRecord, heading_apart
 
@@ -45,17 +44,9 @@ def write_scores(scores: SceneScores, folder: Path) -> None:
     Raises:
         StorageError: They cannot be written.
     """
-    files.write_text(folder / "ships.csv", _csv(_COLUMNS, _rows(scores.records)))
-    files.write_text(folder / "failed.csv", _csv(("scene", "detail"), ((s.scene, s.detail) for s in scores.failed)))
+    files.write_text(folder / "ships.csv", csv_text(_COLUMNS, [*_rows(scores.records)]))
+    files.write_text(folder / "failed.csv", csv_text(("scene", "detail"), [(s.scene, s.detail) for s in scores.failed]))
     files.write_json(folder / "metrics.json", scores.metrics)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(rows)
-    return text.getvalue()
 
 
 def _rows(records: Sequence[ShipRecord]) -> Iterator[list[Any]]:
