@@ -118,8 +118,8 @@ def test_a_scene_that_is_nowhere_keeps_pixels() -> None:
 def test_a_scene_that_is_nowhere_is_measured_by_a_stated_pixel() -> None:
     mask_hw = np.zeros((40, 60), bool)
     mask_hw[10:16, 5:45] = True
-    nowhere = GeoReference.nowhere((40, 60), "a picture")
-    found = measure_ship(ship_from_mask(mask_hw), nowhere, number=1, scene="scene", stated_m=0.5)
+    nowhere = GeoReference.nowhere((40, 60), "a picture").with_stated_pixel(0.5)
+    found = measure_ship(ship_from_mask(mask_hw), nowhere, number=1, scene="scene")
     assert (found.length_m, found.width_m, found.area_m2) == pytest.approx((20.0, 3.0, 60.0))
     assert (found.lon, found.lat, found.heading_deg) == (None,) * 3
 

@@ -41,6 +41,7 @@ class GeoReference:
         kind: Of that system; "none": everything stays in pixels, `lonlat`, `local_metres` and `pixel_size_m` are None.
         shape: (height, width) of the scene in pixels.
         note: One sentence about what is unusual (fitted ground control points, why there is no reference), or "".
+        stated_m: What somebody said that a pixel measures; None where nobody did, or where the system says it.
 
     Example:
         >>> there = GeoReference.of((2.0, 0, 500_000, 0, -2.0, 5_600_000), "EPSG:32631", (100, 100))
@@ -53,6 +54,7 @@ class GeoReference:
     kind: Kind
     shape: tuple[int, int]
     note: str = ""
+    stated_m: float | None = None
 
     @classmethod
     def of(cls, transform: Transform, crs: str | None, shape: tuple[int, int], *, note: str = "") -> GeoReference:
@@ -76,10 +78,10 @@ class GeoReference:
         return cls(IDENTITY, None, "none", shape, f"{why}: {_IN_PIXELS}")
 
     def with_stated_pixel(self, metres: float) -> GeoReference:
-        """Return this reference; of a scene that has no place, with a note that says how its sizes are known."""
+        """Return this reference; of a scene that has no place, with the stated size of a pixel, and a note of it."""
         if self.kind != "none":
             return self
-        return replace(self, note=self.note.replace(_IN_PIXELS, _STATED.format(metres)))
+        return replace(self, stated_m=metres, note=self.note.replace(_IN_PIXELS, _STATED.format(metres)))
 
     @property
     def crs_name(self) -> str:

@@ -74,7 +74,7 @@ def write_scene_page(
         headline=_headline(ships, facts),
         picture=picture_url(to_jpeg(picture_hwc, quality=88)),
         has_place=has_place,
-        in_metres=facts["scene"]["metres_per_row_and_column"] is not None,
+        in_metres=ships.georef.stated_m is not None,
         has_close_ups=bool(urls),
         heads=_HEADS if has_place else _HEADS_PX,
         rows=[_row(ship, urls.get(ship.id)) for ship in shown],

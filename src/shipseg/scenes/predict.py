@@ -85,7 +85,7 @@ def predict_scene(
             raster = results / PROBABILITY_FILE if options.probability else None
             finds = find_ships_in(scene, predictor, options, pieces, plan=plan, raster=raster)
             finishing_s = time.monotonic()
-            ships = _measured(finds, scene, name, options.metres_per_pixel)
+            ships = _measured(finds, scene, name)
             facts = write_outcome(results, Outcome(scene, ships, finds, predictor.card, options, identity), pieces)
             publish(pieces.folder, folder)
     seconds = _with_the_end(finds.seconds, began_s=began_s, finishing_s=finishing_s)
@@ -148,10 +148,10 @@ def _looking_at(scene: Scene, predictor: Predictor, options: SceneOptions, plan:
     return Looking(scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch)
 
 
-def _measured(finds: Finds, scene: Scene, name: str, stated_m: float | None) -> SceneShips:
+def _measured(finds: Finds, scene: Scene, name: str) -> SceneShips:
     found = ((ship.ship, ship.cut) for ship in finds.ships)
     shape = (scene.height, scene.width)
-    return measure_ships(found, scene.georef, scene=name, shape=shape, acquired=scene.acquired, stated_m=stated_m)
+    return measure_ships(found, scene.georef, scene=name, shape=shape, acquired=scene.acquired)
 
 
 def _hash_of(card: Card) -> str:

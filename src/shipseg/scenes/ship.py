@@ -87,7 +87,6 @@ def measure_ships(
     scene: str,
     shape: tuple[int, int],
     acquired: str | None = None,
-    stated_m: float | None = None,
 ) -> SceneShips:
     """Return the ships of a scene, numbered from 1 from the top, then from the left, and measured on the ground.
 
@@ -98,25 +97,17 @@ def measure_ships(
         scene: Its name.
         shape: Its height and width in pixels.
         acquired: When it was taken, ISO 8601, if known.
-        stated_m: What a pixel measures; heard only where the scene has no place on Earth.
     """
     ordered = sorted(ships, key=lambda pair: (pair[0].center_rc, pair[0].mask_box))
     measured = tuple(
-        measure_ship(ship, georef, number=number, scene=scene, acquired=acquired, cut=cut, stated_m=stated_m)
+        measure_ship(ship, georef, number=number, scene=scene, acquired=acquired, cut=cut)
         for number, (ship, cut) in enumerate(ordered, start=1)
     )
     return SceneShips(scene, shape, georef, measured)
 
 
 def measure_ship(
-    ship: Ship,
-    georef: GeoReference,
-    *,
-    number: int,
-    scene: str,
-    acquired: str | None = None,
-    cut: bool = False,
-    stated_m: float | None = None,
+    ship: Ship, georef: GeoReference, *, number: int, scene: str, acquired: str | None = None, cut: bool = False
 ) -> SceneShip:
     """Return a ship measured on the ground.
 
@@ -131,7 +122,6 @@ def measure_ship(
         scene: Name of the scene.
         acquired: When the scene was taken, ISO 8601, if known.
         cut: The ship touches the scene's edge or pixels without data.
-        stated_m: What a pixel measures; heard only where the scene has no place on Earth.
     """
     polygon = outline(ship)
     row, column = ship.center_rc
@@ -139,7 +129,7 @@ def measure_ship(
     lonlat = georef.lonlat(np.array([[column, row]]))
     if metres is None or lonlat is None:
         box = np.asarray(ship.corners_xy, np.float64)
-        length_m, width_m, area_m2 = _stated_sizes(ship, stated_m)
+        length_m, width_m, area_m2 = _stated_sizes(ship, georef.stated_m)
         return SceneShip(number, scene, acquired, ship, polygon, box, None, None, length_m, width_m, area_m2, None, cut)
     length, width, heading = _on_the_ground(ship, metres)
     return SceneShip(
