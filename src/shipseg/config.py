@@ -40,7 +40,7 @@ Rate = Annotated[float, Field(gt=0, le=100)]
 LossName = Literal["bce", "dice", "focal", "lovasz", "tversky"]
 ValidationMetric = Literal["loss", "pooled_dice", "pooled_iou", "image_dice"]
 ThresholdMetric = Literal["pooled_dice", "pooled_iou", "airbus_score", "ship_f1"]
-_NO_WISHES = ("metric", "calibration", "max_images", "keep_below")
+_NO_WISHES = ("metric", "rectangles", "calibration", "max_images", "keep_below")
 
 
 class NetworkConfig(Frozen):
@@ -210,6 +210,8 @@ class ThresholdConfig(Frozen):
     """Wish: at most this share of images without ships with a false alarm, with the highest ship recall."""
     false_alarms_per_1000km2: Annotated[float, Field(ge=0)] | None = None
     """Wish: at most so many false alarms, with the highest ship recall."""
+    rectangles: bool | None = None
+    """Make ships filled rectangles, as the challenge's labels are; null leaves it as the model has it."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
     """Makes probabilities true on the same images, before the threshold is chosen; see shipseg.model.calibration."""
     max_images: Count = 2000
@@ -237,6 +239,9 @@ class Decision(Frozen):
     """Components of fewer pixels (of the image) are dropped."""
     separate: bool = False
     """Components that are clearly several ships side by side or bow to stern are parted."""
+    rectangles: bool = False
+    """Ships of pictures are filled rectangles, as the challenge's labels are, where one fits; in scenes they keep their
+    outlines."""
     metric: str = "none"
     """The score it was chosen for; `none` for a default."""
 

@@ -75,6 +75,7 @@ def test_flags_for_scenes_are_refused_for_pictures(
     ("flags", "sentence"),
     [
         (("--submission", "s.csv"), "--submission is for pictures, and none of the inputs is one"),
+        (("--no-rectangles",), "--no-rectangles is for pictures, and none of the inputs is one"),
         (("--bands", "red"), "bands must be numbers with commas between them, such as 4,3,2, got 'red'"),
         (("--metres-per-pixel", "-1"), "metres-per-pixel must be above 0, got -1.0"),
         (("--batch", "0"), "batch must be at least 1, got 0"),

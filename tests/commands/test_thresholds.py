@@ -73,3 +73,23 @@ def test_the_model_and_the_data_are_not_written_over(
     assert "would be written over the model" in capsys.readouterr().err
     assert run(["threshold", str(out), str(dataset_folder), "--out", str(dataset_folder)]) == 1
     assert "would be written among the data" in capsys.readouterr().err
+
+
+def test_ships_become_rectangles_from_then_on_when_asked(
+    dataset_folder: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["threshold", str(model_folder), str(dataset_folder), "--split", "train", "--max-images", "10"]
+    assert run([*arguments, "--rectangles", "--pixel-precision", "0.001", "--out", str(tmp_path / "a")]) == 0
+    assert "filled rectangles" in capsys.readouterr().out
+    assert "filled rectangles" in (tmp_path / "a" / "report.html").read_text()
+    assert read_card(tmp_path / "a" / "model").decision.rectangles
+    arguments[1] = str(tmp_path / "a" / "model")
+    assert run([*arguments, "--out", str(tmp_path / "b")]) == 0  # the model's habit stays
+    assert read_card(tmp_path / "b" / "model").decision.rectangles
+    assert run([*arguments, "--no-rectangles", "--out", str(tmp_path / "c")]) == 0
+    assert not read_card(tmp_path / "c" / "model").decision.rectangles
+    scores = ["evaluate", str(dataset_folder), str(tmp_path / "s"), "--model", arguments[1], "--json"]
+    for flags, expected in (([], True), (["--no-rectangles"], False)):
+        capsys.readouterr()
+        assert run([*scores, *flags]) == 0
+        assert json.loads(capsys.readouterr().out)["rectangles"] is expected

@@ -16,30 +16,39 @@ from shipseg.masks.ships import find_ships, ship_from_mask
 PEAKS = (0.0, 0.5, 0.95)
 
 
-def random_image(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
-    """Return smooth-ish probabilities in steps of 0.05 and up to three true ships, near what is predicted."""
+SIZE = 6
+
+
+def random_image(seed: int, *, block: int = 3) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
+    """Return blocks of probability in steps of 0.05 and up to three true ships, near what is predicted."""
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 21, (6, 6)) * rng.integers(0, 2, (6, 6))
-    probability_hw = (np.kron(coarse, np.ones((3, 3))) / 20).astype(np.float32)
+    coarse = rng.integers(0, 21, (SIZE, SIZE)) * rng.integers(0, 2, (SIZE, SIZE))
+    probability_hw = (np.kron(coarse, np.ones((block, block))) / 20).astype(np.float32)
     masks = []
     for _ in range(int(rng.integers(0, 4))):
-        row, col = rng.integers(0, 14, 2)
+        row, col = rng.integers(0, (SIZE - 1) * block - 1, 2)
         mask_hw = np.zeros(probability_hw.shape, bool)
-        mask_hw[row : row + int(rng.integers(1, 7)), col : col + int(rng.integers(1, 7))] = True
+        mask_hw[row : row + int(rng.integers(1, 2 * block + 1)), col : col + int(rng.integers(1, 2 * block + 1))] = True
         masks.append(mask_hw)
     return probability_hw, masks
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 10))
-def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(seed: int, min_area_px: int) -> None:
-    probability_hw, masks = random_image(seed)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 10), st.booleans())
+def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(
+    seed: int,
+    min_area_px: int,
+    rectangles: bool,
+) -> None:
+    probability_hw, masks = random_image(seed, block=9 if rectangles else 3)
     truth = [ship_from_mask(mask_hw) for mask_hw in masks]
-    sweep = DecisionSweep(peaks=PEAKS, min_area_px=min_area_px)
+    sweep = DecisionSweep(peaks=PEAKS, min_area_px=min_area_px, rectangles=rectangles)
     sweep.add(probability_hw, truth)
     for row, threshold in enumerate(sweep.thresholds):
         for col, min_peak in enumerate(PEAKS):
-            ships = find_ships(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
+            ships = find_ships(
+                probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px, rectangles=rectangles
+            )
             iou_tp = ship_iou_matrix(truth, ships)
             hits, _, _ = match_at(iou_tp, 0.5)
             assert sweep.score("airbus_score")[row, col] == pytest.approx(airbus_score_from_iou(iou_tp), abs=1e-12)
@@ -52,9 +61,10 @@ def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(seed: int, m
             assert sweep.score("false_alarms_per_1000km2")[row, col] == pytest.approx(1000 * alarms / km2)
             expected_alarmed = np.nan if truth else float(bool(ships))
             assert sweep.score("false_alarm_images")[row, col] == pytest.approx(expected_alarmed, nan_ok=True)
-            predicted_hw = union_mask(ships, (18, 18))
-            both = 2 * np.count_nonzero(predicted_hw & union_mask(truth, (18, 18)))
-            total = np.count_nonzero(predicted_hw) + np.count_nonzero(union_mask(truth, (18, 18)))
+            shape = (probability_hw.shape[0], probability_hw.shape[1])
+            predicted_hw = union_mask(ships, shape)
+            both = 2 * np.count_nonzero(predicted_hw & union_mask(truth, shape))
+            total = np.count_nonzero(predicted_hw) + np.count_nonzero(union_mask(truth, shape))
             assert sweep.score("pooled_dice")[row, col] == pytest.approx(both / total if total else 1.0)
 
 

@@ -274,6 +274,19 @@ def test_ships_that_touch_are_parted_when_the_card_says_so() -> None:
     image_hwc[30, 10:60, 0] = 150  # a valley that is still above the threshold
     whole, parting = red_predictor(threshold=0.5), red_predictor(threshold=0.5, separate=True)
     assert [len(model.predict(image_hwc).ships) for model in (whole, parting)] == [1, 2]
-    assert len(whole.separating(separate=True).predict(image_hwc).ships) == 2
-    assert len(parting.separating(separate=False).predict(image_hwc).ships) == 1
+    assert len(whole.deciding(separate=True).predict(image_hwc).ships) == 2
+    assert len(parting.deciding(separate=False).predict(image_hwc).ships) == 1
     np.testing.assert_array_equal(parting.predict(image_hwc).mask, whole.predict(image_hwc).mask)
+
+
+def test_ships_become_rectangles_when_the_card_says_so() -> None:
+    image_hwc = np.zeros((60, 90, 3), np.uint8)
+    image_hwc[20:32, 10:70, 0] = 250
+    image_hwc[20:23, 60:70] = image_hwc[29:32, 60:70] = 0  # a bow
+    outlines, boxes = red_predictor(threshold=0.5), red_predictor(threshold=0.5, rectangles=True)
+    assert outlines.predict(image_hwc).ships[0].area_px == 50 * 12 + 10 * 6
+    for model in (boxes, outlines.deciding(rectangles=True)):
+        (ship,) = model.predict(image_hwc).ships
+        assert ship.mask.all()
+        np.testing.assert_array_equal(model.predict(image_hwc).mask, ship.full_mask((60, 90)))
+    assert boxes.deciding(rectangles=False).predict(image_hwc).ships[0].area_px == 50 * 12 + 10 * 6

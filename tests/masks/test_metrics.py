@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
 from shipseg.masks import metrics
+from shipseg.masks.components import ship_pixels
 from shipseg.masks.metrics import PixelCounts, ProbabilityHistogram, ShipCounts
-from shipseg.masks.ships import ship_from_mask, ship_pixels
+from shipseg.masks.ships import ship_from_mask
 
 FLOAT32 = np.float32
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipseg.errors import ConfigError, ModelError
-from shipseg.masks.ships import ship_pixels
+from shipseg.masks.components import ship_pixels
 from shipseg.scenes.levels import FLOOR, LEVELS, NO_DATA, from_levels, lowest_level, to_levels
 
 EVERY = np.arange(LEVELS + 1, dtype=np.uint16)[None]

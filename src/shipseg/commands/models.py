@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from cyclopts import Parameter
+
+from shipseg.commands.flags import LabelFlags
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from shipseg.evaluation.evaluate import EvaluateOptions
     from shipseg.evaluation.results import Evaluation
     from shipseg.evaluation.sources import Source
     from shipseg.inference.predictor import Predictor
@@ -24,11 +28,10 @@ def evaluate(
     /,
     *,
     model: str | None = None,
-    split: str | None = None,
-    csv: Path | None = None,
-    images: Path | None = None,
+    labels: LabelFlags | None = None,
     predicted: Path | None = None,
     threshold: float | None = None,
+    rectangles: Annotated[bool | None, Parameter(negative="--no-rectangles")] = None,
     backend: Literal["auto", "torch", "onnx"] = "auto",
     json: bool = False,
 ) -> int:
@@ -42,30 +45,30 @@ def evaluate(
             predicted/.
         model: A run, a model folder, an ONNX file made by shipseg, or the name of a model that comes with it; the best
             of those unless given.
-        split: Which split of a dataset: train, val or test; val unless given.
-        csv: The CSV, where an Airbus folder holds several.
-        images: The folder of images, where an Airbus folder holds several.
+        labels: Flags for labelled images.
         predicted: Scenes: score the finished results in this folder (the --out of predict) instead of predicting.
         threshold: Use this threshold instead of the model's own.
+        rectangles: Images: make ships filled rectangles where one fits, or keep their outlines, whatever the card says.
         backend: What runs the network.
         json: Print metrics.json.
     """
     from shipseg.commands import scene_scores
     from shipseg.scenes.scoring import has_truth
 
+    labels = labels or LabelFlags()
     if out.resolve() == data.resolve():
         raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
     if has_truth(data):
-        for flag, value in (("--split", split), ("--csv", csv), ("--images", images)):
-            if value is not None:
-                raise ConfigError(f"{flag} is not for scenes, and {data} holds scenes: leave it out")
+        shape = [] if rectangles is None else ["--rectangles" if rectangles else "--no-rectangles"]
+        for flag in labels.given + shape:
+            raise ConfigError(f"{flag} is not for scenes, and {data} holds scenes: leave it out")
         return scene_scores.score(
             data, out, model=model, predicted=predicted, threshold=threshold, backend=backend, json=json
         )
     if predicted is not None:
         raise ConfigError("--predicted is for scenes with their true ships (NAME.ships.gpkg) beside: leave it out")
     from shipseg import progress
-    from shipseg.evaluation.sources import open_source
+    from shipseg.evaluation.evaluate import EvaluateOptions
     from shipseg.inference.loading import default_model
     from shipseg.inference.predictor import load_model
     from shipseg.reports.html import REPORT_FILE
@@ -73,21 +76,20 @@ def evaluate(
     model = default_model() if model is None else model
     predictor = load_model(model, backend=backend)
     with progress.shown():
-        source = open_source(data, split=split, csv=csv, images=images)
-        evaluation = _score_images(predictor, source, out, threshold=threshold)
+        source = labels.open(data)
+        evaluation = _score_images(predictor, source, out, EvaluateOptions(threshold=threshold, rectangles=rectangles))
     short = evaluation.summary | {"report": out / REPORT_FILE}
     show(f"Scores of {model} on {data}", evaluation.metrics if json else short, as_json=json)
     return 1 if evaluation.failed else 0
 
 
-def _score_images(predictor: Predictor, source: Source, out: Path, *, threshold: float | None) -> Evaluation:
+def _score_images(predictor: Predictor, source: Source, out: Path, options: EvaluateOptions) -> Evaluation:
     from shipseg import files
-    from shipseg.evaluation.evaluate import EvaluateOptions
     from shipseg.evaluation.evaluate import evaluate as run_evaluate
     from shipseg.evaluation.tables import write_evaluation
     from shipseg.reports.html import REPORT_FILE, write_evaluation_report
 
-    evaluation = run_evaluate(predictor, source, options=EvaluateOptions(threshold=threshold))
+    evaluation = run_evaluate(predictor, source, options=options)
     with files.all_or_none(out) as folder:
         write_evaluation(evaluation, folder)
         write_evaluation_report(evaluation, folder / REPORT_FILE, predictor=predictor, source=source)

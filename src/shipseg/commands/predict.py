@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from shipseg.commands.archives import ArchiveFlags, look_at_scenes
+from shipseg.commands.flags import RuleFlags
 from shipseg.commands.scenes import SceneFlags, in_short
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ShipsegError
@@ -36,10 +37,10 @@ def predict(
     recursive: bool = False,
     submission: Path | None = None,
     threshold: float | None = None,
-    separate: Annotated[bool | None, Parameter(negative="--no-separate")] = None,
     views: Literal[1, 2, 4, 8] | None = None,
     overlays: Annotated[bool, Parameter(negative="--no-overlays")] = True,
     backend: Literal["auto", "torch", "onnx"] = "auto",
+    rules: RuleFlags | None = None,
     scene: SceneFlags | None = None,
     archive: ArchiveFlags | None = None,
     json: bool = False,
@@ -61,10 +62,10 @@ def predict(
         recursive: Look into folders inside the given folders, too.
         submission: Pictures: also write the challenge's submission CSV to this file.
         threshold: Use this threshold instead of the model's own.
-        separate: Part ships that touch where that is clear, or do not, whatever the model's card says.
         views: Average over so many mirror images, whatever the model's card says; 1 is fastest.
         overlays: Pictures: write them with the ships drawn on them.
         backend: What runs the network.
+        rules: Flags for what makes a ship.
         scene: Flags for scenes.
         archive: Flags for many scenes.
         json: Print the summary as JSON.
@@ -74,13 +75,13 @@ def predict(
     from shipseg.scenes.archive import expand_inputs
     from shipseg.scenes.recognise import sort_inputs
 
-    flags, many = scene or SceneFlags(), archive or ArchiveFlags()
+    flags, many, rules = scene or SceneFlags(), archive or ArchiveFlags(), rules or RuleFlags()
     asked = _only_for_scenes([*flags.given, *many.given], format or ())
     scenes, pictures = sort_inputs(expand_inputs((first, *others)), out, recursive=recursive, for_scenes=bool(asked))
-    _refuse_what_has_no_use(asked, submission, scenes, pictures)
+    _refuse_what_has_no_use(asked, _only_for_pictures(submission, rules), scenes, pictures)
     for_scenes = flags.options(format, threshold)
     for_pictures = PredictOptions(_of_pictures(format or ("csv",)), overlays, threshold, submission, recursive)
-    load = functools.partial(_load, _found(model), backend, separate, views)
+    load = functools.partial(_load, _found(model), backend, rules, views)
     with progress.shown():
         report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None
         attempts = look_at_scenes(scenes, out, load, for_scenes, many) if scenes else ()
@@ -100,7 +101,7 @@ def _found(model: str | None) -> str:
 def _load(
     model: str,
     backend: str,
-    separate: bool | None,  # noqa: FBT001
+    rules: RuleFlags,
     views: Views | None,
     *,
     threads: int | None = None,
@@ -110,7 +111,7 @@ def _load(
 
     predictor = load_model(model, backend=backend, threads=threads)
     predictor = predictor if views is None else predictor.looking(views=views)
-    return predictor if separate is None else predictor.separating(separate=separate)
+    return predictor.deciding(separate=rules.separate, rectangles=rules.rectangles)
 
 
 def _only_for_scenes(flags: Sequence[str], formats: Sequence[str]) -> list[str]:
@@ -118,14 +119,18 @@ def _only_for_scenes(flags: Sequence[str], formats: Sequence[str]) -> list[str]:
     return [f"--{name}" for name in flags] + [f"--format {n}" for n in formats if n not in _FOR_PICTURES]
 
 
+def _only_for_pictures(submission: Path | None, rules: RuleFlags) -> list[str]:
+    return rules.only_for_pictures + ([] if submission is None else ["--submission"])
+
+
 def _of_pictures(formats: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in formats if name in _FOR_PICTURES)
 
 
 def _refuse_what_has_no_use(
-    only_scenes: Sequence[str], submission: Path | None, scenes: Sequence[str], pictures: Sequence[Path]
+    only_scenes: Sequence[str], only_pictures: Sequence[str], scenes: Sequence[str], pictures: Sequence[Path]
 ) -> None:
-    """Refuse flags that nothing among the inputs is for; `only_scenes`: those given that are for scenes.
+    """Refuse flags that nothing among the inputs is for, of those given that are for scenes or for pictures alone.
 
     Raises:
         ConfigError: There is one.
@@ -134,8 +139,8 @@ def _refuse_what_has_no_use(
         raise ConfigError(f"{only_scenes[0]} is for scenes, and none of the inputs is one: leave it out")
     if "--shard" in only_scenes and pictures:
         raise ConfigError(f"--shard is for scenes, and {pictures[0]} is none: give scenes alone")
-    if submission is not None and not pictures:
-        raise ConfigError("--submission is for pictures, and none of the inputs is one: leave it out")
+    if only_pictures and not pictures:
+        raise ConfigError(f"{only_pictures[0]} is for pictures, and none of the inputs is one: leave it out")
 
 
 def _told(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+from cyclopts import Parameter
+
+from shipseg.commands.flags import LabelFlags
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
 
@@ -13,9 +17,37 @@ if TYPE_CHECKING:
     from shipseg.evaluation.retune import Retuned
     from shipseg.model.card import Views
 
-__all__ = ["threshold"]
+__all__ = ["WishFlags", "threshold"]
 
 _REPORT_FILE = "report.html"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class WishFlags:
+    """What the threshold is to grant; at most one.
+
+    Args:
+        precision: Instead: at least this ship precision, with the highest recall there.
+        pixel_precision: Instead: at least this precision of pixels, with the highest recall of pixels there.
+        false_alarms: Instead: at most this share of the images without ships with a false alarm, e.g. 0.02.
+        false_alarms_per_1000km2: Instead: at most so many false alarms.
+    """
+
+    precision: float | None = None
+    pixel_precision: float | None = None
+    false_alarms: float | None = None
+    false_alarms_per_1000km2: float | None = None
+
+    @property
+    def settings(self) -> dict[str, float | None]:
+        """The wishes as a configuration has them."""
+        return {
+            "precision": self.precision,
+            "pixel_precision": self.pixel_precision,
+            "false_alarm_images": self.false_alarms,
+            "false_alarms_per_1000km2": self.false_alarms_per_1000km2,
+        }
 
 
 def threshold(
@@ -24,16 +56,12 @@ def threshold(
     /,
     *,
     out: Path,
-    split: str | None = None,
+    labels: LabelFlags | None = None,
     metric: Literal["airbus_score", "ship_f1", "pooled_dice", "pooled_iou"] | None = None,
-    precision: float | None = None,
-    pixel_precision: float | None = None,
-    false_alarms: float | None = None,
-    false_alarms_per_1000km2: float | None = None,
+    wishes: WishFlags | None = None,
     calibrate: Literal["none", "temperature", "isotonic"] | None = None,
     views: Literal[1, 2, 4, 8] | None = None,
-    csv: Path | None = None,
-    images: Path | None = None,
+    rectangles: Annotated[bool | None, Parameter(negative="--no-rectangles")] = None,
     max_images: int = 2000,
     seed: int = 0,
     json: bool = False,
@@ -45,48 +73,36 @@ def threshold(
         data: A prepared dataset, or an Airbus folder (CSV and images), that the model was not trained on.
         out: Folder to write: model/ (or model.onnx), a copy with the new rules; report.html, curves.csv,
             thresholds.json.
-        split: Which split of a dataset: train, val or test; val unless given.
+        labels: Flags for labelled images.
         metric: The score to maximise; airbus_score unless given.
-        precision: Instead: at least this ship precision, with the highest recall there.
-        pixel_precision: Instead: at least this precision of pixels, with the highest recall of pixels there.
-        false_alarms: Instead: at most this share of the images without ships with a false alarm, e.g. 0.02.
-        false_alarms_per_1000km2: Instead: at most so many false alarms.
+        wishes: Flags for wishes, instead of the metric.
         calibrate: First make probabilities true on the same images; none undoes that; the model's own unless given.
         views: From now on average over so many mirror images; surer, and as many times the work.
-        csv: The CSV, where an Airbus folder holds several.
-        images: The folder of images, where an Airbus folder holds several.
+        rectangles: From now on make ships of pictures filled rectangles, as the challenge's labels are, or do not; the
+            model's own habit unless given.
         max_images: Look at no more than this many images, drawn with their shares of no, one and several ships.
         seed: Decides that draw, and the halves that are judged by each other.
         json: Print thresholds.json.
     """
     from shipseg.config import ThresholdConfig, validated
 
-    wishes = {
-        "precision": precision,
-        "pixel_precision": pixel_precision,
-        "false_alarm_images": false_alarms,
-        "false_alarms_per_1000km2": false_alarms_per_1000km2,
-    }
-    if metric is not None and any(value is not None for value in wishes.values()):
+    asked = (wishes or WishFlags()).settings
+    if metric is not None and any(value is not None for value in asked.values()):
         raise ConfigError(f"--metric {metric} and another wish cannot both be granted: give one")
     if seed < 0:
         raise ConfigError(f"seed must be at least 0, got {seed}")
-    settings = {"metric": metric or "airbus_score", "calibration": calibrate or "none", "max_images": max_images}
-    config = validated(ThresholdConfig, settings | wishes, "shipseg threshold")
-    labels, how = _Labels(data, split, csv, images), _How(config, calibrate is None, views, seed)
-    retuned, written = _retune(model, labels, out, how)
+    settings = {
+        "metric": metric or "airbus_score",
+        "calibration": calibrate or "none",
+        "max_images": max_images,
+        "rectangles": rectangles,
+    }
+    config = validated(ThresholdConfig, settings | asked, "shipseg threshold")
+    how = _How(config, calibrate is None, views, seed)
+    retuned, written = _retune(model, data, labels or LabelFlags(), out, how)
     rows = retuned.facts() if json else _in_short(retuned) | {"model": written, "report": out / _REPORT_FILE}
     show(f"Threshold of {model} on {data}", rows, as_json=json)
     return 0
-
-
-class _Labels(NamedTuple):
-    """Where the labelled images are."""
-
-    data: Path
-    split: str | None
-    csv: Path | None
-    images: Path | None
 
 
 class _How(NamedTuple):
@@ -98,23 +114,22 @@ class _How(NamedTuple):
     seed: int
 
 
-def _retune(model: str, labels: _Labels, out: Path, how: _How) -> tuple[Retuned, Path]:
+def _retune(model: str, data: Path, labels: LabelFlags, out: Path, how: _How) -> tuple[Retuned, Path]:
     """Choose, write all into `out`, and return the choice and the new model."""
     from shipseg import files, progress
     from shipseg.evaluation.retune import retune, write_retuned
-    from shipseg.evaluation.sources import DEFAULT_SPLIT, is_dataset, open_source
+    from shipseg.evaluation.sources import DEFAULT_SPLIT, is_dataset
     from shipseg.inference.copying import copy_model, copy_target
     from shipseg.inference.predictor import load_model
     from shipseg.reports.thresholds import write_threshold_report
 
     copy_target(model, out)  # refuses to write over the model, before any work
-    data = labels.data
     if out.resolve() == data.resolve():
         raise ConfigError(f"the model would be written among the data in {data}: choose another folder for it")
     predictor = load_model(model)
     predictor = predictor if how.views is None else predictor.looking(views=how.views)
     with progress.shown():
-        source = open_source(data, split=labels.split, csv=labels.csv, images=labels.images)
+        source = labels.open(data)
         split = f", split {labels.split or DEFAULT_SPLIT}" if is_dataset(data) else ""
         name = f"{data.resolve().name}{split}"
         options: dict[str, Any] = {"config": how.config, "keep_calibration": how.keep_calibration, "seed": how.seed}
@@ -131,6 +146,8 @@ def _in_short(retuned: Retuned) -> dict[str, Any]:
     point = retuned.choice.point
     shown: dict[str, Any] = {"wish": retuned.wish, "result": point.sentence if point else ""}
     shown |= {"a pixel is ship from probability": decision.threshold, "a ship needs a peak of": decision.min_peak}
+    if decision.rectangles:
+        shown["ships become"] = "filled rectangles where one fits"
     held = facts["held_out_scores"] or {}
     names = {"ship_precision": "ship precision", "ship_recall": "ship recall", "airbus_score": "Airbus score",
              "false_alarm_images": "share of empty images with a false alarm"}  # fmt: skip

@@ -37,7 +37,7 @@ class CurveTally:
     """Gathers, image by image, what the curves are made of; its size does not grow with the number of images.
 
     Args:
-        decision: Its smallest peak and area hold for the ship scores.
+        decision: Its smallest peak and area hold for the ship scores, and whether ships are rectangles.
         metres_per_pixel: Ground sample distance of the images.
     """
 
@@ -48,6 +48,7 @@ class CurveTally:
             "thresholds": sorted({*SWEEP_THRESHOLDS, *tails, decision.threshold}),
             "peaks": sorted({*SWEEP_PEAKS, decision.min_peak}),
             "min_area_px": decision.min_area_px,
+            "rectangles": decision.rectangles,
             "metres_per_pixel": metres_per_pixel,
         }
         self._pixels: dict[str, FineHistogram] = {}

@@ -71,6 +71,8 @@ class EvaluateOptions:
     """Instead of the model's own; 0 to 1."""
     min_area_px: int | None = None
     """Instead of the model's own; 1 or more."""
+    rectangles: bool | None = None
+    """Instead of the model's own: whether ships are filled rectangles."""
     bootstrap_rounds: int = 1000
     """Sets that are redrawn for the intervals; 10 or more."""
     seed: int = 0
@@ -94,7 +96,7 @@ def decision_of(card: Card, options: EvaluateOptions) -> Decision:
     own = card.decision
     replaced = {
         name: value
-        for name in ("threshold", "min_peak", "min_area_px")
+        for name in ("threshold", "min_peak", "min_area_px", "rectangles")
         if (value := getattr(options, name)) is not None and value != getattr(own, name)
     }
     return validated(Decision, {**own.model_dump(), **replaced, "metric": "none"}, "evaluation") if replaced else own

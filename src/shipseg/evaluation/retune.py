@@ -20,7 +20,7 @@ from shipseg.evaluation.sources import Labelled, Source
 from shipseg.evaluation.survey import STRATA, Survey, survey_images
 from shipseg.evaluation.sweep import DecisionSweep
 from shipseg.evaluation.tables import curves_csv
-from shipseg.evaluation.thresholds import Choice, as_calibrated, choose_from
+from shipseg.evaluation.thresholds import Choice, as_calibrated, choose_from, in_rectangles
 from shipseg.files import write_json, write_text
 from shipseg.inference.predictor import Predictor
 from shipseg.model.calibration import Calibration
@@ -110,7 +110,13 @@ def retune(
         DataError: There is nothing to choose by.
     """
     source = images if isinstance(images, Source) else Source("a list of labelled images", tuple(images))
-    survey = survey_images(predictor.uncalibrated(), source.images, at_most=config.max_images, seed=seed)
+    survey = survey_images(
+        predictor.uncalibrated(),
+        source.images,
+        at_most=config.max_images,
+        seed=seed,
+        rectangles=in_rectangles(config, predictor.card.decision),
+    )
     if not survey.num_ships:
         raise DataError(f"no threshold can be chosen on {source.name}: none of its readable images holds a ship")
     calibration = _calibration(predictor.card, survey, config, keep=keep_calibration)

@@ -44,6 +44,8 @@ class Survey:
     """By number of ships and half; all with the same thresholds and smallest peaks."""
     num_groups: int
     """Of overlapping images, in both halves together."""
+    rectangles: bool = False
+    """Whether the ships were rectangles."""
 
     def sweep(self, *, stratum: Stratum | None = None, half: int | None = None) -> DecisionSweep:
         """Return the sweep over the images of a stratum and a half; None stands for all."""
@@ -58,7 +60,9 @@ class Survey:
         return int(self.sweep().totals["true"])
 
 
-def survey_images(predictor: GivesProbability, images: Sequence[Labelled], *, at_most: int, seed: int) -> Survey:
+def survey_images(
+    predictor: GivesProbability, images: Sequence[Labelled], *, at_most: int, seed: int, rectangles: bool = False
+) -> Survey:
     """Return the counts over labelled images.
 
     Beside fixed thresholds and smallest peaks those are tried at which shares of the ship pixels and ships are lost. So
@@ -71,6 +75,7 @@ def survey_images(predictor: GivesProbability, images: Sequence[Labelled], *, at
             images are not known they are found, which reads each image once more.
         at_most: Draw no more than this many, with the shares of images with no, one and several ships kept.
         seed: Decides the draw and the halves.
+        rectangles: Whether ships are rectangles.
     """
     drawn = group_found(draw_images(images, at_most=at_most, seed=seed))
     thresholds, peaks = _grid(predictor, drawn)
@@ -81,6 +86,7 @@ def survey_images(predictor: GivesProbability, images: Sequence[Labelled], *, at
             thresholds=thresholds,
             peaks=peaks,
             min_area_px=card.decision.min_area_px,
+            rectangles=rectangles,
             metres_per_pixel=card.input.metres_per_pixel,
         )
 
@@ -89,6 +95,7 @@ def survey_images(predictor: GivesProbability, images: Sequence[Labelled], *, at
         (FineHistogram(), FineHistogram()),
         {(stratum, half): sweep() for stratum in STRATA for half in HALVES},
         len({_group(image) for image in drawn}),
+        rectangles,
     )
     for labelled, half in zip(track(drawn, "choosing the threshold"), halves, strict=True):
         seen = _seen(predictor, labelled)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.evaluation.scores import union_mask
+from shipseg.masks.fitted import fill_rectangles
 from shipseg.masks.metrics import AIRBUS_IOU_THRESHOLDS
 from shipseg.masks.ships import Ship
 
@@ -48,6 +49,7 @@ class DecisionSweep:
         thresholds: Thresholds, increasing, each above 0.
         peaks: Smallest peaks, increasing; one at or below a threshold keeps every component of that threshold.
         min_area_px: Smaller components are dropped.
+        rectangles: Give components the pixels of their best rectangles, as `find_ships` does.
         metres_per_pixel: Ground sample distance, for the area that false alarms are counted on.
 
     Attributes:
@@ -62,11 +64,13 @@ class DecisionSweep:
         thresholds: Sequence[float] = SWEEP_THRESHOLDS,
         peaks: Sequence[float] = SWEEP_PEAKS,
         min_area_px: int = 1,
+        rectangles: bool = False,
         metres_per_pixel: float = 1.5,
     ) -> None:
         self.thresholds = np.asarray(thresholds, np.float64)
         self.peaks = np.asarray(peaks, np.float64)
         self._min_area_px = min_area_px
+        self._rectangles = rectangles
         self._metres_per_pixel = metres_per_pixel
         self.sums = {name: np.zeros((len(self.thresholds), len(self.peaks))) for name in _SUMS}
         self.totals = dict.fromkeys(_TOTALS, 0.0)
@@ -77,6 +81,7 @@ class DecisionSweep:
             thresholds=self.thresholds.tolist(),
             peaks=self.peaks.tolist(),
             min_area_px=self._min_area_px,
+            rectangles=self._rectangles,
             metres_per_pixel=self._metres_per_pixel,
         )
         both.sums = {name: values + other.sums[name] for name, values in self.sums.items()}
@@ -89,6 +94,7 @@ class DecisionSweep:
             thresholds=[float(self.thresholds[row])],
             peaks=[float(self.peaks[col])],
             min_area_px=self._min_area_px,
+            rectangles=self._rectangles,
             metres_per_pixel=self._metres_per_pixel,
         )
         one.sums = {name: values[row : row + 1, col : col + 1] for name, values in self.sums.items()}
@@ -107,10 +113,11 @@ class DecisionSweep:
         if not above.any():
             self.sums["airbus"] += nothing
             return
-        box = _box_of(above)
-        crop_hw, true_crop_hw = probability_hw[box], true_hw[box]
+        # Rectangles reach beyond the pixels that they are made for, but not beyond the image.
+        box = (slice(0, above.shape[0]), slice(0, above.shape[1])) if self._rectangles else _box_of(above)
+        crop = _Crop(probability_hw[box], true_hw[box], (box[0].start, box[1].start))
         for place, threshold in enumerate(self.thresholds):
-            components = _components(crop_hw, (box[0].start, box[1].start), threshold, truth, true_crop_hw)
+            components = _components(crop, threshold, truth, rectangles=self._rectangles)
             if not len(components.areas_p):
                 self.sums["airbus"][place:] += nothing
                 return
@@ -122,7 +129,7 @@ class DecisionSweep:
         kept_kp = ((found.peaks_p >= self.peaks[:, None].astype(np.float32)) & large).astype(np.float64)
         predicted_k = kept_kp.sum(axis=1)
         self.sums["predicted"][place] += predicted_k
-        self.sums["predicted_px"][place] += kept_kp @ found.areas_p
+        self.sums["predicted_px"][place] += kept_kp @ found.pixels_p
         if not num_true:
             self.sums["alarmed"][place] += predicted_k > 0
             self.sums["false_alarms"][place] += predicted_k
@@ -159,13 +166,25 @@ class DecisionSweep:
         return np.where(counted > 0, part / np.where(counted > 0, counted, 1.0), 1.0 if name in _POOLED else np.nan)
 
 
+class _Crop(NamedTuple):
+    """The part of an image that is looked at."""
+
+    probability_hw: NDArray[np.float32]
+    true_hw: NDArray[np.bool_]
+    """The pixels of all true ships."""
+    origin_rc: tuple[int, int]
+    """Where it begins in the image."""
+
+
 class _Components(NamedTuple):
     """The 8-connected components of a crop at one threshold; P of them, T true ships."""
 
     areas_p: NDArray[np.int64]
     peaks_p: NDArray[np.float32]
+    pixels_p: NDArray[np.int64]
+    """Pixels of each as a ship: its area, if it did not become a rectangle."""
     overlap_p: NDArray[np.int64]
-    """Pixels of each that are truly ship."""
+    """Those of them that are truly ship."""
     iou_tp: NDArray[np.float64]
 
 
@@ -174,28 +193,26 @@ def _box_of(mask_hw: NDArray[np.bool_]) -> tuple[slice, slice]:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
-def _components(
-    probability_hw: NDArray[np.float32],
-    origin_rc: tuple[int, int],
-    threshold: float,
-    truth: Sequence[Ship],
-    true_hw: NDArray[np.bool_],
-) -> _Components:
-    """Return the components of a crop that begins at `origin_rc`; `true_hw` is the crop of all true ships' pixels."""
-    mask_hw = probability_hw >= np.float32(threshold)
+def _components(crop: _Crop, threshold: float, truth: Sequence[Ship], *, rectangles: bool) -> _Components:
+    """Return the components of a crop at a threshold."""
+    mask_hw = crop.probability_hw >= np.float32(threshold)
     count, labels = cv2.connectedComponents(mask_hw.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     labels_hw = np.asarray(labels, np.int32)
     inside = labels_hw[mask_hw]
     areas = np.bincount(inside, minlength=count)[1:]
     peaks = np.zeros(count, np.float32)
-    np.maximum.at(peaks, inside, probability_hw[mask_hw])
+    np.maximum.at(peaks, inside, crop.probability_hw[mask_hw])
+    pixels = areas
+    if rectangles:
+        labels_hw = fill_rectangles(labels_hw)
+        pixels = np.bincount(labels_hw.ravel(), minlength=count)[1:]
     iou_tp = np.zeros((len(truth), count - 1))
     for row, ship in enumerate(truth):
-        under = _under(labels_hw, origin_rc, ship)
+        under = _under(labels_hw, crop.origin_rc, ship)
         overlap = np.bincount(under, minlength=count)[1:]
-        iou_tp[row] = overlap / (ship.area_px + areas - overlap)
-    on_ships = np.bincount(labels_hw[true_hw], minlength=count)[1:]
-    return _Components(areas, peaks[1:], on_ships, iou_tp)
+        iou_tp[row] = overlap / (ship.area_px + pixels - overlap)
+    on_ships = np.bincount(labels_hw[crop.true_hw], minlength=count)[1:]
+    return _Components(areas, peaks[1:], pixels, on_ships, iou_tp)
 
 
 def _under(labels_hw: NDArray[np.int32], origin_rc: tuple[int, int], ship: Ship) -> NDArray[np.int32]:

@@ -20,7 +20,7 @@ from shipseg.evaluation.sweep import SWEEP_SCORES
 from shipseg.model.calibration import Calibration
 from shipseg.model.card import Card, Views
 
-__all__ = ["Choice", "as_calibrated", "choose_decision", "choose_from"]
+__all__ = ["Choice", "as_calibrated", "choose_decision", "choose_from", "in_rectangles"]
 
 _LOG = logging.getLogger(__name__)
 _LARGEST = float(np.nextafter(np.float32(1), np.float32(0)))
@@ -85,7 +85,8 @@ def choose_decision(
         seed: Decides the draw and the halves.
         data: Name of the images, for the card.
     """
-    survey = survey_images(predictor, tuple(images), at_most=config.max_images, seed=seed)
+    rectangles = in_rectangles(config, predictor.card.decision)
+    survey = survey_images(predictor, tuple(images), at_most=config.max_images, seed=seed, rectangles=rectangles)
     calibration = None if config.calibration == "none" else fit_calibration(config.calibration, survey.pixels)
     try:
         return choose_from(survey, config, calibration=calibration, kept=predictor.card.decision, data=data)
@@ -131,10 +132,16 @@ def choose_from(
         min_peak=as_calibrated(point.min_peak, calibration) if point.min_peak else 0.0,
         min_area_px=kept.min_area_px,
         separate=kept.separate,
+        rectangles=survey.rectangles,
         metric=point.name,
     )
     facts = {"data": data, "groups": survey.num_groups, **point.facts()}
     return Choice(decision, calibration, _curve(survey, config, calibration), facts, point)
+
+
+def in_rectangles(config: ThresholdConfig, kept: Decision) -> bool:
+    """Return whether ships are to be rectangles: what the configuration says, else what the model has."""
+    return kept.rectangles if config.rectangles is None else config.rectangles
 
 
 def as_calibrated(threshold: float, calibration: Calibration | None) -> float:

@@ -143,9 +143,16 @@ class Predictor:
         """Return the same model with the network's own probabilities; the card's decision is not made for them."""
         return Predictor(self.card.model_copy(update={"calibration": None}), self.backend)
 
-    def separating(self, *, separate: bool) -> Predictor:
-        """Return the same model that parts ships that touch (see `shipseg.masks.separate`), or does not."""
-        decision = self.card.decision.model_copy(update={"separate": separate})
+    def deciding(self, *, separate: bool | None = None, rectangles: bool | None = None) -> Predictor:
+        """Return the same model that makes ships otherwise; None leaves a rule as the card has it.
+
+        Args:
+            separate: Part ships that touch (see `shipseg.masks.separate`), or do not.
+            rectangles: Make ships of pictures filled rectangles (see `shipseg.masks.fitted`), or do not.
+        """
+        asked = {"separate": separate, "rectangles": rectangles}
+        changed = {name: value for name, value in asked.items() if value is not None}
+        decision = self.card.decision.model_copy(update=changed)
         return Predictor(self.card.model_copy(update={"decision": decision}), self.backend)
 
     def looking(self, *, views: Views) -> Predictor:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from shipseg.errors import ConfigError
+from shipseg.masks.components import Components, find_components
 from shipseg.masks.rectangle import Rectangle, rectangle_of, rectangle_of_sums
-from shipseg.masks.separate import separate_ships
 
 __all__ = [
     "Rectangle",
@@ -21,11 +19,8 @@ __all__ = [
     "keep_confident",
     "rectangle_of_sums",
     "ship_from_mask",
-    "ship_pixels",
     "ships_from_mask",
 ]
-
-_CONNECTIVITY = 8  # pixels that touch at a corner belong together: a thin diagonal ship is one
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,8 +40,8 @@ class Ship:
         mask_box: (row0, col0, row1, col1), the pixels that hold the ship, half open.
         mask: bool (row1 - row0, col1 - col0), the ship's pixels within `mask_box`.
         area_px: Number of pixels.
-        confidence: Mean probability of the ship's pixels; 1 for ships of a mask.
-        peak: Highest probability of the ship's pixels; 1 for ships of a mask.
+        confidence: Mean probability of the ship's pixels (before they became a rectangle); 1 for ships of a mask.
+        peak: Highest probability of these pixels; 1 for ships of a mask.
         center_rc: (row, column) of the centre of gravity.
         length_px: Longer side of the oriented rectangle.
         width_px: Its shorter side.
@@ -87,33 +82,6 @@ class Ship:
         return mask_hw
 
 
-def ship_pixels(probability_hw: NDArray[np.floating], *, threshold: float) -> NDArray[np.bool_]:
-    """Return where `probability_hw` is at least `threshold`: bool (H, W).
-
-    This is what a threshold means everywhere in shipseg. Both sides are compared as float32, so that a probability and
-    a threshold that were written as the same decimal are equal.
-
-    Raises:
-        ConfigError: The probability is not (H, W) floating point within 0 to 1 (NaN is not), or the threshold is not
-            from 0 to 1.
-    """
-    if probability_hw.ndim != 2 or probability_hw.dtype.kind != "f":
-        raise ConfigError(
-            f"a probability must be a floating-point array (height, width), got {probability_hw.dtype} of shape "
-            f"{probability_hw.shape}"
-        )
-    _refuse_outside("threshold", threshold, threshold)
-    if probability_hw.size:
-        _refuse_outside("a probability", float(probability_hw.min()), float(probability_hw.max()))
-    return probability_hw.astype(np.float32, copy=False) >= np.float32(threshold)
-
-
-def _refuse_outside(what: str, lowest: float, highest: float) -> None:
-    if not (lowest >= 0 and highest <= 1):  # also true for NaN
-        wrong = highest if lowest >= 0 else lowest
-        raise ConfigError(f"{what} must be from 0 to 1, got {wrong}")
-
-
 def find_ships(
     probability_hw: NDArray[np.floating],
     *,
@@ -121,6 +89,7 @@ def find_ships(
     min_peak: float = 0.0,
     min_area_px: int = 1,
     separate: bool = False,
+    rectangles: bool = False,
     origin: tuple[int, int] = (0, 0),
 ) -> tuple[Ship, ...]:
     """Return the ships in a probability, the largest first, then from the top and from the left.
@@ -133,16 +102,23 @@ def find_ships(
         min_peak: Drop ships whose highest probability is below this.
         min_area_px: Drop ships with fewer pixels.
         separate: Part a group where it is clearly several ships, see `shipseg.masks.separate`.
+        rectangles: Give ships the pixels of the rectangle that overlaps theirs best, see `shipseg.masks.fitted`.
         origin: (row, column) of the probability's first pixel in a larger image, whose pixels the ships shall be in: a
-            ship that lies whole in a part of an image comes out bit for bit as from the image.
+            ship that lies whole in a part of an image comes out bit for bit as from the image. Not so rectangles:
+            they reach beyond the ship's pixels and end at the part's border.
 
     Raises:
         ConfigError: The probability is not (H, W) floating point within 0 to 1, or a threshold is not.
     """
-    found = _components(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
-    if separate:
-        found = _separated(found, probability_hw, min_peak=min_peak, min_area_px=min_area_px)
-    return _sorted([found.ship(label, origin=origin) for label in np.flatnonzero(found.kept).tolist()])
+    found = find_components(
+        probability_hw,
+        threshold=threshold,
+        min_peak=min_peak,
+        min_area_px=min_area_px,
+        separate=separate,
+        rectangles=rectangles,
+    )
+    return _sorted([_ship(found, label, origin=origin) for label in np.flatnonzero(found.kept).tolist()])
 
 
 def keep_confident(
@@ -152,15 +128,21 @@ def keep_confident(
     min_peak: float = 0.0,
     min_area_px: int = 1,
     separate: bool = False,
+    rectangles: bool = False,
 ) -> NDArray[np.bool_]:
     """Return the mask (H, W) of the ships that `find_ships` returns for the same arguments.
 
     Raises:
         ConfigError: The probability is not (H, W) floating point within 0 to 1, or a threshold is not.
     """
-    found = _components(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
-    if separate:  # a part may be too small or unsure to be a ship
-        found = _separated(found, probability_hw, min_peak=min_peak, min_area_px=min_area_px)
+    found = find_components(
+        probability_hw,
+        threshold=threshold,
+        min_peak=min_peak,
+        min_area_px=min_area_px,
+        separate=separate,
+        rectangles=rectangles,
+    )
     return found.kept[found.labels_hw]
 
 
@@ -194,81 +176,12 @@ def _refuse_other_than_mask(mask_hw: NDArray[np.bool_]) -> None:
         raise ConfigError(f"a mask must be two-dimensional (height, width), got an array of shape {mask_hw.shape}")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Components:
-    """Connected components.
-
-    Args:
-        labels_hw: int32 (H, W), 0 for background.
-        boxes_xywh: int32 (labels, 4), x, y, width and height of each label.
-        mean: float64 (labels,), mean probability.
-        peak: float32 (labels,), highest probability.
-        kept: bool (labels,), large and sure enough; False for background.
-    """
-
-    labels_hw: NDArray[np.int32]
-    boxes_xywh: NDArray[np.int32]
-    mean: NDArray[np.float64]
-    peak: NDArray[np.float32]
-    kept: NDArray[np.bool_]
-
-    def ship(self, label: int, *, origin: tuple[int, int]) -> Ship:
-        col0, row0, width, height = (int(value) for value in self.boxes_xywh[label])
-        mask = self.labels_hw[row0 : row0 + height, col0 : col0 + width] == label
-        row0, col0 = row0 + origin[0], col0 + origin[1]
-        box = (row0, col0, row0 + height, col0 + width)
-        return _measured(box, mask, confidence=float(self.mean[label]), peak=float(self.peak[label]))
-
-
-def _components(
-    probability_hw: NDArray[np.floating], *, threshold: float, min_peak: float, min_area_px: int
-) -> _Components:
-    _refuse_outside("min_peak", min_peak, min_peak)
-    ship_hw = ship_pixels(probability_hw, threshold=threshold)
-    if not ship_hw.size:
-        raise ConfigError(f"a probability needs at least 1 pixel, got shape {ship_hw.shape}")
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(
-        np.ascontiguousarray(ship_hw).view(np.uint8), connectivity=_CONNECTIVITY, ltype=cv2.CV_32S
-    )
-    return _weighed(
-        np.asarray(labels, np.int32), np.asarray(statistics, np.int32)[:, :4], probability_hw, min_peak, min_area_px
-    )
-
-
-def _weighed(
-    labels_hw: NDArray[np.int32],
-    boxes_xywh: NDArray[np.integer],
-    probability_hw: NDArray[np.floating],
-    min_peak: float,
-    min_area_px: int,
-) -> _Components:
-    count = len(boxes_xywh)
-    ship_hw = labels_hw > 0
-    labels_of_pixels = labels_hw[ship_hw]
-    probabilities = probability_hw[ship_hw].astype(np.float32, copy=False)
-    peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, labels_of_pixels, probabilities)
-    areas = np.bincount(labels_of_pixels, minlength=count)
-    mean = np.bincount(labels_of_pixels, probabilities, minlength=count) / np.maximum(areas, 1)
-    kept = (areas >= max(min_area_px, 1)) & (peak >= np.float32(min_peak))
-    return _Components(labels_hw, np.asarray(boxes_xywh, np.int32), mean, peak, kept)
-
-
-def _separated(
-    found: _Components, probability_hw: NDArray[np.floating], *, min_peak: float, min_area_px: int
-) -> _Components:
-    """Return the ships of the components that were kept, each as a component of its own."""
-    labels_hw = np.zeros_like(found.labels_hw)
-    boxes = [(0, 0, 0, 0)]  # of the background, which nobody asks for
-    for label in np.flatnonzero(found.kept).tolist():
-        col0, row0, width, height = (int(value) for value in found.boxes_xywh[label])
-        window = (slice(row0, row0 + height), slice(col0, col0 + width))
-        mask = found.labels_hw[window] == label
-        parts_hw = separate_ships(probability_hw[window], mask)
-        labels_hw[window][mask] = parts_hw[mask] + len(boxes) - 1
-        for rows, cols in ndimage.find_objects(parts_hw):
-            boxes.append((col0 + cols.start, row0 + rows.start, cols.stop - cols.start, rows.stop - rows.start))
-    return _weighed(labels_hw, np.array(boxes), probability_hw, min_peak, min_area_px)
+def _ship(found: Components, label: int, *, origin: tuple[int, int]) -> Ship:
+    col0, row0, width, height = (int(value) for value in found.boxes_xywh[label])
+    mask = found.labels_hw[row0 : row0 + height, col0 : col0 + width] == label
+    row0, col0 = row0 + origin[0], col0 + origin[1]
+    box = (row0, col0, row0 + height, col0 + width)
+    return _measured(box, mask, confidence=float(found.mean[label]), peak=float(found.peak[label]))
 
 
 def _sorted(ships: list[Ship]) -> tuple[Ship, ...]:

@@ -103,6 +103,10 @@ def _decision_lines(card: Card) -> list[str]:
         lines.append(f"- A ship has at least {decision.min_area_px} pixels.")
     if decision.separate:
         lines.append("- Ships that touch are parted where that is clear.")
+    if decision.rectangles:
+        lines.append(
+            "- Ships of pictures become filled rectangles where one fits; those of scenes keep their outlines."
+        )
     counts = card.choice.get("counts", {})
     if counts:
         images = f"{_number(counts['images'])} images, {_number(counts['images_without_ships'])} without ships"

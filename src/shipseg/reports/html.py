@@ -87,7 +87,8 @@ def _take_pictures(
     """Return the pictures that groups show, by id; one that can no longer be read is left out with a warning."""
     wanted = {image_id for group in groups for image_id in group.image_ids}
     scores = {image.image_id: image for image in evaluation.images}
-    rules = {name: evaluation.metrics[name] for name in ("threshold", "min_peak", "min_area_px", "separate")}
+    names = ("threshold", "min_peak", "min_area_px", "separate", "rectangles")
+    rules = {name: evaluation.metrics[name] for name in names}
     pictures = {}
     for labelled in source:
         if labelled.image_id not in wanted:

@@ -58,8 +58,14 @@ class SceneOptions:
             raise ConfigError(f"batch must be at least 1, got {self.batch}")
 
     def decision(self, of_model: Decision) -> Decision:
-        """Return what makes a ship: the model's decision, with the threshold that was asked for."""
-        return of_model if self.threshold is None else of_model.model_copy(update={"threshold": self.threshold})
+        """Return what makes a ship: the model's decision, with the threshold that was asked for.
+
+        Ships keep their outlines: a map shall show what was seen, and lengths are measured alike either way.
+        """
+        asked: dict[str, Any] = {"rectangles": False}
+        if self.threshold is not None:
+            asked["threshold"] = self.threshold
+        return of_model.model_copy(update=asked)
 
     def looking(self) -> dict[str, Any]:
         """Return the options that decide which probability comes out, as plain data: polygons by their content.
