@@ -143,21 +143,23 @@ def _slicks(rng: Rng, canvas: Canvas) -> FloatArray:
 
 
 def paint_whitecaps(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
-    """Breaking crests: clumps of burnt-out points of 1-3 px on the highest waves, in a paler torn veil.
+    """Breaking crests: clumps of bright points of 1-2 px on the highest waves, in a paler torn veil.
 
-    As large as small boats, and never a ship: the commonest false alarm on open water.
+    As large as small boats, and never a ship: the commonest false alarm on open water. But never a solid bright spot of
+    8 px alone on calm water either: in real tiles such a spot is a boat, and a network that learns otherwise is not
+    sure of any.
     """
-    grain = fractal_noise(rng, canvas.shape, uniform(rng, 1.6, 3.2), octaves=1)
-    clumps = fractal_noise(rng, canvas.shape, log_uniform(rng, 3.5, 9.0), octaves=2)
+    grain = fractal_noise(rng, canvas.shape, uniform(rng, 1.2, 2.6), octaves=1)
+    clumps = fractal_noise(rng, canvas.shape, log_uniform(rng, 2.5, 8.0), octaves=2)
     gusts = fractal_noise(rng, canvas.shape, log_uniform(rng, 40, 300), octaves=3)
     score = clumps + 0.6 * blurred(waves, 1.0) + 0.5 * gusts
-    cut = float(np.quantile(score[::3, ::3], 1.0 - log_uniform(rng, 0.0006, 0.03)))
+    cut = float(np.quantile(score[::3, ::3], 1.0 - log_uniform(rng, 0.001, 0.03)))
     crest = np.asarray(np.clip((score - np.float32(cut)) * np.float32(1.3), 0.0, 1.5), np.float32)
-    veil = _along_crests(rng, crest, canvas.wind_rad + math.pi / 2) * np.clip(0.7 + 0.6 * grain, 0.0, 2.0)
-    canvas.rgb_hwc += veil[..., None] * np.float32(log_uniform(rng, 15, 90)) * np.array([0.85, 1.0, 1.0], np.float32)
-    points = np.clip(crest * np.clip(grain - np.float32(uniform(rng, 0.0, 0.9)), 0.0, 1.5), 0.0, 1.2)
+    veil = _along_crests(rng, crest, canvas.wind_rad + math.pi / 2) * np.clip(0.4 + 0.8 * grain, 0.0, 2.0)
+    canvas.rgb_hwc += veil[..., None] * np.float32(log_uniform(rng, 12, 50)) * np.array([0.85, 1.0, 1.0], np.float32)
+    points = np.clip(crest * np.clip(grain - np.float32(uniform(rng, 0.4, 1.2)), 0.0, 1.5), 0.0, 1.2)
     points = _along_crests(rng, np.asarray(points, np.float32), canvas.wind_rad + math.pi / 2, longest_px=1)
-    canvas.rgb_hwc += points[..., None] * np.float32(log_uniform(rng, 40, 400))
+    canvas.rgb_hwc += points[..., None] * np.float32(log_uniform(rng, 40, 200))
 
 
 def _along_crests(rng: Rng, foam: FloatArray, crest_rad: float, *, longest_px: int = 4) -> FloatArray:

@@ -131,9 +131,15 @@ def _kelvin_waves(rng: Rng, strip: Strip) -> FloatArray:
 
 
 def paint_orphan_wake(rng: Rng, canvas: Canvas) -> None:
-    """Draw a wake whose ship is out of the picture or long gone: foam without a ship."""
+    """Draw the wake of a ship that has just left the picture: foam without a ship.
+
+    Never its head: at the tip of what looks like a wake there is a boat in real tiles, however little is seen of it.
+    """
     height, width = canvas.shape
-    pose = Pose(uniform(rng, 0, width), uniform(rng, 0, height), uniform(rng, 0, 2 * math.pi))
-    paint_wake(
-        rng, canvas, pose, length=log_uniform(rng, 8, 60), beam=uniform(rng, 3, 10), strength=uniform(rng, 0.1, 0.45)
-    )
+    length, beam = log_uniform(rng, 8, 60), uniform(rng, 3, 10)
+    side, along = int(rng.integers(4)), rng.random()
+    x, y = ((width, along * height), (along * width, height), (0.0, along * height), (along * width, 0.0))[side]
+    heading = side * math.pi / 2 + uniform(rng, -1.1, 1.1)
+    beyond = length / 2 + beam + 2
+    pose = Pose(x + beyond * math.cos(heading), y + beyond * math.sin(heading), heading)
+    paint_wake(rng, canvas, pose, length=length, beam=beam, strength=uniform(rng, 0.1, 0.45))
