@@ -211,7 +211,8 @@ class ThresholdConfig(Frozen):
     false_alarms_per_1000km2: Annotated[float, Field(ge=0)] | None = None
     """Wish: at most so many false alarms, with the highest ship recall."""
     rectangles: bool | None = None
-    """Make ships filled rectangles, as the challenge's labels are; null leaves it as the model has it."""
+    """Make ships filled rectangles, as the challenge's labels are; null does as the model did that is chosen for, or
+    that training started from."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
     """Makes probabilities true on the same images, before the threshold is chosen; see shipseg.model.calibration."""
     max_images: Count = 2000
@@ -236,7 +237,7 @@ class Decision(Frozen):
     min_peak: Share = 0.0
     """Components whose highest probability is below this are dropped."""
     min_area_px: Count = 1
-    """Components of fewer pixels (of the image) are dropped."""
+    """Components of fewer pixels (of the image; before they become rectangles) are dropped."""
     separate: bool = False
     """Components that are clearly several ships side by side or bow to stern are parted."""
     rectangles: bool = False

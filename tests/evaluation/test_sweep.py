@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,39 +20,30 @@ from shipseg.masks.ships import find_ships, ship_from_mask
 PEAKS = (0.0, 0.5, 0.95)
 
 
-SIZE = 6
-
-
-def random_image(seed: int, *, block: int = 3) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
-    """Return blocks of probability in steps of 0.05 and up to three true ships, near what is predicted."""
+def random_image(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
+    """Return smooth-ish probabilities in steps of 0.05 and up to three true ships, near what is predicted."""
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 21, (SIZE, SIZE)) * rng.integers(0, 2, (SIZE, SIZE))
-    probability_hw = (np.kron(coarse, np.ones((block, block))) / 20).astype(np.float32)
+    coarse = rng.integers(0, 21, (6, 6)) * rng.integers(0, 2, (6, 6))
+    probability_hw = (np.kron(coarse, np.ones((3, 3))) / 20).astype(np.float32)
     masks = []
     for _ in range(int(rng.integers(0, 4))):
-        row, col = rng.integers(0, (SIZE - 1) * block - 1, 2)
+        row, col = rng.integers(0, 14, 2)
         mask_hw = np.zeros(probability_hw.shape, bool)
-        mask_hw[row : row + int(rng.integers(1, 2 * block + 1)), col : col + int(rng.integers(1, 2 * block + 1))] = True
+        mask_hw[row : row + int(rng.integers(1, 7)), col : col + int(rng.integers(1, 7))] = True
         masks.append(mask_hw)
     return probability_hw, masks
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 10), st.booleans())
-def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(
-    seed: int,
-    min_area_px: int,
-    rectangles: bool,
-) -> None:
-    probability_hw, masks = random_image(seed, block=9 if rectangles else 3)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 10))
+def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(seed: int, min_area_px: int) -> None:
+    probability_hw, masks = random_image(seed)
     truth = [ship_from_mask(mask_hw) for mask_hw in masks]
-    sweep = DecisionSweep(peaks=PEAKS, min_area_px=min_area_px, rectangles=rectangles)
+    sweep = DecisionSweep(peaks=PEAKS, min_area_px=min_area_px)
     sweep.add(probability_hw, truth)
     for row, threshold in enumerate(sweep.thresholds):
         for col, min_peak in enumerate(PEAKS):
-            ships = find_ships(
-                probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px, rectangles=rectangles
-            )
+            ships = find_ships(probability_hw, threshold=threshold, min_peak=min_peak, min_area_px=min_area_px)
             iou_tp = ship_iou_matrix(truth, ships)
             hits, _, _ = match_at(iou_tp, 0.5)
             assert sweep.score("airbus_score")[row, col] == pytest.approx(airbus_score_from_iou(iou_tp), abs=1e-12)
@@ -61,11 +56,51 @@ def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(
             assert sweep.score("false_alarms_per_1000km2")[row, col] == pytest.approx(1000 * alarms / km2)
             expected_alarmed = np.nan if truth else float(bool(ships))
             assert sweep.score("false_alarm_images")[row, col] == pytest.approx(expected_alarmed, nan_ok=True)
-            shape = (probability_hw.shape[0], probability_hw.shape[1])
-            predicted_hw = union_mask(ships, shape)
-            both = 2 * np.count_nonzero(predicted_hw & union_mask(truth, shape))
-            total = np.count_nonzero(predicted_hw) + np.count_nonzero(union_mask(truth, shape))
+            predicted_hw = union_mask(ships, (18, 18))
+            both = 2 * np.count_nonzero(predicted_hw & union_mask(truth, (18, 18)))
+            total = np.count_nonzero(predicted_hw) + np.count_nonzero(union_mask(truth, (18, 18)))
             assert sweep.score("pooled_dice")[row, col] == pytest.approx(both / total if total else 1.0)
+
+
+def tilted_ships(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
+    """Return the probability of one to four ships with pointed bows, 120 x 120 px, and their labels: rectangles."""
+    rng = np.random.default_rng(seed)
+    probability_hw, masks = np.zeros((120, 120), np.float32), []
+    for _ in range(int(rng.integers(1, 5))):
+        long, wide = rng.uniform(25, 60), rng.uniform(8, 14)
+        half, side, turn = long / 2, wide / 2, rng.uniform(0, math.pi)
+        hull = [(-half, -side), (half - wide, -side), (half, 0), (half - wide, side), (-half, side)]
+        label = [(-half, -side), (half, -side), (half, side), (-half, side)]
+        to_image = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+        drawn = []
+        center = rng.uniform(15, 105, 2)
+        for points in (hull, label):
+            mask_hw = np.zeros((120, 120), np.uint8)
+            cv2.fillPoly(mask_hw, [np.rint(np.array(points) @ to_image + center).astype(np.int32)], 1)
+            drawn.append(mask_hw)
+        blurred = cv2.GaussianBlur(drawn[0].astype(np.float32), (0, 0), 1.5)
+        probability_hw = np.maximum(probability_hw, blurred * np.float32(rng.uniform(0.5, 1.0)))
+        masks.append(drawn[1] > 0)
+    return np.clip(probability_hw, 0, 1), masks
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 300]))
+def test_a_sweep_of_rectangles_agrees_with_the_plain_way(seed: int, min_area_px: int) -> None:
+    probability_hw, masks = tilted_ships(seed)
+    truth = [ship_from_mask(mask_hw) for mask_hw in masks]
+    sweep = DecisionSweep(thresholds=(0.2, 0.5, 0.7), peaks=PEAKS, min_area_px=min_area_px, rectangles=True)
+    sweep.add(probability_hw, truth)
+    true_hw = union_mask(truth, (120, 120))
+    for row, threshold in enumerate(sweep.thresholds):
+        for col, min_peak in enumerate(PEAKS):
+            find = functools.partial(find_ships, probability_hw, threshold=float(threshold), min_peak=min_peak)
+            ships = find(min_area_px=min_area_px, rectangles=True)
+            iou_tp = ship_iou_matrix(truth, ships)
+            assert sweep.score("airbus_score")[row, col] == pytest.approx(airbus_score_from_iou(iou_tp), abs=1e-12)
+            predicted_hw = union_mask(ships, (120, 120))
+            both, total = 2 * (predicted_hw & true_hw).sum(), predicted_hw.sum() + true_hw.sum()
+            assert sweep.score("pooled_dice")[row, col] == pytest.approx(both / total)
 
 
 def test_images_add_up() -> None:

@@ -94,6 +94,19 @@ def test_rules_are_kept_where_validation_images_are_too_few(
     assert "Chosen on synth, for tiny, whose rules were kept: 260 images, 130" in (trained / "README.md").read_text()
 
 
+@pytest.mark.parametrize(("asked", "expected"), [(None, True), (False, False)])
+def test_rectangles_stay_a_habit_even_where_rules_are_chosen_anew(
+    asked: bool | None, expected: bool, model_folder: Path, dataset_folder: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    card = read_card(model).model_copy(update={"decision": Decision(rectangles=True)})
+    (model / CARD_FILE).write_text(card.model_dump_json())
+    overrides = {"threshold.keep_below": 0, "threshold.rectangles": asked}
+    recipe = recipe_from(load_recipe("fine-tune", SHORT | overrides), model)
+    trained = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train().model
+    assert read_card(trained).decision.rectangles is expected
+
+
 def test_rules_that_nobody_chose_are_not_kept(recipe: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
     threshold = recipe.threshold.model_copy(update={"keep_below": 1000})
     chosen = recipe.model_copy(update={"threshold": threshold})

@@ -51,8 +51,8 @@ class RuleFlags:
     """How ships are made of probabilities, whatever the model's card says.
 
     Args:
-        separate: Part ships that touch where that is clear, or do not, whatever the model's card says.
-        rectangles: Pictures: make ships filled rectangles where one fits, or do not, whatever the card says.
+        separate: Part ships that touch where that is clear, or do not; as the model's card says unless given.
+        rectangles: Pictures: make ships filled rectangles where one fits, or do not; as the card says unless given.
     """
 
     separate: Annotated[bool | None, Parameter(negative="--no-separate")] = None

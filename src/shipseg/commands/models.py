@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from shipseg.commands.flags import LabelFlags
+from shipseg.commands.flags import LabelFlags, RuleFlags
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ModelError
 
@@ -59,8 +59,7 @@ def evaluate(
     if out.resolve() == data.resolve():
         raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
     if has_truth(data):
-        shape = [] if rectangles is None else ["--rectangles" if rectangles else "--no-rectangles"]
-        for flag in labels.given + shape:
+        for flag in labels.given + RuleFlags(rectangles=rectangles).only_for_pictures:
             raise ConfigError(f"{flag} is not for scenes, and {data} holds scenes: leave it out")
         return scene_scores.score(
             data, out, model=model, predicted=predicted, threshold=threshold, backend=backend, json=json

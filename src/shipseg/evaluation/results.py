@@ -73,6 +73,8 @@ class Evaluation:
     def summary(self) -> dict[str, str | int | float]:
         """Return the main scores for people, each with its 90 % interval; what is not defined is left out."""
         shown: dict[str, str | int | float] = {words: self.metrics[name] for name, words in _SUMMARY_COUNTS.items()}
+        if self.metrics["rectangles"]:
+            shown["ships become"] = "filled rectangles where one fits"
         label = f"{100 * INTERVAL_SHARE:.0f} % interval"
         for name, words in _SUMMARY_SCORES.items():
             value, interval = self.metrics[name], self.metrics["intervals"][name]

@@ -74,7 +74,7 @@ def choose_decision(
     asks for one, is fitted first; the rules are given in calibrated probability.
 
     Nothing here stops a training at its end. A wish that cannot be granted gets the nearest there is, one that nothing
-    can be counted for gives way to the metric, and without a ship to choose by the default decision comes back: each
+    can be counted for gives way to the metric, and without a ship to choose by the default threshold comes back: each
     with a warning, and the decision's `metric` says so.
 
     Args:
@@ -99,7 +99,7 @@ def choose_decision(
         return choose_from(survey, plain, calibration=calibration, kept=predictor.card.decision, data=data)
     except DataError:
         _LOG.warning("the default threshold of %g is kept", Decision().threshold)
-        return Choice()
+        return Choice(Decision(rectangles=rectangles))
 
 
 def choose_from(

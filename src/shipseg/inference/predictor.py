@@ -47,7 +47,8 @@ class Prediction:
     ships: tuple[Ship, ...]
     """One for each ship, the largest first; no two share a pixel."""
     threshold: float
-    """A pixel is ship where its probability is at least this (and its component passes the model's other rules)."""
+    """A pixel is ship where its probability is at least this, and its component passes the model's other rules; where
+    the card's decision has rectangles, their pixels are."""
 
 
 class Predictor:

@@ -47,7 +47,7 @@ def _refuse_outside(what: str, lowest: float, highest: float) -> None:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Components:
-    """Connected components.
+    """Connected components, perhaps as rectangles; what is said of them is of their pixels before that.
 
     Args:
         labels_hw: int32 (H, W), 0 for background.

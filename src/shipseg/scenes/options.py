@@ -60,7 +60,8 @@ class SceneOptions:
     def decision(self, of_model: Decision) -> Decision:
         """Return what makes a ship: the model's decision, with the threshold that was asked for.
 
-        Ships keep their outlines: a map shall show what was seen, and lengths are measured alike either way.
+        Ships keep their outlines: a map shall show what was seen. Rectangles reach beyond the blocks that scenes are
+        searched in, too.
         """
         asked: dict[str, Any] = {"rectangles": False}
         if self.threshold is not None:

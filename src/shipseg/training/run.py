@@ -14,7 +14,7 @@ from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.errors import TrainingError
 from shipseg.evaluation.operating import wish_in_words
 from shipseg.evaluation.sources import labelled_from_dataset
-from shipseg.evaluation.thresholds import Choice, choose_decision
+from shipseg.evaluation.thresholds import Choice, choose_decision, in_rectangles
 from shipseg.inference.predictor import Predictor, TorchBackend
 from shipseg.model.card import Card, read_card
 from shipseg.recipes import load_recipe
@@ -257,7 +257,7 @@ class TrainAndTestModel:
 def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Choice:
     """Return the rules that the validation images ask for, or those of the model before where they are too few.
 
-    Rules that nobody chose, such as the default, are not kept.
+    Rules that nobody chose, such as the default, are not kept; whether ships are rectangles is, unless the recipe says.
     """
     images, config = labelled_from_dataset(data, "val"), state.recipe.threshold
     before = Card.model_validate(state.rules_before)
@@ -270,6 +270,7 @@ def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Cho
             before.name,
         )
         return Choice.kept_from(before)
+    config = config.model_copy(update={"rectangles": in_rectangles(config, before.decision)})
     name = f"{data.root.resolve().name}, split val"
     return choose_decision(predictor, images, config=config, seed=state.recipe.train.seed, data=name)
 
