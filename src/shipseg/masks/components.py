@@ -132,8 +132,6 @@ def _in_rectangles(found: Components) -> Components:
     """Return the same components, as sure as they were, with the pixels of their best rectangles."""
     labels_hw = fill_rectangles(found.labels_hw)
     boxes = np.zeros_like(found.boxes_xywh)
-    for label, place in enumerate(ndimage.find_objects(labels_hw), start=1):
-        if place is not None:  # not of those that `_separated` left out
-            rows, cols = place
-            boxes[label] = (cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+    for label, (rows, cols) in enumerate(ndimage.find_objects(labels_hw), start=1):
+        boxes[label] = (cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
     return replace(found, labels_hw=labels_hw, boxes_xywh=boxes)
