@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from shipseg.synth.canvas import Canvas
-from shipseg.synth.distributions import Rng, log_uniform, uniform
+from shipseg.synth.distributions import Rng, chance, log_uniform, uniform
 from shipseg.synth.fields import FloatArray, blurred, even_noise, fractal_noise, soft_step
 
 __all__ = ["paint_dark_glitter", "paint_glint", "paint_sparkle"]
@@ -41,16 +41,18 @@ def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
     patch = soft_step(field - np.float32(uniform(rng, 0.2, 3.2)), log_uniform(rng, 0.05, 0.5))
     facets = np.maximum(waves * np.float32(uniform(rng, 0.5, 1.3)) + np.float32(uniform(rng, -0.3, 1.0)), 0.0)
     canvas.rgb_hwc += (patch * facets * np.float32(uniform(rng, 50, 170)))[..., None]
+    if chance(rng, 0.4):  # crumbs of glare of the size of boats
+        crumbs = fractal_noise(rng, canvas.shape, log_uniform(rng, 7, 24), octaves=4, gain=0.6)
+        shown = soft_step(crumbs - np.float32(uniform(rng, 2.7, 3.9)), uniform(rng, 0.1, 0.4))
+        canvas.rgb_hwc += (shown * np.float32(uniform(rng, 60, 260)))[..., None]
     around = blurred(np.asarray(patch, np.float32), 20.0)
     swarm = np.exp(np.float32(1.3) * fractal_noise(rng, canvas.shape, log_uniform(rng, 60, 300), octaves=3))
     density = swarm * np.float32(log_uniform(rng, 3e-5, 3e-3)) + around * np.float32(log_uniform(rng, 1e-3, 3e-2))
     points = (even_noise(rng, canvas.shape) < density) * even_noise(rng, canvas.shape) ** 2
-    tint = np.array([uniform(rng, 0.4, 1.0), uniform(rng, 0.7, 1.0), 1.0], np.float32)
-    colored = (
-        np.asarray(points, np.float32)[..., None]
-        * tint
-        * (0.15 + 0.85 * even_noise(rng, canvas.shape, bands=3, dtype=np.float64))
-    )
+    tint = np.array([uniform(rng, 0.25, 1.0), uniform(rng, 0.6, 1.0), 1.0], np.float32)
+    common = uniform(rng, 0.15, 0.8)  # of the bands' light; the rest makes each point a colour of its own
+    own = even_noise(rng, canvas.shape, bands=3, dtype=np.float64)
+    colored = np.asarray(points, np.float32)[..., None] * tint * (common + (1 - common) * own)
     canvas.rgb_hwc += cv2.GaussianBlur(np.asarray(colored, np.float32), (9, 9), uniform(rng, 0.6, 1.3)) * np.float32(
         log_uniform(rng, 700, 4500)
     )

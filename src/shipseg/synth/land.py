@@ -11,6 +11,7 @@ import numpy as np
 from shipseg.synth.canvas import ByteArray, Canvas
 from shipseg.synth.distributions import GROUND_COLORS, Color, Rng, chance, log_uniform, pick, shaded, tinted, uniform
 from shipseg.synth.fields import FloatArray, blurred, fractal_noise, soft_step
+from shipseg.synth.groynes import draw_groynes
 from shipseg.synth.town import build_town
 
 __all__ = [
@@ -28,6 +29,9 @@ __all__ = [
 GROUND_CONTRAST = (0.5, 0.95)
 """What the air leaves of the contrast of what stands on land: with all of it, four times as many steps of more than 32
 grey levels as on real land (gap)."""
+
+GROYNES_SHARE = 0.3
+"""Of natural coasts."""
 
 
 @dataclass
@@ -118,6 +122,8 @@ def paint_coast(rng: Rng, canvas: Canvas) -> None:
         build_town(rng, rgb, base, sun=canvas.sun, density=log_uniform(rng, 0.02, 1.0), free_hw=inland > 14)
     paint_beach(rng, rgb, inland)
     alpha = np.clip(blurred(land.astype(np.float32) * 255.0, 0.7), 0, 255).astype(np.uint8)
+    if chance(rng, GROYNES_SHARE):
+        draw_groynes(rng, rgb, alpha, field)
     lay_land(rng, canvas, LandLayer(rgb, alpha), height_px=uniform(rng, 0.0, 2.0))
     if chance(rng, 0.6):
         paint_surf(rng, canvas, offshore, land)

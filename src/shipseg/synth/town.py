@@ -12,6 +12,7 @@ from shipseg.synth.canvas import FIXED_BITS, ByteArray, Sun, fixed_point, orient
 from shipseg.synth.distributions import (
     CARGO_BOXES,
     ROOF_COLORS,
+    WHITE,
     Color,
     Rng,
     chance,
@@ -22,7 +23,10 @@ from shipseg.synth.distributions import (
     uniform,
 )
 
-__all__ = ["build_container_yard", "build_halls", "build_tanks", "build_town", "scatter_things"]
+__all__ = ["build_container_yard", "build_halls", "build_suburb", "build_tanks", "build_town", "scatter_things"]
+
+SUBURB_SHARE = 0.4
+"""Of the denser towns."""
 
 Points = NDArray[np.float64]
 
@@ -52,7 +56,10 @@ def build_town(
     block = log_uniform(rng, 22, 70)
     if density > 0.1:
         _draw_roads(rng, rgb, angle, block)
-    _draw_roofs(rng, rgb, base, sun=sun, density=density, free_hw=free_hw, angle=angle)
+    if density > 0.25 and chance(rng, SUBURB_SHARE):
+        build_suburb(rng, rgb, sun=sun, free_hw=free_hw, angle=angle)
+    else:
+        _draw_roofs(rng, rgb, base, sun=sun, density=density, free_hw=free_hw, angle=angle)
     if chance(rng, 0.25):
         build_tanks(rng, rgb, sun=sun, free_hw=free_hw)
     if chance(rng, 0.2):
@@ -124,6 +131,61 @@ def _draw_roofs(
                 np.stack([corners[0], corners[1], corners[1:3].mean(0), corners[[0, 3]].mean(0)]),
                 shaded(roof, 0.85),
             )
+
+
+def build_suburb(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool_], angle: float) -> None:
+    """Draw streets with a row of like houses on each side, close together: seen alone, each is a small ship at a quay.
+
+    (eye) The brightest false alarms on real land: pale gables side by side between dark gardens and shadows.
+    """
+    height, width = rgb.shape[:2]
+    along, deep = uniform(rng, 6, 12), uniform(rng, 8, 19)
+    street, garden = uniform(rng, 5, 10), uniform(rng, 1, 12)
+    pitch = 2 * (deep + garden) + street
+    palette = [tinted(rng, pick(rng, (*ROOF_COLORS, *WHITE)), 10) for _ in range(int(rng.integers(2, 6)))]
+    asphalt, shade = tinted(rng, (118, 116, 114), 14), tinted(rng, (34, 38, 32), 6)
+    step, turn = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
+    reach = math.hypot(height, width) / 2
+    blocked = ~free_hw
+    before = rgb[blocked].copy()
+    for v in np.arange(-reach, reach, pitch) + uniform(rng, 0, pitch):
+        middle = np.array([width / 2, height / 2]) + turn * v
+        paint_polygon(rgb, oriented_box((middle[0], middle[1]), 2 * reach, street, angle), tinted(rng, asphalt, 5))
+        for side in (-1, 1):
+            row = middle + turn * side * (street / 2 + uniform(rng, 1, 3) + deep / 2)
+            for u in np.arange(-reach, reach, along + uniform(rng, 0.6, 3.0)):
+                if chance(rng, 0.9):
+                    spot = row + step * (u + rng.normal(0, 0.4)) + turn * rng.normal(0, 0.7)
+                    _draw_house(rng, rgb, spot, (along, deep), angle, sun=sun, palette=palette, shade=shade)
+    rgb[blocked] = before
+
+
+def _draw_house(
+    rng: Rng,
+    rgb: ByteArray,
+    spot: Points,
+    size: tuple[float, float],
+    angle: float,
+    *,
+    sun: Sun,
+    palette: list[Color],
+    shade: Color,
+) -> None:
+    """Draw one house of a row: its shadow, the two slopes of its roof, perhaps a car or something on the roof."""
+    if not (-20 < spot[0] < rgb.shape[1] + 20 and -20 < spot[1] < rgb.shape[0] + 20):
+        return
+    wide, deep = size[0] * math.exp(rng.normal(0, 0.08)), size[1] * math.exp(rng.normal(0, 0.18))
+    corners = oriented_box((spot[0], spot[1]), wide, deep, angle)
+    reach = np.array(sun.shadow_xy) * sun.shadow_per_height * uniform(rng, 2, 4)
+    paint_polygon(rgb, corners + reach, shade)
+    roof = tinted(rng, pick(rng, palette), 14)
+    paint_polygon(rgb, corners, roof)
+    ridge = np.stack([corners[0], corners[1], corners[1:3].mean(0), corners[[0, 3]].mean(0)])
+    paint_polygon(rgb, ridge, shaded(roof, uniform(rng, 0.55, 0.95)))
+    for _ in range(int(rng.integers(0, 3))):
+        part = spot + rng.normal(0, deep * 0.45, 2)
+        box = oriented_box((part[0], part[1]), uniform(rng, 1.2, 4), uniform(rng, 1, 2.2), angle)
+        paint_polygon(rgb, box, tinted(rng, pick(rng, (*CARGO_BOXES, *WHITE)), 10))
 
 
 def _free_spot(rng: Rng, free_hw: NDArray[np.bool_]) -> tuple[float, float] | None:
