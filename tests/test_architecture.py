@@ -7,7 +7,6 @@ import importlib
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -124,18 +123,13 @@ def test_all_names_exactly_the_public_things(module: str) -> None:
     assert [name for name in defined if name not in loaded.__all__ and module != "shipseg"] == []
 
 
-def test_help_is_quick_and_imports_neither_torch_nor_pandas() -> None:
-    code = (
-        "import sys; from shipseg.cli import run\ntry: run(['--help'])\nfinally: "
-        "print([m for m in ('torch', 'pandas', 'matplotlib', 'onnxruntime', 'cv2') if m in sys.modules])"
-    )
-    seconds = []
-    for _ in range(7):
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - start)
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert min(seconds) < 0.5  # the best of several: other work on the machine only ever adds
+def test_help_imports_little_and_so_is_quick() -> None:
+    code = "import sys; from shipseg.cli import run\ntry: run(['--help'])\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = done.stdout.splitlines()[-1].split()
+    assert {"torch", "pandas", "matplotlib", "onnxruntime", "cv2", "numpy"}.isdisjoint(imported)
+    assert "shipseg.cli" in imported
+    assert len(imported) < 450  # 340 as this is written, 33 of them Python's own start
 
 
 def test_only_figures_imports_matplotlib() -> None:

@@ -105,7 +105,7 @@ def test_ten_thousand_polygons_are_asked_quickly() -> None:
     area.touches(asked[0])
     start = time.perf_counter()
     found = [area.touches(window) for window in asked]
-    assert (time.perf_counter() - start) / len(asked) < 0.002
+    assert time.perf_counter() - start < 20  # asked one by one, the polygons would take minutes
     assert all(found)
 
 

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from shipseg.synth import sea, wakes
+from shipseg.synth import glitter, sea, wakes
 from shipseg.synth.board import Pose
 from shipseg.synth.canvas import Canvas, draw_sun
+from shipseg.synth.groynes import draw_groynes
+from shipseg.synth.town import build_suburb
 
 SUN = draw_sun(np.random.default_rng(0))
 
@@ -54,3 +56,60 @@ def test_a_wake_without_a_ship_comes_in_over_the_border(monkeypatch: pytest.Monk
             x, y = pose.x + ahead * step_x, pose.y + ahead * step_y
             assert not (0 <= x < 200 and 0 <= y < 200)
     assert seen > 45
+
+
+def shore(side: int = 160) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ground, alpha and field of a straight coast: land in the upper 60 rows."""
+    field = np.repeat(60.0 - np.arange(side, dtype=np.float32)[:, None] - 0.5, side, axis=1)
+    return np.full((side, side, 3), 120, np.uint8), (field > 0).astype(np.uint8) * 255, field
+
+
+def test_groynes_run_from_the_shore_into_the_water() -> None:
+    single, several, longest = 0, 0, 0
+    for seed in range(40):
+        rgb, alpha, field = shore()
+        draw_groynes(np.random.default_rng(seed), rgb, alpha, field)
+        stones = (alpha > 127) & (field <= 0)
+        rows = np.flatnonzero(stones.any(axis=1))
+        assert len(rows) == 0 or rows[0] == 60  # they begin where the land ends
+        assert (rgb[stones] != 120).any(axis=-1).mean() > 0.9 if len(rows) else True
+        count = cv2.connectedComponents((stones & (np.arange(160)[:, None] < 70)).astype(np.uint8))[0] - 1
+        single, several = single + (count == 1), several + (count > 2)
+        longest = max(longest, len(rows))
+    assert single >= 10
+    assert several >= 5
+    assert 40 <= longest <= 100
+
+
+def test_a_picture_without_a_shore_has_no_groynes() -> None:
+    rgb, alpha = np.full((64, 64, 3), 120, np.uint8), np.zeros((64, 64), np.uint8)
+    draw_groynes(np.random.default_rng(0), rgb, alpha, np.full((64, 64), -30.0, np.float32))
+    assert (rgb == 120).all()
+    assert not alpha.any()
+
+
+def test_a_suburb_is_rows_of_like_houses_on_free_ground_only() -> None:
+    ratios = []
+    for seed in range(8):
+        rgb, free = np.full((200, 200, 3), (60, 90, 50), np.uint8), np.ones((200, 200), bool)
+        free[:, 120:] = False
+        build_suburb(np.random.default_rng(seed), rgb, sun=SUN, free_hw=free, angle=0.0)
+        assert (rgb[~free] == (60, 90, 50)).all()
+        built = (rgb[:, :120] != (60, 90, 50)).any(axis=-1)
+        assert 0.4 < built.mean() < 1.0
+        grey = rgb[:, :120].mean(axis=-1)
+        ratios.append(grey.mean(axis=1).std() / grey.mean(axis=0).std())
+    # Streets run along the angle: rows of pixels differ from each other more than columns do.
+    assert np.median(ratios) > 1.5
+
+
+def test_crumbs_of_glare_on_black_water_are_as_large_as_boats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glitter, "CRUMBS_SHARE", 1.0)
+    sizes: list[int] = []
+    for seed in range(12):
+        rng, canvas = np.random.default_rng(seed), Canvas.blank((256, 256), sun=SUN, wind_rad=0.3)
+        glitter.paint_dark_glitter(rng, canvas, np.full((256, 256), -9.0, np.float32))  # no glare but the crumbs
+        bright = (canvas.rgb_hwc.min(axis=2) > 50).astype(np.uint8)
+        sizes += cv2.connectedComponentsWithStats(bright, connectivity=8)[2][1:, cv2.CC_STAT_AREA].tolist()
+    assert sum(10 <= size <= 200 for size in sizes) > 20
+    assert max(sizes) < 2000

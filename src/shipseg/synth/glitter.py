@@ -11,6 +11,9 @@ from shipseg.synth.fields import FloatArray, blurred, even_noise, fractal_noise,
 
 __all__ = ["paint_dark_glitter", "paint_glint", "paint_sparkle"]
 
+CRUMBS_SHARE = 0.4
+"""Of glitter on black water: crumbs of glare of the size of boats."""
+
 
 def paint_glint(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
     """Sun glitter: crests burn out, the water between them stays dark, in patches or everywhere."""
@@ -41,7 +44,7 @@ def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
     patch = soft_step(field - np.float32(uniform(rng, 0.2, 3.2)), log_uniform(rng, 0.05, 0.5))
     facets = np.maximum(waves * np.float32(uniform(rng, 0.5, 1.3)) + np.float32(uniform(rng, -0.3, 1.0)), 0.0)
     canvas.rgb_hwc += (patch * facets * np.float32(uniform(rng, 50, 170)))[..., None]
-    if chance(rng, 0.4):  # crumbs of glare of the size of boats
+    if chance(rng, CRUMBS_SHARE):
         crumbs = fractal_noise(rng, canvas.shape, log_uniform(rng, 7, 24), octaves=4, gain=0.6)
         shown = soft_step(crumbs - np.float32(uniform(rng, 2.7, 3.9)), uniform(rng, 0.1, 0.4))
         canvas.rgb_hwc += (shown * np.float32(uniform(rng, 60, 260)))[..., None]
