@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.files import ensure_folder
-from shipseg.synth import clutter, distributions, fleet, sea, sensor, ships, weather, world
+from shipseg.synth import clutter, distributions, fleet, land, sea, sensor, ships, town, weather, world
 from shipseg.synth.view import View, WorldConfig
 
 Forced = Sequence[tuple[ModuleType, str, Any]]
@@ -137,11 +137,11 @@ SHEETS: Mapping[str, Sheet] = {
         config=WITH_SHIPS,
         middle_px=30,
     ),
-    "coast": Sheet([(*CALM, *_GROUND["coast"])]),
+    "coast": Sheet([(*CALM, *_GROUND["coast"], (land, "GROYNES_SHARE", share)) for share in (0.0, 1.0)]),
     "harbour": Sheet([(*CALM, *_GROUND["harbour"])]),
     "moored": Sheet([(*CALM, *_MOORED)], config=WITH_SHIPS),
     "jetty": Sheet([(*PLAIN, (world, "JETTY_SHARE", 1.0))]),
-    "town": Sheet([(*CALM, *_GROUND["land"])]),
+    "town": Sheet([(*CALM, *_GROUND["land"], (town, "SUBURB_SHARE", share)) for share in (0.0, 1.0)]),
     "clutter": Sheet([(*PLAIN, (clutter, f"{name}_SHARE", 1.0)) for name in ("BUOYS", "CAGES", "ROCKS", "PLATFORMS")]),
     "weather": Sheet([(*PLAIN, (weather, "CLOUD_SHARE", 1.0)), (*PLAIN, (weather, "HAZE_SHARE", 1.0))]),
     "labels": Sheet(
