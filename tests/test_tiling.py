@@ -36,7 +36,6 @@ def test_the_slices_of_a_window_cut_its_pixels() -> None:
     assert image_hw[Window(1, 2, 2, 2).slices].tolist() == [[6, 7], [10, 11]]
 
 
-@settings(deadline=None)
 @given(layouts())
 def test_windows_cover_every_pixel_inside_the_image_and_share_the_overlap(layout: tuple[int, int, int, int]) -> None:
     height, width, tile, overlap = layout
@@ -88,7 +87,6 @@ def test_refuses_weights_of_an_empty_window() -> None:
         blend_weights(0, 4, overlap=1)
 
 
-@settings(deadline=None)
 @given(layouts())
 def test_the_weights_of_all_windows_normalise_to_one(layout: tuple[int, int, int, int]) -> None:
     height, width, tile, overlap = layout
@@ -104,7 +102,7 @@ def test_the_weights_of_all_windows_normalise_to_one(layout: tuple[int, int, int
     assert np.allclose(shares, 1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(layouts(), st.floats(-1, 1, width=32))
 def test_a_constant_field_comes_back_constant(layout: tuple[int, int, int, int], value: float) -> None:
     height, width, tile, overlap = layout

@@ -30,7 +30,7 @@ def test_the_ratio_of_the_reference_is_met_exactly_in_the_long_run() -> None:
     assert counts == [40_000, 160_000 - 40_000 - 58_064, 58_064]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     zero=st.floats(0, 0.95),
     multiple=st.floats(0, 1),

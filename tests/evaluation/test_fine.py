@@ -11,7 +11,7 @@ from shipseg.evaluation.fine import FineHistogram
 from shipseg.masks.metrics import count_pixels
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_scores_at_a_threshold_are_those_of_the_pixels_that_reach_it(seed: int) -> None:
     rng = np.random.default_rng(seed)

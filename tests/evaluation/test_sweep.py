@@ -34,7 +34,7 @@ def random_image(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]
     return probability_hw, masks
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 10))
 def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(seed: int, min_area_px: int) -> None:
     probability_hw, masks = random_image(seed)
@@ -84,7 +84,7 @@ def tilted_ships(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]
     return np.clip(probability_hw, 0, 1), masks
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 300]))
 def test_a_sweep_of_rectangles_agrees_with_the_plain_way(seed: int, min_area_px: int) -> None:
     probability_hw, masks = tilted_ships(seed)

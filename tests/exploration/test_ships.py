@@ -42,7 +42,7 @@ def test_a_rectangle_along_the_axes_is_measured_exactly() -> None:
     assert (ship["image_height"], ship["image_width"]) == (60, 80)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     center=st.tuples(st.floats(0, 80), st.floats(0, 60)),
     sides=st.tuples(st.floats(1, 70), st.floats(1, 20)),

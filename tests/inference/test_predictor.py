@@ -41,7 +41,7 @@ def noise(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 200), st.integers(1, 200), st.sampled_from([32, 64, 96, 1024]), st.sampled_from([0, 7, 16]))
 def test_at_scale_1_tiling_gives_back_exactly_what_the_network_says(
     height: int, width: int, tile: int, overlap: int
@@ -53,7 +53,7 @@ def test_at_scale_1_tiling_gives_back_exactly_what_the_network_says(
     np.testing.assert_allclose(prob_hw, image_hwc[:, :, 0] / 255, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(1, 300),
     st.integers(1, 300),

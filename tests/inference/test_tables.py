@@ -67,7 +67,7 @@ def test_names_with_commas_quotes_and_letters_of_the_world_come_back(tmp_path: P
     assert {row["image"] for row in read_rows(tmp_path / "ships.csv")} == {name}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_the_runs_of_a_ship_s_crop_are_those_of_its_full_mask(mask_hw: NDArray[np.bool_]) -> None:
     for ship in ships_from_mask(mask_hw):
@@ -76,7 +76,7 @@ def test_the_runs_of_a_ship_s_crop_are_those_of_its_full_mask(mask_hw: NDArray[n
         np.testing.assert_array_equal(runs.lengths, expected.lengths)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 16), st.integers(1, 16))))
 def test_a_submission_decodes_to_the_mask_ship_by_ship_without_overlap(
     tmp_path_factory: pytest.TempPathFactory, mask_hw: NDArray[np.bool_]

@@ -55,7 +55,7 @@ def filled(*masks: Mask) -> NDArray[np.int32]:
     return fill_rectangles(labels_hw)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.floats(15, 120), st.floats(7, 20), st.floats(0, math.pi), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 def test_a_rectangle_stays_that_rectangle(length: float, width: float, angle: float, x: float, y: float) -> None:
     mask_hw = rectangle(max(length, width), width, (80 + x, 80 + y), angle)
@@ -117,7 +117,7 @@ def test_a_ship_is_the_same_rectangle_wherever_it_lies() -> None:
     assert (np.roll(filled(one), (71, 137), (0, 1)) == filled(other)).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.booleans(), st.sampled_from([0.0, 0.7, 0.95]))
 def test_ships_keep_their_probability_and_the_mask_is_theirs(seed: int, separate: bool, min_peak: float) -> None:
     rng = np.random.default_rng(seed)

@@ -108,7 +108,7 @@ def test_counts_at_every_bin_edge_equal_direct_counting(bins: int) -> None:
     assert histogram.counts(1.0) == metrics.count_pixels(true_hw, ship_pixels(probability_hw, threshold=1.0))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     hnp.arrays(FLOAT32, 60, elements=st.floats(0, 1, width=32)),
     hnp.arrays(FLOAT32, 60, elements=st.floats(0, 1, width=32)),
@@ -226,7 +226,7 @@ def test_masks_of_several_shapes_are_refused() -> None:
         metrics.airbus_score([np.zeros(3, bool)], [])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))), st.integers(0, 5))
 def test_ious_of_crops_are_those_of_pycocotools_on_full_masks(masks: NDArray[np.bool_], split: int) -> None:
     filled = [mask_hw for mask_hw in masks if mask_hw.any()]

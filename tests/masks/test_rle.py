@@ -119,7 +119,6 @@ def test_encodes_any_number_that_is_not_zero_as_ship() -> None:
     assert rle.encode(np.array([[0.0, 0.5]])) == "2 1"
 
 
-@settings(deadline=None)
 @given(masks())
 def test_a_mask_comes_back_from_its_text(mask_hw: NDArray[np.bool_]) -> None:
     text = rle.encode(mask_hw)
@@ -128,7 +127,6 @@ def test_a_mask_comes_back_from_its_text(mask_hw: NDArray[np.bool_]) -> None:
     assert rle.find_malformed([text], mask_hw.size) == {}
 
 
-@settings(deadline=None)
 @given(masks())
 def test_the_text_agrees_with_a_plain_loop_over_pixels(mask_hw: NDArray[np.bool_]) -> None:
     runs: list[list[int]] = []
@@ -205,7 +203,7 @@ def test_texts_beyond_one_chunk_are_all_checked(monkeypatch: pytest.MonkeyPatch)
     assert list(rle.find_malformed(texts, PIXELS)) == [1, 3, 4]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text("0123456789  -+.e٣", max_size=14))
 def test_decode_refuses_exactly_the_texts_that_are_found_malformed(text: str) -> None:
     malformed = bool(rle.find_malformed([text], PIXELS))
@@ -217,7 +215,7 @@ def test_decode_refuses_exactly_the_texts_that_are_found_malformed(text: str) ->
         assert not malformed
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), max_size=5))
 def test_a_list_of_pairs_is_malformed_exactly_when_a_count_of_its_pixels_says_so(pairs: list[tuple[int, int]]) -> None:
     covered = [pixel for start, length in pairs for pixel in range(start, start + length)]
@@ -247,7 +245,7 @@ def test_masks_and_shapes_that_are_no_image_are_refused() -> None:
 
 
 @reads_with_pycocotools
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(masks())
 def test_coco_texts_are_those_of_pycocotools_and_both_read_them_back(mask_hw: NDArray[np.bool_]) -> None:
     encoded = rle.to_coco(mask_hw)
@@ -259,7 +257,6 @@ def test_coco_texts_are_those_of_pycocotools_and_both_read_them_back(mask_hw: ND
 
 
 @reads_with_pycocotools
-@settings(deadline=None)
 @given(masks())
 def test_uncompressed_coco_comes_back_and_pycocotools_reads_it(mask_hw: NDArray[np.bool_]) -> None:
     encoded = rle.to_coco(mask_hw, compressed=False)

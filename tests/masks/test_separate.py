@@ -122,7 +122,7 @@ def test_what_comes_out_does_not_depend_on_place_or_neighbours() -> None:
     assert [(ship.mask_box, ship.center_rc) for ship in cropped] == [(ship.mask_box, ship.center_rc) for ship in alone]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     probability=hnp.arrays(
         np.float32, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.floats(0, 1, width=32)

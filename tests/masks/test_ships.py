@@ -67,7 +67,6 @@ def test_a_vertical_ship_of_10_by_3_is_measured_exactly_and_heads_0() -> None:
     assert ship.corners_xy.tolist() == pytest.approx(np.array([[8, 4], [8, 14], [5, 14], [5, 4]]))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_every_rectangle_along_the_axes_is_measured_exactly(height: int, width: int) -> None:
     ship = ship_from_mask(np.ones((height, width), bool))
@@ -110,7 +109,7 @@ def test_turned_rectangles_have_no_bias_in_length_or_width() -> None:
     assert np.abs(errors).mean() < 0.15
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)))
 def test_turning_a_mask_by_90_degrees_turns_the_ship_and_nothing_else(mask_hw: NDArray[np.bool_]) -> None:
     if not mask_hw.any():
@@ -185,7 +184,6 @@ def test_everything_above_the_threshold_is_one_ship() -> None:
     assert (ship.length_px, ship.width_px, ship.area_px) == (7, 5, 35)
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.floats(0, 1, width=32)),
     st.floats(0.1, 0.9),

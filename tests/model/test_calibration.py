@@ -50,7 +50,7 @@ calibrations = st.one_of(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(calibrations, st.integers(0, 2**32 - 1))
 def test_what_was_surer_stays_at_least_as_sure_and_within_0_and_1(calibration: Calibration, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -63,7 +63,7 @@ def test_what_was_surer_stays_at_least_as_sure_and_within_0_and_1(calibration: C
     assert calibrated.max() <= 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(calibrations, st.floats(1e-6, 1 - 1e-6), st.integers(0, 2**32 - 1))
 def test_a_threshold_has_one_on_the_networks_probability_that_marks_the_same_pixels(
     calibration: Calibration, threshold: float, seed: int

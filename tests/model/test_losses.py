@@ -244,7 +244,7 @@ def test_a_logit_that_is_not_a_number_shows_in_the_loss(name: str) -> None:
     assert build_loss(single(name))(logits, target).isnan()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(ALL))
 def test_the_order_of_images_and_pixels_does_not_matter(seed: int, name: str) -> None:
     logits, target = batch(ships=True, seed=seed)

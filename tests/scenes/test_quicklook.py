@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -48,7 +48,6 @@ def is_pink(picture_hwc: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 @given(height=st.integers(1, 90_000), width=st.integers(1, 90_000), has_place=st.booleans())
-@settings(deadline=None)
 def test_no_picture_is_larger_than_promised(height: int, width: int, has_place: bool) -> None:
     georef = utm((height, width)) if has_place and max(height, width) < 60_000 else nowhere((height, width))
     high, wide = look_shape(georef)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -144,7 +144,6 @@ def test_ships_are_numbered_from_the_top_then_from_the_left() -> None:
 
 
 @given(mask=arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-@settings(deadline=None)
 def test_an_outline_is_valid_and_rasterised_is_the_ship(mask: NDArray[np.bool_]) -> None:
     mask = mask.copy()
     mask[0, 0] = True

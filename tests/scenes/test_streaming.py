@@ -46,7 +46,7 @@ def put_together(shape: tuple[int, int], blocks: Iterator[tuple[Window, NDArray[
     return whole
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.integers(1, 200), st.integers(1, 200), st.sampled_from([32, 48, 64]), st.integers(0, 32), st.integers(0, 2**32)
 )
@@ -83,7 +83,7 @@ class Red:
         return images_n3hw[:, :1] / np.float32(255) * ramp
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(0, 32), st.integers(0, 2**32))
 @example(68, 150, 32, 0)
 def test_a_tiled_scene_has_the_ships_of_the_predictor_on_the_whole(
@@ -154,7 +154,7 @@ def cuts(side: int, random: np.random.Generator) -> list[int]:
     return [0, *sorted(set(random.integers(1, side, random.integers(0, 6)).tolist()))] if side > 1 else [0]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0.05, 0.7), st.booleans(), st.integers(0, 2**32))
 def test_ships_are_whole_and_once_wherever_blocks_meet(
     height: int, width: int, share: float, holes: bool, seed: int
@@ -180,7 +180,7 @@ def test_ships_are_whole_and_once_wherever_blocks_meet(
         assert found.cut == bool((grown & beyond[row0 : row1 + 2, col0 : col1 + 2]).any())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_ships_that_touch_are_parted_alike_wherever_blocks_meet(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -62,7 +62,7 @@ def test_the_number_of_opencv_threads_is_left_as_it_was() -> None:
     assert cv2.getNumThreads() == before
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), label=st.sampled_from(LABEL_STYLES), side=st.sampled_from([64, 200, 333]))
 def test_labels_are_disjoint_and_agree_with_the_coverage(seed: int, label: LabelStyle, side: int) -> None:
     config = WorldConfig(size=(side, side + 40), empty_share=0.0, label=label)
