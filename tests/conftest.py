@@ -15,8 +15,9 @@ import made
 # Before any test imports torch: two pytest workers on two cores, one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The same examples each time, without a clock: a change is not refused for what chance finds or a busy machine.
+# The same examples for the same code, without a clock: no change is refused for what chance finds on a busy machine.
 settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, print_blob=True)
 settings.load_profile("steady")
 
 REAL_TILES = Path(__file__).parents[2] / "shared" / "airbus"

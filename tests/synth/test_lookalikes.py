@@ -58,7 +58,7 @@ def test_a_wake_without_a_ship_comes_in_over_the_border(monkeypatch: pytest.Monk
     assert seen > 45
 
 
-def shore(side: int = 160) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shore(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return ground, alpha and field of a straight coast: land in the upper 60 rows."""
     field = np.repeat(60.0 - np.arange(side, dtype=np.float32)[:, None] - 0.5, side, axis=1)
     return np.full((side, side, 3), 120, np.uint8), (field > 0).astype(np.uint8) * 255, field
@@ -67,13 +67,13 @@ def shore(side: int = 160) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_groynes_run_from_the_shore_into_the_water() -> None:
     single, several, longest = 0, 0, 0
     for seed in range(40):
-        rgb, alpha, field = shore()
+        rgb, alpha, field = shore(320)
         draw_groynes(np.random.default_rng(seed), rgb, alpha, field)
         stones = (alpha > 127) & (field <= 0)
         rows = np.flatnonzero(stones.any(axis=1))
         assert len(rows) == 0 or rows[0] == 60  # they begin where the land ends
         assert (rgb[stones] != 120).any(axis=-1).mean() > 0.9 if len(rows) else True
-        count = cv2.connectedComponents((stones & (np.arange(160)[:, None] < 70)).astype(np.uint8))[0] - 1
+        count = cv2.connectedComponents((stones & (np.arange(320)[:, None] < 70)).astype(np.uint8))[0] - 1
         single, several = single + (count == 1), several + (count > 2)
         longest = max(longest, len(rows))
     assert single >= 10
@@ -103,13 +103,17 @@ def test_a_suburb_is_rows_of_like_houses_on_free_ground_only() -> None:
     assert np.median(ratios) > 1.5
 
 
-def test_crumbs_of_glare_on_black_water_are_as_large_as_boats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glitter, "CRUMBS_SHARE", 1.0)
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_crumbs_of_glare_on_black_water_are_as_large_as_boats(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glitter, "CRUMBS_SHARE", share)
+    monkeypatch.setattr(
+        glitter, "even_noise", lambda _rng, shape, bands=0, **_: np.ones((*shape, *[bands] * (bands > 0)))
+    )  # no points
     sizes: list[int] = []
     for seed in range(12):
         rng, canvas = np.random.default_rng(seed), Canvas.blank((256, 256), sun=SUN, wind_rad=0.3)
-        glitter.paint_dark_glitter(rng, canvas, np.full((256, 256), -9.0, np.float32))  # no glare but the crumbs
+        glitter.paint_dark_glitter(rng, canvas, np.full((256, 256), -9.0, np.float32))  # no patches
         bright = (canvas.rgb_hwc.min(axis=2) > 50).astype(np.uint8)
         sizes += cv2.connectedComponentsWithStats(bright, connectivity=8)[2][1:, cv2.CC_STAT_AREA].tolist()
-    assert sum(10 <= size <= 200 for size in sizes) > 20
-    assert max(sizes) < 2000
+    assert (sum(10 <= size <= 200 for size in sizes) > 100) == bool(share)
+    assert max(sizes, default=0) < (2000 if share else 1)

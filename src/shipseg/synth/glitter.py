@@ -34,7 +34,7 @@ def paint_sparkle(rng: Rng, canvas: Canvas) -> None:
 
 
 def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
-    """Make the water black but for ragged patches that throw the sun at the camera, and single points far from them.
+    """Make the water black but for ragged patches that throw the sun at the camera, crumbs of them and single points.
 
     (eye) Before there was such water in the world, its points were taken for boats on real tiles.
     """

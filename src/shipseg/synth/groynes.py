@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from shipseg.synth.canvas import ByteArray, oriented_box, paint_polygon
 from shipseg.synth.distributions import Rng, chance, log_uniform, pick, shaded, tinted, uniform
@@ -13,41 +14,61 @@ from shipseg.synth.fields import FloatArray
 
 __all__ = ["draw_groynes"]
 
+ROW_SHARE = 0.45
+BAYS_PX = 12.0
+"""Smaller bays do not turn a groyne."""
+SLOPE_PX = 4
+
 
 def draw_groynes(rng: Rng, rgb: ByteArray, alpha: ByteArray, field_hw: FloatArray) -> None:
-    """Draw one to six groynes across the shore, in place.
+    """Draw a groyne, or up to six at even distances along the shore, in place; nothing where there is no shore.
 
     Args:
         rng: Source of randomness.
         rgb: (H, W, 3) uint8 ground, which is laid over the water where `alpha` says so.
         alpha: (H, W) uint8, 255 where there is land.
-        field_hw: (H, W) float32, positive on land, about the distance to the shore in pixels.
+        field_hw: (H, W) float32, positive on land, negative on water, steep enough to be within 1 at the shore only.
     """
-    rows, cols = np.nonzero(np.abs(field_hw) < 1.0)
-    if len(rows) == 0:
+    shore_xy = np.argwhere(np.abs(field_hw) < 1.0)[:, ::-1]
+    if len(shore_xy) == 0:
         return
-    smooth = cv2.GaussianBlur(field_hw, (0, 0), 12.0)
-    first = int(rng.integers(len(rows)))
-    gap = uniform(rng, 25, 90)
+    smooth = np.asarray(cv2.GaussianBlur(field_hw, (0, 0), BAYS_PX), np.float32)
     reach, wide = log_uniform(rng, 10, 70), log_uniform(rng, 1.5, 6)
     stones = tinted(rng, pick(rng, ((70, 66, 60), (104, 98, 88), (140, 132, 120), (52, 48, 44))), 12)
-    distances = np.hypot(rows - rows[first], cols - cols[first])
-    for k in range(int(rng.integers(1, 7)) if chance(rng, 0.5) else 1):
-        at = int(np.abs(distances - k * gap).argmin())
-        row, col = int(rows[at]), int(cols[at])
-        seaward = _seaward(smooth, row, col)
-        if abs(distances[at] - k * gap) < 4 and seaward is not None:
+    count = int(rng.integers(2, 7)) if chance(rng, ROW_SHARE) else 1
+    for x, y in _row_of_roots(rng, shore_xy, count):
+        seaward = _seaward(smooth, y, x)
+        if seaward is not None:
             turn = seaward + rng.normal(0, 0.12)
             long = reach * math.exp(rng.normal(0, 0.15))
-            _draw_groyne(rng, rgb, alpha, (col, row), turn, (long, wide), stones)
+            _draw_groyne(rng, rgb, alpha, (x, y), turn, (long, wide), stones)
+
+
+def _row_of_roots(rng: Rng, shore_xy: NDArray[np.int64], count: int) -> list[tuple[int, int]]:
+    """Return up to `count` points of the shore, each about as far from the one before, never turning back."""
+    gap = uniform(rng, 25, 90)
+    roots = [shore_xy[int(rng.integers(len(shore_xy)))]]
+    while len(roots) < count:
+        step = shore_xy - roots[-1]
+        distance = np.hypot(*step.T)
+        ahead = np.abs(distance - gap) < 0.2 * gap
+        if len(roots) > 1:
+            ahead &= step @ (roots[-1] - roots[-2]) > 0
+        if not ahead.any():
+            break
+        places = np.flatnonzero(ahead)
+        roots.append(shore_xy[places[np.abs(distance[places] - gap).argmin()]])
+    return [(int(x), int(y)) for x, y in roots]
 
 
 def _seaward(smooth: FloatArray, row: int, col: int) -> float | None:
     """Return the direction in which the field falls, in radians, or None at the border and on level ground."""
     height, width = smooth.shape
-    if not (4 <= row < height - 4 and 4 <= col < width - 4):
+    step = SLOPE_PX
+    if not (step <= row < height - step and step <= col < width - step):
         return None
-    down, right = smooth[row + 4, col] - smooth[row - 4, col], smooth[row, col + 4] - smooth[row, col - 4]
+    down = smooth[row + step, col] - smooth[row - step, col]
+    right = smooth[row, col + step] - smooth[row, col - step]
     return math.atan2(-down, -right) if down or right else None
 
 

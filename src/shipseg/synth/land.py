@@ -112,7 +112,7 @@ def _coast_field(rng: Rng, shape: tuple[int, int]) -> FloatArray:
 
 
 def paint_coast(rng: Rng, canvas: Canvas) -> None:
-    """Draw a natural coast: shallows and surf in the water, a beach or rocks, ground, perhaps a village."""
+    """Draw a natural coast: shallows and surf in the water, a beach or rocks, perhaps groynes, ground, a village."""
     field = _coast_field(rng, canvas.shape)
     land = (field > 0).astype(np.uint8)
     inland, offshore = distance_px(land), distance_px(1 - land)
@@ -126,7 +126,7 @@ def paint_coast(rng: Rng, canvas: Canvas) -> None:
         draw_groynes(rng, rgb, alpha, field)
     lay_land(rng, canvas, LandLayer(rgb, alpha), height_px=uniform(rng, 0.0, 2.0))
     if chance(rng, 0.6):
-        paint_surf(rng, canvas, offshore, land)
+        paint_surf(rng, canvas, offshore, (alpha > 127).astype(np.uint8))
 
 
 def paint_nearshore(rng: Rng, canvas: Canvas, offshore: FloatArray) -> None:

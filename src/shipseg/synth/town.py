@@ -1,4 +1,4 @@
-"""What people build on land: roads, roofs, storage tanks, container yards. All of it looks like ships to a beginner."""
+"""What people build on land: roads, roofs, suburbs, tanks, container yards. To a beginner all of it is ships."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ __all__ = ["build_container_yard", "build_halls", "build_suburb", "build_tanks",
 
 SUBURB_SHARE = 0.4
 """Of the denser towns."""
+HOUSE_SHARE = 0.9
+"""Of the places in a suburb's rows."""
+FRONT_GARDEN_PX = (1.0, 3.0)
 
 Points = NDArray[np.float64]
 
@@ -111,8 +114,7 @@ def _draw_roofs(
     spots = spots + rng.normal(0, 1.0, spots.shape)
     keep = rng.random(len(spots)) < min(0.9, density * 0.7)
     spots = spots[keep][: int(2600 * height * width / 768**2)]
-    cols, rows = np.clip(np.floor(spots), 0, (width - 1, height - 1)).astype(np.int64).T
-    spots = spots[free_hw[rows, cols]]
+    spots = _on_free(spots, free_hw)
     palette = [tinted(rng, pick(rng, ROOF_COLORS), 10) for _ in range(int(rng.integers(2, 7)))]
     size = pitch * uniform(rng, 0.45, 0.85)
     shadow_color = shaded(base, 0.4)
@@ -136,56 +138,63 @@ def _draw_roofs(
 def build_suburb(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool_], angle: float) -> None:
     """Draw streets with a row of like houses on each side, close together: seen alone, each is a small ship at a quay.
 
-    (eye) The brightest false alarms on real land: pale gables side by side between dark gardens and shadows.
+    (eye) The surest false alarms on real land: pale gables side by side between dark gardens and shadows.
     """
-    height, width = rgb.shape[:2]
-    along, deep = uniform(rng, 6, 12), uniform(rng, 8, 19)
-    street, garden = uniform(rng, 5, 10), uniform(rng, 1, 12)
-    pitch = 2 * (deep + garden) + street
-    palette = [tinted(rng, pick(rng, (*ROOF_COLORS, *WHITE)), 10) for _ in range(int(rng.integers(2, 6)))]
-    asphalt, shade = tinted(rng, (118, 116, 114), 14), tinted(rng, (34, 38, 32), 6)
-    step, turn = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
-    reach = math.hypot(height, width) / 2
-    blocked = ~free_hw
-    before = rgb[blocked].copy()
-    for v in np.arange(-reach, reach, pitch) + uniform(rng, 0, pitch):
-        middle = np.array([width / 2, height / 2]) + turn * v
-        paint_polygon(rgb, oriented_box((middle[0], middle[1]), 2 * reach, street, angle), tinted(rng, asphalt, 5))
-        for side in (-1, 1):
-            row = middle + turn * side * (street / 2 + uniform(rng, 1, 3) + deep / 2)
-            for u in np.arange(-reach, reach, along + uniform(rng, 0.6, 3.0)):
-                if chance(rng, 0.9):
-                    spot = row + step * (u + rng.normal(0, 0.4)) + turn * rng.normal(0, 0.7)
-                    _draw_house(rng, rgb, spot, (along, deep), angle, sun=sun, palette=palette, shade=shade)
-    rgb[blocked] = before
-
-
-def _draw_house(
-    rng: Rng,
-    rgb: ByteArray,
-    spot: Points,
-    size: tuple[float, float],
-    angle: float,
-    *,
-    sun: Sun,
-    palette: list[Color],
-    shade: Color,
-) -> None:
-    """Draw one house of a row: its shadow, the two slopes of its roof, perhaps a car or something on the roof."""
-    if not (-20 < spot[0] < rgb.shape[1] + 20 and -20 < spot[1] < rgb.shape[0] + 20):
+    if not free_hw.any():
         return
-    wide, deep = size[0] * math.exp(rng.normal(0, 0.08)), size[1] * math.exp(rng.normal(0, 0.18))
-    corners = oriented_box((spot[0], spot[1]), wide, deep, angle)
-    reach = np.array(sun.shadow_xy) * sun.shadow_per_height * uniform(rng, 2, 4)
-    paint_polygon(rgb, corners + reach, shade)
-    roof = tinted(rng, pick(rng, palette), 14)
-    paint_polygon(rgb, corners, roof)
-    ridge = np.stack([corners[0], corners[1], corners[1:3].mean(0), corners[[0, 3]].mean(0)])
-    paint_polygon(rgb, ridge, shaded(roof, uniform(rng, 0.55, 0.95)))
-    for _ in range(int(rng.integers(0, 3))):
-        part = spot + rng.normal(0, deep * 0.45, 2)
-        box = oriented_box((part[0], part[1]), uniform(rng, 1.2, 4), uniform(rng, 1, 2.2), angle)
-        paint_polygon(rgb, box, tinted(rng, pick(rng, (*CARGO_BOXES, *WHITE)), 10))
+    height, width = rgb.shape[:2]
+    front_px, deep_px = uniform(rng, 6, 12), uniform(rng, 8, 19)
+    street_px, garden_px = uniform(rng, 5, 10), uniform(rng, 0, 20)
+    pitch = street_px + 2 * (deep_px + FRONT_GARDEN_PX[1]) + garden_px
+    asphalt = tinted(rng, (118, 116, 114), 14)
+    along_xy, across_xy = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
+    reach = math.hypot(height, width) / 2
+    before = rgb[~free_hw]
+    centers: list[Points] = []
+    for v in np.arange(-reach - pitch, reach + pitch, pitch) + uniform(rng, 0, pitch):
+        middle = np.array([width / 2, height / 2]) + across_xy * v
+        street = oriented_box((middle[0], middle[1]), 2 * reach, street_px, angle)
+        paint_polygon(rgb, street, tinted(rng, asphalt, 5))
+        for side in (-1, 1):
+            row = middle + across_xy * side * (street_px / 2 + uniform(rng, *FRONT_GARDEN_PX) + deep_px / 2)
+            steps = np.arange(-reach, reach, front_px + uniform(rng, 0.6, 3.0))
+            steps = steps[rng.random(len(steps)) < HOUSE_SHARE]
+            along = steps + rng.normal(0, 0.4, len(steps))
+            across = rng.normal(0, 0.7, len(steps))
+            centers.append(row + along[:, None] * along_xy + across[:, None] * across_xy)
+    _draw_houses(rng, rgb, _on_free(np.concatenate(centers), free_hw), (front_px, deep_px), angle, sun=sun)
+    rgb[~free_hw] = before  # streets, and what of a house hangs over
+
+
+def _on_free(spots_xy: Points, free_hw: NDArray[np.bool_]) -> Points:
+    """Return the points (N, 2) whose pixel, or the nearest one to it, is free."""
+    cols, rows = np.clip(np.floor(spots_xy), 0, (free_hw.shape[1] - 1, free_hw.shape[0] - 1)).astype(np.int64).T
+    return np.asarray(spots_xy[free_hw[rows, cols]], np.float64)
+
+
+def _draw_houses(
+    rng: Rng, rgb: ByteArray, centers_xy: Points, size: tuple[float, float], angle: float, *, sun: Sun
+) -> None:
+    """Draw like houses: all shadows, then roofs of two slopes, each with a car or something else beside it or on it."""
+    margin = 2 * max(size)
+    inside = ((centers_xy > -margin) & (centers_xy < np.array(rgb.shape[1::-1]) + margin)).all(axis=1)
+    palette = [tinted(rng, pick(rng, (*ROOF_COLORS, *WHITE)), 10) for _ in range(int(rng.integers(2, 6)))]
+    shade = tinted(rng, (34, 38, 32), 6)
+    houses = []
+    for x, y in centers_xy[inside]:
+        wide, deep = size[0] * math.exp(rng.normal(0, 0.08)), size[1] * math.exp(rng.normal(0, 0.18))
+        houses.append(((x, y), deep, oriented_box((x, y), wide, deep, angle)))
+        reach = np.array(sun.shadow_xy) * sun.shadow_per_height * uniform(rng, 2, 4)
+        paint_polygon(rgb, houses[-1][2] + reach, shade)
+    for center, deep, corners in houses:
+        roof = tinted(rng, pick(rng, palette), 14)
+        paint_polygon(rgb, corners, roof)
+        slope = np.stack([corners[0], corners[1], corners[1:3].mean(0), corners[[0, 3]].mean(0)])
+        paint_polygon(rgb, slope, shaded(roof, uniform(rng, 0.55, 0.95)))
+        for _ in range(int(rng.integers(0, 3))):
+            x, y = np.array(center) + rng.normal(0, deep * 0.45, 2)
+            box = oriented_box((x, y), uniform(rng, 1.2, 4), uniform(rng, 1, 2.2), angle)
+            paint_polygon(rgb, box, tinted(rng, pick(rng, (*CARGO_BOXES, *WHITE)), 10))
 
 
 def _free_spot(rng: Rng, free_hw: NDArray[np.bool_]) -> tuple[float, float] | None:
