@@ -99,7 +99,7 @@ def test_multipolygons_and_mixed_kinds_give_their_polygons(tmp_path: Path) -> No
 
 def test_a_window_among_ten_thousand_polygons_is_answered_as_by_asking_each() -> None:
     places = itertools.product(range(0, 20_000, 200), repeat=2)
-    stars = [star((x + 100, y + 100), 50, 30) for x, y in places if (x + y) % 12_000 > 2_000]
+    stars: list[BaseGeometry] = [star((x + 100, y + 100), 50, 30) for x, y in places if (x + y) % 12_000 > 2_000]
     area, each = Area(stars, (20_000, 20_000)), np.array(stars)
     asked = windows(20_000, 20_000, tile=768, overlap=64)
     boxes = [box(w.col0, w.row0, w.col0 + w.width, w.row0 + w.height) for w in asked]
