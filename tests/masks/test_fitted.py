@@ -59,7 +59,7 @@ def filled(*masks: Mask) -> NDArray[np.int32]:
 @given(st.floats(15, 120), st.floats(7, 20), st.floats(0, math.pi), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 def test_a_rectangle_stays_that_rectangle(length: float, width: float, angle: float, x: float, y: float) -> None:
     mask_hw = rectangle(max(length, width), width, (80 + x, 80 + y), angle)
-    # Nearly along the pixels, a side is a step or two, which other rectangles make elsewhere: half a row of pixels each.
+    # Nearly along the pixels a side is a step or two, which other rectangles make elsewhere: half a row of pixels.
     assert iou(filled(mask_hw) == 1, mask_hw) > 1 - 1.0 / width
 
 
