@@ -175,7 +175,7 @@ def _on_free(spots_xy: Points, free_hw: NDArray[np.bool_]) -> Points:
 def _draw_houses(
     rng: Rng, rgb: ByteArray, centers_xy: Points, size: tuple[float, float], angle: float, *, sun: Sun
 ) -> None:
-    """Draw like houses: all shadows, then roofs of two slopes, each with a car or something else beside it or on it."""
+    """Draw like houses: all shadows, then roofs of two slopes, and now and then a car or a chimney."""
     margin = 2 * max(size)
     inside = ((centers_xy > -margin) & (centers_xy < np.array(rgb.shape[1::-1]) + margin)).all(axis=1)
     palette = [tinted(rng, pick(rng, (*ROOF_COLORS, *WHITE)), 10) for _ in range(int(rng.integers(2, 6)))]
