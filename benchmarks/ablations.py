@@ -30,14 +30,15 @@ from numpy.typing import NDArray
 from shipseg import progress
 from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.errors import ConfigError, ShipsegError
+from shipseg.evaluation.labelled import Labelled, labelled_from_airbus_folder
 from shipseg.evaluation.scores import ImageScore
-from shipseg.evaluation.sources import Labelled, labelled_from_airbus_folder
 from shipseg.files import write_json
 from shipseg.inference.predictor import load_model
 from shipseg.recipes import load_recipe
-from shipseg.synth import clutter, fleet, sea, sensor, ships, wakes, weather, world
+from shipseg.synth import world
 from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL
 from shipseg.synth.folder import WORLD_VERSION, write_airbus_folder
+from shipseg.synth.paint import clutter, fleet, sea, sensor, ships, wakes, weather
 from shipseg.synth.view import WorldConfig
 from shipseg.training.run import TrainAndTestModel
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.data.table import find_airbus_folder, read_table
+from shipseg.data.labels import find_airbus_folder, read_table
 from shipseg.inference.overlay import draw_ships
 from shipseg.inference.predictor import load_model
 from shipseg.reading import list_images, read_image

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from shipseg.exploration.explore import Exploration, explore, write_exploration
-from shipseg.exploration.material import gather
+from shipseg.exploration.inputs import gather
 from shipseg.exploration.ships import measure_each_ship
 from shipseg.masks import rle
 

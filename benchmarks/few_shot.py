@@ -29,18 +29,18 @@ from benchmarks.trials import kept_scores, open_work, parse_overrides
 
 from shipseg import progress
 from shipseg.config import Recipe
+from shipseg.data.labels import find_airbus_folder
 from shipseg.data.prepare import PrepareOptions, prepare
-from shipseg.data.table import find_airbus_folder
 from shipseg.errors import ConfigError, ShipsegError
+from shipseg.evaluation.labelled import Labelled, labelled_from_airbus_folder
 from shipseg.evaluation.scores import ImageScore
-from shipseg.evaluation.sources import Labelled, labelled_from_airbus_folder
 from shipseg.evaluation.survey import draw_images
 from shipseg.files import ensure_folder, write_json
-from shipseg.inference.loading import default_model
+from shipseg.inference.locate import default_model
 from shipseg.inference.predictor import Predictor, load_model
 from shipseg.recipes import load_recipe
+from shipseg.training.fine_tuning import recipe_from
 from shipseg.training.run import TrainAndTestModel
-from shipseg.training.starting import recipe_from
 
 FINE_TUNED: Final = "fine-tuned"
 FROM_NOTHING: Final = "from nothing"

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.data.cleaning import SOLID_SPREAD
+from shipseg.evaluation.bootstrap import intervals, set_scores
 from shipseg.evaluation.evaluate import EvaluateOptions, evaluate
-from shipseg.evaluation.grouping import group_found
+from shipseg.evaluation.labelled import Labelled
+from shipseg.evaluation.overlaps import group_found
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
-from shipseg.evaluation.sources import Labelled
-from shipseg.evaluation.summary import intervals, set_scores
 from shipseg.inference.predictor import Backend, Predictor
 
 __all__ = ["ROWS", "Remembering", "deal_folds", "is_no_data", "judge", "score_rows", "split_at", "table", "with_groups"]

@@ -23,9 +23,9 @@ from benchmarks.folds import Remembering, deal_folds, is_no_data, judge, score_r
 from shipseg import progress
 from shipseg.config import ThresholdConfig
 from shipseg.errors import ShipsegError
+from shipseg.evaluation.labelled import Labelled, open_source
 from shipseg.evaluation.retune import retune
 from shipseg.evaluation.scores import ImageScore
-from shipseg.evaluation.sources import Labelled, open_source
 from shipseg.files import write_json
 from shipseg.inference.predictor import Predictor, load_model
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from shipseg import progress
 from shipseg.errors import ShipsegError
+from shipseg.evaluation.labelled import labelled_from_airbus_folder
 from shipseg.evaluation.scores import matched_pairs, true_ships, union_mask
-from shipseg.evaluation.sources import labelled_from_airbus_folder
 from shipseg.inference.predictor import load_model
 from shipseg.masks.metrics import ship_iou_matrix
 from shipseg.masks.ships import Ship

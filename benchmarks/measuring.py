@@ -18,18 +18,18 @@ import shapely
 from numpy.typing import NDArray
 
 from shipseg.config import Decision
+from shipseg.geo.georef import GeoReference
 from shipseg.inference.predictor import load_model
 from shipseg.masks.ships import find_ships
 from shipseg.progress import shown, track
-from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.levels import from_levels, to_levels
+from shipseg.scenes.matching import MapShip, ShipRecord, match_ships
 from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name, metrics_of
-from shipseg.scenes.ship import measure_ship
-from shipseg.scenes.truth import MapShip, ShipRecord, match_ships
+from shipseg.scenes.ships import measure_ship
 from shipseg.synth.cells import CellPicture, DrawnShip, paint_cell
 from shipseg.synth.geotruth import Place, ship_facts
 from shipseg.synth.ground import SceneKind, plan_scene
-from shipseg.synth.ships import LabelStyle
+from shipseg.synth.paint.ships import LabelStyle
 from shipseg.synth.view import WorldConfig
 from shipseg.tiling import Window
 

@@ -27,9 +27,9 @@ import pandas as pd
 
 from shipseg.data.cleaning import examine, is_solid
 from shipseg.data.groups import find_overlaps, join_groups
+from shipseg.data.labels import measure_ships, read_table
 from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.data.scanning import TEXTURE_SHAPE
-from shipseg.data.table import measure_ships, read_table
 from shipseg.data.texture import SUBTILES, describe_texture
 from shipseg.reading import list_images
 

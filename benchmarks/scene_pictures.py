@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import shapely
 
-from shipseg.scenes.source import open_scene
-from shipseg.scenes.truth import read_ships, truth_path
+from shipseg.geo.reader import open_scene
+from shipseg.scenes.matching import read_ships, truth_path
 from shipseg.synth import write_scenes
 from shipseg.tiling import Window
 

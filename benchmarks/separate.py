@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from shipseg.masks.ships import Ship, find_ships, ship_from_mask
 from shipseg.synth import WorldConfig
-from shipseg.synth.sensor import decode_jpeg, encode_jpeg
+from shipseg.synth.paint.sensor import decode_jpeg, encode_jpeg
 from shipseg.synth.view import View
 from shipseg.synth.world import render
 

@@ -14,8 +14,8 @@ import re
 from pathlib import Path
 
 from shipseg import files
-from shipseg.data.cache import open_dataset
-from shipseg.studies import folder
+from shipseg.data.prepared import open_dataset
+from shipseg.studies import layout
 from shipseg.studies.page import collect
 from shipseg.studies.results import empty_share
 from shipseg.studies.spec import METRICS, load_study, study_names
@@ -53,9 +53,9 @@ def main() -> None:
 def _filled(found: re.Match[str], studies: Path, dataset: Path) -> str:
     before, name, after = found.groups()
     out = studies / name
-    if not folder.study_file(out).is_file():
+    if not layout.study_file(out).is_file():
         return found.group()
-    study = load_study(folder.study_file(out))
+    study = load_study(layout.study_file(out))
     table = collect(out, study, expand(study))
     if not table.trials:
         return found.group()

@@ -25,9 +25,9 @@ import torch
 
 from shipseg.config import AugmentConfig, InputConfig, LossConfig, NetworkConfig
 from shipseg.data.augment import AUGMENTATIONS
-from shipseg.data.cache import open_dataset
 from shipseg.data.dataset import AirbusShipDetectionDataset, Draw
 from shipseg.data.prepare import PrepareOptions, prepare
+from shipseg.data.prepared import open_dataset
 from shipseg.data.sampling import ShipStratifiedSampler
 from shipseg.model.losses import LOSSES, build_loss
 from shipseg.model.network import build_network, count_parameters

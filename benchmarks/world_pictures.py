@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.files import ensure_folder
-from shipseg.synth import clutter, distributions, fleet, land, sea, sensor, ships, town, weather, world
+from shipseg.synth import distributions, world
+from shipseg.synth.paint import clutter, fleet, land, sea, sensor, ships, town, weather
 from shipseg.synth.view import View, WorldConfig
 
 Forced = Sequence[tuple[ModuleType, str, Any]]

@@ -23,12 +23,15 @@ ROOMS = [
     "files",
     "locks",
     "progress",
+    "processes",
     "schema",
     "config",
     "recipes",
     "masks",
     "tiling",
     "reading",
+    "resizing",
+    "geo",
     "synth",
     "data",
     "model",
@@ -39,13 +42,12 @@ ROOMS = [
     "exploration",
     "training",
     "studies",
-    "reference",
     "demo",
     "commands",
     "cli",
     "__main__",
 ]
-MAX_FILE_LINES = 300
+MAX_FILE_LINES = 450
 MAX_FUNCTION_LINES = 60
 
 

@@ -10,15 +10,15 @@ from typing import Any
 from shipseg import files
 from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.evaluation.evaluate import EvaluateOptions, evaluate
+from shipseg.evaluation.labelled import open_source
 from shipseg.evaluation.results import Evaluation
-from shipseg.evaluation.sources import open_source
 from shipseg.evaluation.tables import write_evaluation
 from shipseg.inference.export import export_onnx
 from shipseg.inference.images import PredictOptions, predict_pictures
 from shipseg.inference.predictor import Predictor, load_model
 from shipseg.reading import list_images
 from shipseg.recipes import load_recipe
-from shipseg.reports.html import write_evaluation_report
+from shipseg.reports.evaluation_page import write_evaluation_report
 from shipseg.synth import WorldConfig, write_airbus_folder
 from shipseg.training.run import TrainAndTestModel
 

@@ -15,7 +15,7 @@ from benchmarks.trials import parse_overrides
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
-from shipseg.evaluation.sources import Labelled, labelled_from_airbus_folder
+from shipseg.evaluation.labelled import Labelled, labelled_from_airbus_folder
 from shipseg.inference.predictor import load_model
 
 SHORT = {"input.crop_size": 64, "sampling.batches_per_epoch": 2, "train.epochs": 1, "train.batch_size": 2}

@@ -15,7 +15,7 @@ from benchmarks.gap.compare import compare_values
 from benchmarks.gap.measure import jpeg_facts, measure_patches
 
 from shipseg.synth import WorldConfig, write_airbus_folder
-from shipseg.synth.sensor import encode_jpeg
+from shipseg.synth.paint.sensor import encode_jpeg
 
 
 def test_the_gap_between_two_folders_is_measured_and_a_folder_and_itself_are_alike(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_quality_and_the_colour_of_a_jpeg_are_read_from_its_bytes() -> None:
 def test_blocks_of_an_earlier_jpeg_show_in_the_steps_at_their_edges() -> None:
     from benchmarks.gap.catalogue import STATISTICS
 
-    from shipseg.synth.sensor import decode_jpeg
+    from shipseg.synth.paint.sensor import decode_jpeg
 
     image = np.random.default_rng(0).normal(90, 4, (256, 256, 3)).clip(0, 255).astype(np.uint8)
     image = cv2.GaussianBlur(image, (0, 0), 1.2).astype(np.uint8)

@@ -16,7 +16,7 @@ from shipseg.cli import run
 @pytest.fixture(autouse=True)
 def a_network_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shipseg.inference.predictor.load_model", lambda *_, **__: make_predictor())
-    monkeypatch.setattr("shipseg.inference.loading.find_model", Path)
+    monkeypatch.setattr("shipseg.inference.locate.find_model", Path)
 
 
 def predict(*arguments: object) -> int:

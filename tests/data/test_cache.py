@@ -1,136 +1,167 @@
-"""A prepared dataset opens as what it is, or says in a sentence why it does not."""
+"""Image and coverage are averaged over the same areas; what was written before a kill is not written again."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from shipseg.data.cache import SPLITS, open_dataset
-from shipseg.data.pixels import resize_coverage, resize_image
-from shipseg.data.prepare import PrepareOptions, prepare
-from shipseg.errors import ConfigError, DataError
-from shipseg.masks.rle import decode_many
-from shipseg.reading import read_image
+from shipseg.data import cache
+from shipseg.data.cache import cache_layout, resize_coverage, resize_image, write_pixels
+from shipseg.errors import DataError
 
-
-@pytest.fixture
-def spoilt(dataset_folder: Path, tmp_path: Path) -> Path:
-    """A copy of a dataset to damage."""
-    return Path(shutil.copytree(dataset_folder, tmp_path / "dataset"))
+Textured = Callable[..., NDArray[np.uint8]]
 
 
-def test_images_coverage_and_index_belong_together(dataset_folder: Path, airbus_folder: Path) -> None:
-    data = open_dataset(dataset_folder)
-    assert data.images is not None
-    assert data.coverage is not None
-    assert data.source_images == airbus_folder / "train_v2"
-    assert (data.scale, data.canvas) == (0.5, (64, 64))
-    assert (
-        len(data.images) == len(data.coverage) == (data.index["reason"] == "").sum() == (data.index["row"] >= 0).sum()
-    )
-    for row in data.index[data.index["row"] >= 0].itertuples():
-        image_hwc = read_image(airbus_folder / "train_v2" / str(row.ImageId))
-        place, rles = int(str(row.row)), data.ship_rles(row)
-        mask_hw = decode_many(rles, (128, 128))
-        assert np.array_equal(data.read_image(row), image_hwc)
-        assert np.array_equal(data.images[place], resize_image(image_hwc, 0.5))
-        assert np.array_equal(data.coverage[place], resize_coverage(mask_hw, 0.5))
-        assert (row.height, row.width, row.ship_px, row.Ships) == (128, 128, mask_hw.sum(), len(rles))
-        assert row.EncodedPixels == (" ".join(rles) or "0")
+def test_a_third_of_the_size_is_the_mean_of_three_by_three_pixels() -> None:
+    image_hwc = np.random.default_rng(0).integers(0, 256, (9, 6, 3), dtype=np.uint8)
+    means = image_hwc.reshape(3, 3, 2, 3, 3).mean(axis=(1, 3))
+    assert np.abs(resize_image(image_hwc, 1 / 3) - means).max() <= 0.5
 
 
-def test_the_index_has_the_documented_columns_and_kinds(dataset_folder: Path) -> None:
-    index = pd.read_parquet(dataset_folder / "index.parquet")
-    whole = {"Ships", "group", "height", "width", "row", "ship_px"}
-    text = {"ImageId", "EncodedPixels", "split", "reason"}
-    assert set(index.columns) == whole | text | {"Size_kb", "rles"}
-    assert {str(index[name].dtype) for name in whole} == {"int64"}
-    assert {str(index[name].dtype) for name in text} == {"str"}
-    assert str(index["Size_kb"].dtype) == "float64"
-    assert index["ImageId"].is_monotonic_increasing
+@given(
+    rows=st.integers(0, 11),
+    columns=st.integers(0, 11),
+    height=st.integers(1, 12),
+    width=st.integers(1, 12),
+    k=st.just(3),
+)
+def test_coverage_is_the_share_of_the_area_and_no_ship_pixel_is_lost(
+    rows: int, columns: int, height: int, width: int, k: int
+) -> None:
+    mask_hw = np.zeros((24, 24), bool)
+    mask_hw[rows : rows + height, columns : columns + width] = True
+    coverage_hw = resize_coverage(mask_hw, 1 / k)
+    assert coverage_hw.shape == (8, 8)
+    assert coverage_hw.sum() / 255 * k * k == pytest.approx(mask_hw.sum(), abs=0.02 * mask_hw.sum() + 0.3)
 
 
-def test_a_split_gives_its_kept_rows_numbered_from_zero(dataset_folder: Path) -> None:
-    data = open_dataset(dataset_folder)
-    rows = [data.rows(name) for name in SPLITS]
-    splits = json.loads((dataset_folder / "report.json").read_text())["splits"]
-    assert [len(part) for part in rows] == [splits["train"]["images"], splits["val"]["images"], 0]
-    assert rows[1].index.tolist() == list(range(len(rows[1])))
-    assert len(rows[1]) in {4, 5}, "a fifth of 20 images, rounded in each group of ship numbers"
-    assert sorted(pd.concat(rows)["row"]) == list(range(20))
-    split = json.loads((dataset_folder / "split.json").read_text())
-    assert split["val"] == rows[1]["ImageId"].tolist()
-    with pytest.raises(ConfigError, match=r"unknown split 'vall', did you mean 'val'"):
-        data.rows("vall")
+@pytest.mark.parametrize(("scale", "size"), [(1 / 3, 768), (0.4, 770), (0.37, 501)])
+def test_image_and_mask_stay_on_each_other(scale: float, size: int) -> None:
+    mask_hw = np.zeros((size, size), bool)
+    mask_hw[size // 3 : size // 3 + 50, size // 2 : size // 2 + 17] = True
+    image_hwc = np.repeat(mask_hw[..., None], 3, axis=2).astype(np.uint8) * 255
+    assert np.array_equal(resize_image(image_hwc, scale)[..., 0], resize_coverage(mask_hw, scale))
 
 
-def test_a_series_of_the_index_serves_as_a_row_too(dataset_folder: Path) -> None:
-    data = open_dataset(dataset_folder)
-    row = data.rows("train").iloc[0]
-    assert data.read_image(row).shape == (row["height"], row["width"], 3)
-    assert len(data.ship_rles(row)) == row["Ships"]
-
-
-def test_a_native_dataset_has_no_pixels(airbus_folder: Path, tmp_path: Path) -> None:
-    prepare(airbus_folder, tmp_path / "native", PrepareOptions(size="native", workers=1))
-    data = open_dataset(tmp_path / "native")
-    assert (data.images, data.coverage, data.canvas, data.scale) == (None, None, None, 1.0)
-    assert set(data.index["row"]) == {-1}
-    assert data.read_image(data.rows("train").iloc[0]).shape == (128, 128, 3)
-    assert not list((tmp_path / "native").glob("*.npy"))
-
-
-def test_the_fingerprint_tells_datasets_apart(airbus_folder: Path, dataset_folder: Path, tmp_path: Path) -> None:
-    prepare(airbus_folder, tmp_path / "same", PrepareOptions(size=64))
-    prepare(airbus_folder, tmp_path / "other", PrepareOptions(size=64, seed=1))
-    fingerprint = open_dataset(dataset_folder).fingerprint
-    assert open_dataset(tmp_path / "same").fingerprint == fingerprint
-    assert open_dataset(tmp_path / "other").fingerprint != fingerprint
-
-
-def test_opening_needs_no_torch(dataset_folder: Path) -> None:
-    code = (
-        "import sys; from shipseg.data.cache import open_dataset; "
-        "open_dataset(sys.argv[1]); print('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(dataset_folder)], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
-
-
-def test_a_folder_without_a_dataset_gets_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no dataset folder .*shipseg prepare"):
-        open_dataset(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no finished dataset"):
-        open_dataset(tmp_path)
+def test_the_size_itself_changes_nothing_and_enlarging_keeps_the_centre() -> None:
+    image_hwc = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    assert resize_image(image_hwc, 1.0) is image_hwc
+    dot = np.zeros((5, 5, 3), np.uint8)
+    dot[2, 2] = 200
+    large = resize_image(dot, 4.0)[..., 0].astype(float)
+    assert large.shape == (20, 20)
+    assert (large * np.arange(20)).sum() / large.sum() == pytest.approx(9.5)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "sentence"),
+    ("heights", "widths", "size", "scale", "canvas"),
     [
-        ("report.json", b"{", "no report of shipseg prepare"),
-        ("report.json", b"{}", "no report of shipseg prepare"),
-        ("report.json", b'{"format": 99}', "format 99, this shipseg reads 1"),
-        ("index.parquet", b"nonsense", r"index\.parquet cannot be read"),
-        ("images.npy", b"nonsense", r"images\.npy cannot be opened"),
-        ("coverage.npy", None, r"coverage\.npy cannot be opened"),
+        ([768], [768], 256, 1 / 3, (256, 256)),
+        ([300], [600], 200, 1 / 3, (100, 200)),
+        ([300, 500], [600, 100], 60, 0.1, (50, 60)),
+        ([1000], [1], 16, 0.016, (16, 1)),
     ],
 )
-def test_a_damaged_dataset_gets_a_sentence(spoilt: Path, name: str, content: bytes | None, sentence: str) -> None:
-    (spoilt / name).unlink()
-    if content is not None:
-        (spoilt / name).write_bytes(content)
-    with pytest.raises(DataError, match=sentence):
-        open_dataset(spoilt)
+def test_one_scale_for_all_and_a_canvas_that_holds_each(
+    heights: list[int], widths: list[int], size: int, scale: float, canvas: tuple[int, int]
+) -> None:
+    layout = cache_layout(np.array(heights), np.array(widths), size=size)
+    assert layout.scale == pytest.approx(scale)
+    assert layout.canvas == canvas
+    assert layout.num_bytes == len(heights) * canvas[0] * canvas[1] * 4
 
 
-def test_a_cache_of_another_length_than_the_index_gets_a_sentence(spoilt: Path) -> None:
-    np.save(spoilt / "images.npy", np.zeros((3, 64, 64, 3), np.uint8))
-    with pytest.raises(DataError, match="counts 20 cached images"):
-        open_dataset(spoilt)
+def kept(folder: Path, rles: dict[str, tuple[str, ...]], shapes: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    paths = [folder / "train_v2" / name for name in shapes]
+    return pd.DataFrame(
+        {
+            "ImageId": list(shapes),
+            "num_bytes": [path.stat().st_size for path in paths],
+            "mtime_ns": [path.stat().st_mtime_ns for path in paths],
+            "height": [shape[0] for shape in shapes.values()],
+            "width": [shape[1] for shape in shapes.values()],
+            "rles": [rles.get(name, ()) for name in shapes],
+        }
+    )
+
+
+def test_smaller_images_lie_in_the_corner_of_the_canvas(
+    make_folder: Callable[..., Path], textured: Textured, tmp_path: Path
+) -> None:
+    pictures = {"a.png": textured(1, 60, 90), "b.png": textured(2, 30, 60)}
+    folder = make_folder(pictures)
+    table = kept(folder, {"b.png": ("1 30",)}, {"a.png": (60, 90), "b.png": (30, 60)})
+    layout = cache_layout(table["height"].to_numpy(), table["width"].to_numpy(), size=30)
+    (tmp_path / "work").mkdir()
+    write_pixels(table, layout=layout, source=folder / "train_v2", work=tmp_path / "work", workers=1)
+    images, coverage = np.load(tmp_path / "work" / "images.npy"), np.load(tmp_path / "work" / "coverage.npy")
+    assert images.shape == (2, 20, 30, 3)
+    assert np.array_equal(images[0], resize_image(pictures["a.png"], 1 / 3))
+    assert np.array_equal(images[1, :10, :20], resize_image(pictures["b.png"], 1 / 3))
+    assert not images[1, 10:].any()
+    assert not images[1, :, 20:].any()
+    assert coverage[1, :10, 0].tolist() == [85] * 10  # the left of three columns is ship: 255 / 3
+    assert coverage.sum() == 850
+
+
+def test_only_what_is_not_done_is_read_again(
+    make_folder: Callable[..., Path], textured: Textured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = {f"{number:03}.png": textured(number, 24, 24) for number in range(70)}
+    folder = make_folder(pictures)
+    table = kept(folder, {}, dict.fromkeys(pictures, (24, 24)))
+    layout = cache_layout(table["height"].to_numpy(), table["width"].to_numpy(), size=16)
+    work = tmp_path / "work"
+    work.mkdir()
+    reads: list[str] = []
+
+    def counted(path: Path) -> NDArray[np.uint8]:
+        reads.append(path.name)
+        if len(reads) == 40:
+            raise KeyboardInterrupt
+        return pictures[path.name]
+
+    monkeypatch.setattr(cache, "read_image", counted)
+    with pytest.raises(KeyboardInterrupt):
+        write_pixels(table, layout=layout, source=folder / "train_v2", work=work, workers=1)
+    reads.clear()
+    reads.extend([""] * 100)
+    write_pixels(table, layout=layout, source=folder / "train_v2", work=work, workers=1)
+    assert reads[100:] == sorted(pictures)[32:]  # the first 32 make a finished chunk
+    images = np.load(work / "images.npy")
+    assert all(np.array_equal(images[i], resize_image(picture, 16 / 24)) for i, picture in enumerate(pictures.values()))
+
+
+def test_another_mask_starts_the_cache_anew(
+    make_folder: Callable[..., Path], textured: Textured, tmp_path: Path
+) -> None:
+    folder = make_folder({"a.png": textured(0, 24, 24)})
+    layout = cache_layout(np.array([24]), np.array([24]), size=24)
+    work = tmp_path / "work"
+    work.mkdir()
+    for rles, ship_px in (((), 0), (("1 5",), 5), (("1 5", "100 7"), 12)):
+        table = kept(folder, {"a.png": rles}, {"a.png": (24, 24)})
+        write_pixels(table, layout=layout, source=folder / "train_v2", work=work, workers=1)
+        assert np.load(work / "coverage.npy").sum() == 255 * ship_px
+
+
+def test_an_image_that_changed_in_the_meantime_gets_a_sentence(
+    make_folder: Callable[..., Path], textured: Textured, tmp_path: Path
+) -> None:
+    folder = make_folder({"a.png": textured(0, 24, 24)})
+    table = kept(folder, {}, {"a.png": (24, 25)})
+    with pytest.raises(DataError, match=r"a\.png has changed"):
+        write_pixels(
+            table,
+            layout=cache_layout(np.array([24]), np.array([25]), size=24),
+            source=folder / "train_v2",
+            work=tmp_path,
+            workers=1,
+        )

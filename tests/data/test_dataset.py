@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from shipseg.config import AugmentConfig, InputConfig
-from shipseg.data.cache import open_dataset
 from shipseg.data.dataset import AirbusShipDetectionDataset, Draw, Item
 from shipseg.data.prepare import PrepareOptions, prepare
+from shipseg.data.prepared import open_dataset
 from shipseg.data.sampling import ShipStratifiedSampler
 from shipseg.errors import ConfigError, DataError, ImageError, ShipsegError
 from shipseg.masks.rle import encode

@@ -20,8 +20,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from shipseg.data.cache import open_dataset
 from shipseg.data.prepare import PrepareOptions, PrepareReport, prepare
+from shipseg.data.prepared import open_dataset
 from shipseg.errors import ConfigError, DataError, ShipsegError, StorageError
 
 MakeFolder = Callable[..., Path]

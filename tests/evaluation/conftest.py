@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shipseg.config import Decision
-from shipseg.evaluation.sources import Labelled
+from shipseg.evaluation.labelled import Labelled
 from shipseg.masks import rle
 from shipseg.model.card import Card, CardInput
 

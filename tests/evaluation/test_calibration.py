@@ -9,7 +9,7 @@ import pytest
 
 from shipseg.evaluation.calibration import PixelReliability, ReliabilityBin, calibration_error, ship_reliability
 from shipseg.evaluation.evaluate import GivesProbability, evaluate
-from shipseg.evaluation.sources import Labelled
+from shipseg.evaluation.labelled import Labelled
 
 SEEN = float(np.float32(204) / np.float32(255))  # 0.8 as float32
 """What the ship of image c is given."""

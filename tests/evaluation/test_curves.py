@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shipseg.evaluation.evaluate import GivesProbability, evaluate
-from shipseg.evaluation.sources import Labelled
+from shipseg.evaluation.labelled import Labelled
 from shipseg.evaluation.sweep import SWEEP_SCORES
 
 Model = Callable[..., GivesProbability]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shipseg.config import Decision
 from shipseg.errors import ConfigError, DataError, ImageError
 from shipseg.evaluation.evaluate import EvaluateOptions, GivesProbability, decision_of, evaluate
-from shipseg.evaluation.sources import Labelled, Source
+from shipseg.evaluation.labelled import Labelled, Source
 from shipseg.model.card import Card
 
 Model = Callable[..., GivesProbability]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from shipseg.config import ThresholdConfig
 from shipseg.errors import DataError
+from shipseg.evaluation.labelled import Labelled
 from shipseg.evaluation.retune import USUAL_WISHES, Retuned, retune, write_retuned
-from shipseg.evaluation.sources import Labelled
 from shipseg.inference.predictor import Predictor
 from shipseg.model.calibration import Calibration
 from shipseg.model.card import Card, CardInput

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from shipseg.evaluation.sources import Labelled
+from shipseg.evaluation.labelled import Labelled
 from shipseg.evaluation.survey import draw_images
 
 MakeImage = Callable[..., Labelled]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ImageError, StorageError
 from shipseg.evaluation.evaluate import GivesProbability, evaluate, write_evaluation
-from shipseg.evaluation.sources import Labelled
+from shipseg.evaluation.labelled import Labelled
 
 PROMISED = [
     "num_images",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shipseg.config import Decision, ThresholdConfig
 from shipseg.errors import ConfigError, ImageError
 from shipseg.evaluation.evaluate import GivesProbability
-from shipseg.evaluation.sources import Labelled
+from shipseg.evaluation.labelled import Labelled
 from shipseg.evaluation.thresholds import Choice, choose_decision
 from shipseg.masks.ships import find_ships
 from shipseg.model.card import Card, parse_card

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from shipseg.cli import run
-from shipseg.data.table import read_table
+from shipseg.data.labels import read_table
 from shipseg.errors import ConfigError
 from shipseg.exploration.explore import (
     FACTS_FILE,

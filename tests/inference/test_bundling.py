@@ -9,7 +9,7 @@ import pytest
 
 from shipseg.errors import ConfigError, ModelError
 from shipseg.files import write_json
-from shipseg.inference import bundling, loading
+from shipseg.inference import bundling, locate
 from shipseg.inference.bundling import bundle_model
 from shipseg.inference.predictor import load_model
 from shipseg.model.card import read_card
@@ -30,7 +30,7 @@ def finished(model_folder: Path, tmp_path: Path) -> Path:
 def test_what_was_bundled_is_found_by_its_name_in_both_forms(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "bundled_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(locate, "bundled_folder", lambda: tmp_path / "models")
     made = bundle_model(finished, "shipseg-small", facts=FACTS, folder=tmp_path / "models")
     files = sorted(str(path.relative_to(tmp_path / "models")) for path in (tmp_path / "models").rglob("*.*"))
     inner = ["shipseg-small/README.md", "shipseg-small/model.safetensors", "shipseg-small/shipseg.json"]
@@ -67,9 +67,9 @@ def test_an_unfinished_training_and_a_strange_name_are_refused(model_folder: Pat
         bundle_model(model_folder, "../Small", facts={}, folder=tmp_path)
 
 
-@pytest.mark.parametrize("name", loading.bundled_models())
+@pytest.mark.parametrize("name", locate.bundled_models())
 def test_what_comes_with_shipseg_is_small_described_and_the_same_in_both_forms(name: str) -> None:
-    file, folder = loading.bundled_models()[name], loading.find_weights(name)
+    file, folder = locate.bundled_models()[name], locate.find_weights(name)
     for path in (file, *folder.iterdir()):
         assert path.stat().st_size <= bundling.MAX_BYTES
     card = read_card(file)

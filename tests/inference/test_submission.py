@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shipseg.errors import DataError
+from shipseg.inference.formats import PictureShips, write_submission
 from shipseg.inference.submission import SubmissionSummary, check_submission
-from shipseg.inference.tables import PictureShips, write_submission
 from shipseg.masks.ships import ships_from_mask
 
 SHAPE = (4, 5)

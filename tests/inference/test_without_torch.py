@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from shipseg.inference.export import ExportReport
-from shipseg.inference.loading import bundled_models
+from shipseg.inference.locate import bundled_models
 from shipseg.synth import WorldConfig, make_picture
 
 # What the extra `train` brings. Importing any of it fails as it does where it is not installed.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shipseg.config import Decision
 from shipseg.errors import ImageError
 from shipseg.evaluation.evaluate import Evaluation, evaluate
-from shipseg.evaluation.sources import Labelled, Source, open_source
+from shipseg.evaluation.labelled import Labelled, Source, open_source
 from shipseg.masks import rle
 from shipseg.model.card import Card, CardInput
 

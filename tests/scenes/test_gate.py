@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, DataError
-from shipseg.evaluation.sources import Labelled, Source
+from shipseg.evaluation.labelled import Labelled, Source
 from shipseg.inference.predictor import Predictor
 from shipseg.masks import rle
 from shipseg.model.card import Card, CardGate, CardInput, parse_card

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import ships_from_mask
 from shipseg.scenes.close_ups import read_close_ups
-from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.page import write_scene_page
-from shipseg.scenes.ship import SceneShips, measure_ships
+from shipseg.scenes.ships import SceneShips, measure_ships
 from shipseg.tiling import Window
 
 pytest.importorskip("rasterio")

@@ -13,8 +13,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
 from georasters import UTM, make_raster
-from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.source import open_scene
+from shipseg.geo.georef import GeoReference
+from shipseg.geo.reader import open_scene
 
 GREY = np.zeros((1, 100, 200), "uint8")
 

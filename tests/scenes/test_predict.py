@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 import run_scene
 from run_scene import OPTIONS, TILE, Red, make_predictor, ships_image, write_scene
 from shipseg.errors import ConfigError, DataError, ModelError, StorageError
+from shipseg.geo.reader import Scene
 from shipseg.inference.predictor import Predictor
 from shipseg.masks.ships import Ship, find_ships
 from shipseg.scenes.blend import Block
+from shipseg.scenes.checkpoint import Pieces, working_in
 from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.levels import NO_DATA, from_levels, to_levels
-from shipseg.scenes.look import Looking, look
 from shipseg.scenes.options import SceneOptions
-from shipseg.scenes.pieces import Pieces, working_in
 from shipseg.scenes.predict import predict_scene
-from shipseg.scenes.source import Scene
+from shipseg.scenes.stream import Looking, look
 from shipseg.scenes.tiles import plan_tiles
 from shipseg.tiling import Window
 

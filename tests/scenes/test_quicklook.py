@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import ships_from_mask
-from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.legend import legend_height
 from shipseg.scenes.quicklook import MAX_SIDE_PX, NO_DATA_COLOR, draw_quicklook, look_shape, write_png
-from shipseg.scenes.ship import SceneShips, measure_ships
+from shipseg.scenes.ships import SceneShips, measure_ships
 
 pytest.importorskip("rasterio")
 

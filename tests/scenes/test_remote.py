@@ -13,9 +13,9 @@ import rasterio.shutil
 from georasters import make_raster
 from serving import RangeServer, serving
 from shipseg.errors import DataError
-from shipseg.scenes import source
-from shipseg.scenes.gdal import gdal_name, is_remote
-from shipseg.scenes.source import open_scene
+from shipseg.geo import reader
+from shipseg.geo.gdal import gdal_name, is_remote
+from shipseg.geo.reader import open_scene
 from shipseg.tiling import Window
 
 VALUES = np.random.default_rng(3).integers(0, 256, (3, 1024, 1024)).astype("uint8")
@@ -24,7 +24,7 @@ VALUES = np.random.default_rng(3).integers(0, 256, (3, 1024, 1024)).astype("uint
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RangeServer]:
     """A server with one cloud-optimised scene of 3 MB."""
-    monkeypatch.setattr(source, "_PAUSES_S", (0.05, 0.05))
+    monkeypatch.setattr(reader, "_PAUSES_S", (0.05, 0.05))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with rasterio.open(make_raster(tmp_path / "plain.tif", VALUES)) as file:
         rasterio.shutil.copy(file, tmp_path / "scene.tif", driver="COG", blocksize=128, overviews="none")

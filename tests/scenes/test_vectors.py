@@ -16,12 +16,12 @@ import shapely
 import shapely.geometry
 
 from shipseg.errors import ConfigError, StorageError
+from shipseg.geo.georef import GeoReference
 from shipseg.masks.coco import from_coco
 from shipseg.masks.ships import ships_from_mask
 from shipseg.scenes.columns import COLUMNS
-from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.outlines import in_lonlat, on_map
-from shipseg.scenes.ship import SceneShips, measure_ships
+from shipseg.scenes.ships import SceneShips, measure_ships
 from shipseg.scenes.vectors import FORMATS, check_formats, write_geojson
 
 geopandas = pytest.importorskip("geopandas")

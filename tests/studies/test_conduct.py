@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shipseg.data.cache import open_dataset
+from shipseg.data.prepared import open_dataset
 from shipseg.errors import StorageError
 from shipseg.studies.conduct import conduct
 from shipseg.studies.spec import Study

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from shipseg.data.cache import open_dataset
-from shipseg.studies import folder
+from shipseg.data.prepared import open_dataset
+from shipseg.studies import layout
 from shipseg.studies.page import write_tables
 from shipseg.studies.results import failure
 from shipseg.studies.spec import Study
@@ -24,8 +24,8 @@ def test_the_page_of_an_unfinished_study_says_what_is_missing_and_what_failed(
     shutil.copytree(finished_study, out)
     study = tiny_study(reference={"dice": {"Dice": 0.539}}, about="What is <equal>.")
     trials = expand(study)
-    folder.result_file(out, trials[0]).unlink()
-    folder.write_result(out, trials[1], failure(trials[1], "the loss <became> NaN"))
+    layout.result_file(out, trials[0]).unlink()
+    layout.write_result(out, trials[1], failure(trials[1], "the loss <became> NaN"))
     write_tables(out, study, trials, open_dataset(dataset_folder))
     page = (out / "report.html").read_text()
     words = " ".join(re.sub(r"<[^>]*>", " ", page.partition("</style>")[2]).split())

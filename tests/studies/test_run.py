@@ -16,7 +16,7 @@ import pytest
 
 from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.errors import ConfigError, ShipsegError, StorageError
-from shipseg.studies import claims
+from shipseg.studies import leases
 from shipseg.studies.run import run_study
 from shipseg.studies.spec import Study, dump_study
 
@@ -43,7 +43,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def workers_of(out: Path) -> list[int]:
     """Return the processes that hold a trial."""
-    holders = (claims.holder(out / "claims", name) for name in TRIALS)
+    holders = (leases.holder(out / "claims", name) for name in TRIALS)
     return [holder.pid for holder in holders if holder is not None]
 
 

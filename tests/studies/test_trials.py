@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shipseg.data.cache import open_dataset
+from shipseg.data.prepared import open_dataset
 from shipseg.errors import ConfigError
 from shipseg.recipes import load_recipe
 from shipseg.studies.spec import Study

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from shipseg.data.cache import open_dataset
-from shipseg.studies import claims, folder
+from shipseg.data.prepared import open_dataset
+from shipseg.studies import layout, leases
 from shipseg.studies.spec import Study
 from shipseg.studies.trials import expand
 from shipseg.studies.worker import work
@@ -24,7 +24,7 @@ Begun = Callable[[Path], list[str]]
 
 
 def begin(study: Study, dataset: Path, out: Path) -> None:
-    folder.begin(out, study, expand(study), open_dataset(dataset))
+    layout.begin(out, study, expand(study), open_dataset(dataset))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -63,12 +63,12 @@ def test_a_trial_that_another_machine_holds_is_waited_for(
     out, study = tmp_path / "study", tiny_study(seeds=[0])
     begin(study, dataset_folder, out)
     (out / "claims").mkdir()
-    elsewhere = claims.Holder("another machine", 1, "1")
+    elsewhere = leases.Holder("another machine", 1, "1")
     (out / "claims/both-seed0.0").write_text(json.dumps(vars(elsewhere)))
 
     def it_finishes(_: float) -> None:
         result = json.loads((finished_study / "trials/both-seed0/result.json").read_text())
-        folder.write_result(out, expand(study)[0], result)
+        layout.write_result(out, expand(study)[0], result)
 
     monkeypatch.setattr(time, "sleep", it_finishes)
     work(out, dataset_folder)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from shipseg.synth import comets
-from shipseg.synth.board import Pose
-from shipseg.synth.canvas import Canvas, draw_sun
 from shipseg.synth.comets import COMETS_SHORTER_PX, paint_comet
+from shipseg.synth.paint.board import Pose
+from shipseg.synth.paint.canvas import Canvas, draw_sun
 
 
 def _canvas(side: int = 240) -> Canvas:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from shipseg.masks import rle
-from shipseg.synth import WorldConfig, fleet, make_picture
+from shipseg.synth import WorldConfig, make_picture
 from shipseg.synth.distributions import BEAM_RATIO, LABEL_LENGTH, choose
-from shipseg.synth.fleet import draw_num_ships
+from shipseg.synth.paint import fleet
+from shipseg.synth.paint.fleet import draw_num_ships
 
 
 def test_label_lengths_have_the_percentiles_of_the_real_ones() -> None:

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from shipseg.synth import glitter, sea, wakes
-from shipseg.synth.board import Pose
-from shipseg.synth.canvas import Canvas, draw_sun
+from shipseg.synth import glitter
 from shipseg.synth.groynes import draw_groynes
-from shipseg.synth.town import build_suburb
+from shipseg.synth.paint import sea, wakes
+from shipseg.synth.paint.board import Pose
+from shipseg.synth.paint.canvas import Canvas, draw_sun
+from shipseg.synth.paint.town import build_suburb
 
 SUN = draw_sun(np.random.default_rng(0))
 

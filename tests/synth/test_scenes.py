@@ -17,10 +17,10 @@ from shipseg.errors import ConfigError
 from shipseg.masks.ships import ship_from_mask
 from shipseg.synth import WorldConfig, ground, write_scenes
 from shipseg.synth.cells import CellPicture, paint_cell
-from shipseg.synth.fields import even_noise, fractal_noise, wave_field
+from shipseg.synth.endless_noise import PlacedRng
 from shipseg.synth.ground import SCENE_KINDS, Grid, SceneKind, plan_scene
-from shipseg.synth.placed import PlacedRng
-from shipseg.synth.ships import LabelStyle
+from shipseg.synth.paint.fields import even_noise, fractal_noise, wave_field
+from shipseg.synth.paint.ships import LabelStyle
 
 RECTANGLE, HULL = WorldConfig(label="rectangle"), WorldConfig(label="hull")
 

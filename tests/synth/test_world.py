@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shipseg.errors import ConfigError
 from shipseg.masks import rle
 from shipseg.synth import Picture, WorldConfig, make_picture, make_scene
-from shipseg.synth.ships import LabelStyle
+from shipseg.synth.paint.ships import LabelStyle
 from shipseg.synth.view import parted, picture_of, without_leftovers
 from shipseg.synth.world import is_empty, render
 

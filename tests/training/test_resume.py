@@ -198,7 +198,7 @@ def test_a_full_disk_stops_the_run_with_a_sentence_and_room_lets_it_go_on_exactl
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(
     dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path
 ) -> None:
-    from shipseg.data.cache import open_dataset
+    from shipseg.data.prepared import open_dataset
 
     # Decay of 100 times the weights a step: they grow a hundredfold each time until the loss overflows.
     exploding = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 1.0, "clip_norm": None, "ema_decay": None}

@@ -56,7 +56,7 @@ def look_at_scenes(
     Raises:
         ConfigError: Flags that do not go together, or a shard that there is not.
     """
-    from shipseg.scenes.archive import Shard, work_of, write_archive
+    from shipseg.scenes.batch import Shard, work_of, write_archive
     from shipseg.scenes.several import predict_scenes
 
     if flags.workers is not None and flags.engine != "ray":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from shipseg.evaluation.sources import Source
+    from shipseg.evaluation.labelled import Source
 
 __all__ = ["LabelFlags", "RuleFlags"]
 
@@ -40,7 +40,7 @@ class LabelFlags:
         Raises:
             DataError: There are none.
         """
-        from shipseg.evaluation.sources import open_source
+        from shipseg.evaluation.labelled import open_source
 
         return open_source(data, split=self.split, csv=self.csv, images=self.images)
 

@@ -41,7 +41,7 @@ def gate(
         json: Print the gate as JSON.
     """
     from shipseg import progress
-    from shipseg.evaluation.sources import open_source
+    from shipseg.evaluation.labelled import open_source
     from shipseg.inference.copying import copy_model, copy_target
     from shipseg.inference.predictor import load_model
     from shipseg.scenes.gating import GateOptions, choose_gate

@@ -14,8 +14,8 @@ from shipseg.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from shipseg.evaluation.evaluate import EvaluateOptions
+    from shipseg.evaluation.labelled import Source
     from shipseg.evaluation.results import Evaluation
-    from shipseg.evaluation.sources import Source
     from shipseg.inference.predictor import Predictor
     from shipseg.model.card import Card
 
@@ -68,9 +68,9 @@ def evaluate(
         raise ConfigError("--predicted is for scenes with their true ships (NAME.ships.gpkg) beside: leave it out")
     from shipseg import progress
     from shipseg.evaluation.evaluate import EvaluateOptions
-    from shipseg.inference.loading import default_model
+    from shipseg.inference.locate import default_model
     from shipseg.inference.predictor import load_model
-    from shipseg.reports.html import REPORT_FILE
+    from shipseg.reports.evaluation_page import REPORT_FILE
 
     model = default_model() if model is None else model
     predictor = load_model(model, backend=backend)
@@ -86,7 +86,7 @@ def _score_images(predictor: Predictor, source: Source, out: Path, options: Eval
     from shipseg import files
     from shipseg.evaluation.evaluate import evaluate as run_evaluate
     from shipseg.evaluation.tables import write_evaluation
-    from shipseg.reports.html import REPORT_FILE, write_evaluation_report
+    from shipseg.reports.evaluation_page import REPORT_FILE, write_evaluation_report
 
     evaluation = run_evaluate(predictor, source, options=options)
     with files.all_or_none(out) as folder:
@@ -127,7 +127,7 @@ def models(folder: Path = Path(), /, *, json: bool = False) -> int:
         folder: Where to look.
         json: Print the list as JSON.
     """
-    from shipseg.inference.loading import bundled_models, default_model
+    from shipseg.inference.locate import bundled_models, default_model
     from shipseg.model.card import read_card
 
     if not folder.is_dir():

@@ -72,8 +72,8 @@ def predict(
     """
     from shipseg import progress
     from shipseg.inference.images import PredictOptions, predict_pictures
-    from shipseg.scenes.archive import expand_inputs
-    from shipseg.scenes.recognise import sort_inputs
+    from shipseg.scenes.batch import expand_inputs
+    from shipseg.scenes.inputs import sort_inputs
 
     flags, many, rules = scene or SceneFlags(), archive or ArchiveFlags(), rules or RuleFlags()
     asked = _only_for_scenes([*flags.given, *many.given], format or ())
@@ -91,7 +91,7 @@ def predict(
 
 def _found(model: str | None) -> str:
     """Return which model is meant; one that is not there is found missing here, before other machines begin."""
-    from shipseg.inference.loading import default_model, find_model
+    from shipseg.inference.locate import default_model, find_model
 
     model = default_model() if model is None else model
     find_model(model)

@@ -36,9 +36,10 @@ def reference(
         quick: A rehearsal of the other parts: everything runs, little is learned.
         json: Print all facts as JSON.
     """
+    from benchmarks.reference.__main__ import ReferenceOptions, run_reference
+    from benchmarks.reference.side_by_side import BesidePlan
+
     from shipseg import progress
-    from shipseg.reference.beside import BesidePlan
-    from shipseg.reference.run import ReferenceOptions, run_reference
 
     plan = None if dataset is None else BesidePlan(dataset, minutes, recipe_pairs(overrides or []))
     with progress.shown():

@@ -23,7 +23,7 @@ def score(
 ) -> int:
     """Score scenes and write metrics.json, ships.csv, failed.csv and report.html, see `commands.models.evaluate`."""
     from shipseg import files, progress
-    from shipseg.inference.loading import default_model
+    from shipseg.inference.locate import default_model
     from shipseg.inference.predictor import load_model
     from shipseg.scenes.scoring import PREDICTED_FOLDER, labelled_scenes, score_scenes
 

@@ -117,11 +117,11 @@ class _How(NamedTuple):
 def _retune(model: str, data: Path, labels: LabelFlags, out: Path, how: _How) -> tuple[Retuned, Path]:
     """Choose, write all into `out`, and return the choice and the new model."""
     from shipseg import files, progress
+    from shipseg.evaluation.labelled import DEFAULT_SPLIT, is_dataset
     from shipseg.evaluation.retune import retune, write_retuned
-    from shipseg.evaluation.sources import DEFAULT_SPLIT, is_dataset
     from shipseg.inference.copying import copy_model, copy_target
     from shipseg.inference.predictor import load_model
-    from shipseg.reports.thresholds import write_threshold_report
+    from shipseg.reports.thresholds_page import write_threshold_report
 
     copy_target(model, out)  # refuses to write over the model, before any work
     if out.resolve() == data.resolve():

@@ -43,8 +43,8 @@ def train(
     """
     from shipseg import progress
     from shipseg.recipes import load_recipe
+    from shipseg.training.fine_tuning import recipe_from
     from shipseg.training.run import TrainAndTestModel
-    from shipseg.training.starting import recipe_from
 
     if run.resolve() == dataset.resolve():
         raise ConfigError(f"the run would be written into the dataset {dataset}: choose another folder for it")

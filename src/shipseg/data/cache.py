@@ -1,172 +1,196 @@
-"""A prepared dataset: its files, and the object that opens them."""
+"""Resizing images and masks into the cache, in parallel, so that a kill costs a second of work.
+
+One scale for all images of a dataset, so that a metre has the same number of pixels in each. Image and coverage are
+averaged over the same areas (half-pixel centres): pixel (r, c) of the cache covers the square from (r, c) / scale to
+(r + 1, c + 1) / scale of the image, in both. Images smaller than the canvas lie in its top left corner, the rest is 0.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.data.arrays import open_array
-from shipseg.data.splits import SPLITS
-from shipseg.errors import DataError, unknown_name
+from shipseg import files, progress
+from shipseg.data.arrays import reserve_array, write_rows
+from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE
+from shipseg.errors import DataError
 from shipseg.extras import needing
+from shipseg.masks.rle import decode_many
+from shipseg.processes import run_tasks
 from shipseg.reading import read_image
 
 with needing("train"):
     import pandas as pd
 
-__all__ = [
-    "COVERAGE_FILE",
-    "FORMAT",
-    "IMAGES_FILE",
-    "INDEX_FILE",
-    "PROBLEMS_FILE",
-    "REPORT_FILE",
-    "SPLITS",
-    "SPLIT_FILE",
-    "ImageRow",
-    "PreparedDataset",
-    "open_dataset",
-]
+__all__ = ["CacheLayout", "cache_layout", "resize_coverage", "resize_image", "write_pixels"]
 
-FORMAT = 1
-"""Version of the files of a dataset."""
-INDEX_FILE = "index.parquet"
-"""One row per image of the source, kept or not."""
-SPLIT_FILE = "split.json"
-"""ImageIds of each split, and what the split was made with."""
-IMAGES_FILE = "images.npy"
-"""uint8 (n, h, w, 3) RGB of the kept images; absent in a native dataset."""
-COVERAGE_FILE = "coverage.npy"
-"""uint8 (n, h, w), 255 where a pixel is all ship; absent in a native dataset."""
-PROBLEMS_FILE = "problems.csv"
-"""Everything that was left out or looked wrong, one line each."""
-REPORT_FILE = "report.json"
-"""Counts, options and proofs; written last, so that its presence says that the dataset is complete."""
+_CHUNK = 32  # images between two marks in the list of what is done
+_DONE_FILE = "done.bytes"
+_PLAN_FILE = "pixels.json"
 
 
-class ImageRow(Protocol):
-    """A row of a dataset's index: of `DataFrame.itertuples`, or a Series."""
-
-    @property
-    def ImageId(self) -> Any:  # noqa: N802  (a column's name)
-        """File name of the image."""
-
-    @property
-    def rles(self) -> Any:
-        """Run-length texts of its ships."""
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedDataset:
-    """A folder made by `shipseg prepare`, open for reading.
+@dataclass(frozen=True)
+class CacheLayout:
+    """Size of a pixel cache.
 
     Args:
-        root: The folder.
-        index: One row per image of the source, sorted by ImageId: ImageId, EncodedPixels (all ships joined by a space,
-            "0" for none), Ships, Size_kb, group (-1 for images that could not be read), split ("" when left out),
-            reason ("" when kept), rles (one text per ship), height, width, row (in `images`; -1 when not cached),
-            ship_px (pixels of all ships).
-        report: The content of report.json.
-        images: Memory map uint8 (n, h, w, 3) RGB, or None in a native dataset.
-        coverage: Memory map uint8 (n, h, w), 255 = all ship, or None in a native dataset.
+        num_images: Images in it.
+        scale: Cached pixels per image pixel.
+        canvas: Height and width of a cached image.
     """
 
-    root: Path
-    index: pd.DataFrame
-    report: dict[str, Any]
-    images: NDArray[np.uint8] | None
-    coverage: NDArray[np.uint8] | None
+    num_images: int
+    scale: float
+    canvas: tuple[int, int]
 
     @property
-    def source_images(self) -> Path:
-        """The folder of the original images."""
-        return Path(self.report["source"]["images"])
-
-    @property
-    def scale(self) -> float:
-        """Cached pixels per image pixel; 1.0 in a native dataset."""
-        return float(self.report["cache"]["scale"])
-
-    @property
-    def canvas(self) -> tuple[int, int] | None:
-        """Height and width of the cached images; None in a native dataset."""
-        return None if self.images is None else (self.images.shape[1], self.images.shape[2])
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the index and the options: the same for datasets that hold the same."""
-        return str(self.report["fingerprint"])
-
-    def rows(self, split: str) -> pd.DataFrame:
-        """Return the rows of the index that a split holds, numbered from 0.
-
-        Raises:
-            ConfigError: There is no split of this name.
-        """
-        if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS)
-        return self.index[self.index["split"] == split].reset_index(drop=True)
-
-    def read_image(self, row: ImageRow) -> NDArray[np.uint8]:
-        """Return the original image of a row of the index: uint8 (H, W, 3) RGB.
-
-        Raises:
-            ImageError: The source has been moved or damaged since.
-        """
-        return read_image(self.source_images / str(row.ImageId))
-
-    def ship_rles(self, row: ImageRow) -> tuple[str, ...]:
-        """Return the run-length texts of the ships of a row of the index."""
-        return tuple(str(text) for text in row.rles)
+    def num_bytes(self) -> int:
+        """Bytes of images and coverage together, headers aside."""
+        return self.num_images * self.canvas[0] * self.canvas[1] * 4
 
 
-def open_dataset(root: Path) -> PreparedDataset:
-    """Return the dataset in a folder made by `shipseg prepare`.
+def cache_layout(heights: NDArray[np.int64], widths: NDArray[np.int64], *, size: int) -> CacheLayout:
+    """Return the layout for images of these sizes (n,) whose longest side is to be `size` pixels."""
+    scale = size / int(max(heights.max(), widths.max()))
+    return CacheLayout(len(heights), scale, (_scaled(int(heights.max()), scale), _scaled(int(widths.max()), scale)))
+
+
+def _scaled(length: int, scale: float) -> int:
+    return max(1, round(length * scale))
+
+
+def resize_image(image_hwc: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Return an image (H, W) or (H, W, C), uint8, at another scale: each pixel the mean of the area it covers."""
+    height, width = image_hwc.shape[:2]
+    size = (_scaled(width, scale), _scaled(height, scale))
+    if size == (width, height):
+        return image_hwc
+    # Enlarging has no area to average; OpenCV's linear interpolation uses half-pixel centres too.
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image_hwc, size, interpolation=how), np.uint8)
+
+
+def resize_coverage(mask_hw: NDArray[np.bool_], scale: float) -> NDArray[np.uint8]:
+    """Return the share of each pixel that is ship, 0 to 255, uint8, of a mask (H, W) at another scale."""
+    return resize_image(mask_hw.astype(np.uint8) * 255, scale)
+
+
+@dataclass(frozen=True)
+class _PixelTask:
+    chunk: int
+    first: int
+    paths: tuple[Path, ...]
+    shapes: tuple[tuple[int, int], ...]
+    rles: tuple[tuple[str, ...], ...]
+    layout: CacheLayout
+    folder: Path
+
+
+def write_pixels(kept: pd.DataFrame, *, layout: CacheLayout, source: Path, work: Path, workers: int) -> None:
+    """Write images.npy and coverage.npy of the kept images, in their order, into the folder `work`.
+
+    What was written before a kill is kept when images, masks and layout are still the same.
+
+    Args:
+        kept: One row per image: ImageId, num_bytes, mtime_ns, height, width, rles.
+        layout: See `cache_layout`.
+        source: Where the images lie.
+        work: Folder for the result and the list of what is done.
+        workers: Processes.
 
     Raises:
-        DataError: The folder holds no dataset, an unfinished one, or one whose files do not fit each other.
+        StorageError: The disk has no room.
+        DataError: An image has changed since it was first read.
     """
-    root = Path(root)
-    report = _read_report(root)
+    num_chunks = -(-layout.num_images // _CHUNK)
+    done = _resume(kept, layout, work, num_chunks)
+    todo = np.flatnonzero(~done)
+    chunks = run_tasks(_write_chunk, _tasks(kept, todo, layout, source, work), workers=workers)
+    finished = sum(_chunk_length(int(chunk), layout) for chunk in np.flatnonzero(done))
+    marks = os.open(work / _DONE_FILE, os.O_WRONLY)
     try:
-        index = pd.read_parquet(root / INDEX_FILE)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{root / INDEX_FILE} cannot be read ({error}): prepare the dataset again") from error
-    images = coverage = None
-    if report["cache"]["size"] != "native":
-        images, coverage = _open(root / IMAGES_FILE), _open(root / COVERAGE_FILE)
-        num_rows = int((index["row"] >= 0).sum())
-        if not len(images) == len(coverage) == num_rows or images.shape[:3] != coverage.shape:
-            raise DataError(
-                f"{root} is damaged: the index counts {num_rows} cached images, {IMAGES_FILE} holds {images.shape} and "
-                f"{COVERAGE_FILE} {coverage.shape}: prepare the dataset again"
-            )
-    return PreparedDataset(root, index, report, images, coverage)
+        images = _marked(chunks, marks, layout, work)
+        for _ in progress.track(images, "caching images", total=layout.num_images, done=finished):
+            pass
+    finally:
+        os.close(marks)
 
 
-def _read_report(root: Path) -> dict[str, Any]:
-    path = root / REPORT_FILE
-    if not root.is_dir():
-        raise DataError(f"there is no dataset folder {root}: make one with  shipseg prepare AIRBUS_DIR {root}")
-    if not path.is_file():
-        raise DataError(f"{root} holds no finished dataset (no {REPORT_FILE}): run  shipseg prepare AIRBUS_DIR {root}")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        found = report["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no report of shipseg prepare ({error}): prepare the dataset again") from error
-    if found != FORMAT:
-        raise DataError(f"{root} has dataset format {found}, this shipseg reads {FORMAT}: prepare the dataset again")
-    return dict(report)
+def _chunk_length(chunk: int, layout: CacheLayout) -> int:
+    return min(_CHUNK, layout.num_images - chunk * _CHUNK)
 
 
-def _open(path: Path) -> NDArray[np.uint8]:
-    try:
-        return open_array(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be opened ({error}): prepare the dataset again") from error
+def _marked(chunks: Iterator[int], marks: int, layout: CacheLayout, work: Path) -> Iterator[None]:
+    """Mark each chunk as done once the disk has it; yield once for each of its images."""
+    for chunk in chunks:
+        with files.storage_errors(work / _DONE_FILE):
+            os.pwrite(marks, b"\x01", chunk)
+        for _ in range(_chunk_length(chunk, layout)):
+            yield None
+
+
+def _resume(kept: pd.DataFrame, layout: CacheLayout, work: Path, num_chunks: int) -> NDArray[np.bool_]:
+    """Return which chunks are done; make fresh files when those there belong to another plan."""
+    plan = {"plan": _identity(kept, layout)}
+    plan_path, done_path = work / _PLAN_FILE, work / _DONE_FILE
+    if plan_path.is_file() and json.loads(plan_path.read_text(encoding="utf-8")) == plan:
+        done = np.frombuffer(done_path.read_bytes(), np.uint8).astype(bool)
+        # Killed while moving the finished files up, some are there already.
+        places = (work, work.parent) if done.all() else (work,)
+        if all(any((place / name).is_file() for place in places) for name in (IMAGES_FILE, COVERAGE_FILE)):
+            return done
+    for name in (_PLAN_FILE, _DONE_FILE, IMAGES_FILE, COVERAGE_FILE):
+        (work / name).unlink(missing_ok=True)
+    reserve_array(work / IMAGES_FILE, shape=(layout.num_images, *layout.canvas, 3), dtype=np.uint8)
+    reserve_array(work / COVERAGE_FILE, shape=(layout.num_images, *layout.canvas), dtype=np.uint8)
+    files.write_bytes(done_path, bytes(num_chunks))
+    files.write_json(plan_path, plan)  # last: with it, the others are whole
+    return np.zeros(num_chunks, bool)
+
+
+def _identity(kept: pd.DataFrame, layout: CacheLayout) -> str:
+    digest = hashlib.sha256(repr((layout, _CHUNK)).encode())
+    for column in ("ImageId", "num_bytes", "mtime_ns", "height", "width", "rles"):
+        digest.update(repr(kept[column].tolist()).encode())
+    return digest.hexdigest()
+
+
+def _tasks(
+    kept: pd.DataFrame, todo: NDArray[np.int64], layout: CacheLayout, source: Path, work: Path
+) -> Iterator[_PixelTask]:
+    for chunk in todo.tolist():
+        part = kept.iloc[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+        yield _PixelTask(
+            chunk,
+            chunk * _CHUNK,
+            tuple(source / name for name in part["ImageId"]),
+            tuple(zip(part["height"].tolist(), part["width"].tolist(), strict=True)),
+            tuple(part["rles"]),
+            layout,
+            work,
+        )
+
+
+def _write_chunk(task: _PixelTask) -> int:
+    images = np.zeros((len(task.paths), *task.layout.canvas, 3), np.uint8)
+    coverage = np.zeros((len(task.paths), *task.layout.canvas), np.uint8)
+    for number, (path, shape, rles) in enumerate(zip(task.paths, task.shapes, task.rles, strict=True)):
+        image_hwc = read_image(path)
+        if image_hwc.shape[:2] != shape:
+            raise DataError(f"{path} has changed while the dataset was being prepared: run again")
+        small = resize_image(image_hwc, task.layout.scale)
+        height, width = small.shape[:2]
+        images[number, :height, :width] = small
+        if rles:
+            coverage[number, :height, :width] = resize_coverage(decode_many(rles, shape), task.layout.scale)
+    write_rows(task.folder / IMAGES_FILE, task.first, images)
+    write_rows(task.folder / COVERAGE_FILE, task.first, coverage)
+    return task.chunk

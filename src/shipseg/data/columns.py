@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.data.groups import Overlaps, join_groups
-from shipseg.data.table import Problem, measure_ships
+from shipseg.data.labels import Problem, measure_ships
 from shipseg.extras import needing
 from shipseg.masks.rle import find_malformed
 

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from shipseg import files
+from shipseg.data.cache import cache_layout
 from shipseg.data.cleaning import CleaningRules, examine
-from shipseg.data.pixels import cache_layout
 from shipseg.data.scanning import TEXTURE_BYTES
 from shipseg.extras import needing
 

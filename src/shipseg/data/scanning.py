@@ -14,8 +14,8 @@ from shipseg import files, progress
 from shipseg.data.arrays import open_array, reserve_array
 from shipseg.data.cleaning import ImageFacts, examine
 from shipseg.data.texture import CELLS, SUBTILES, describe_texture
-from shipseg.data.workers import run_tasks
 from shipseg.extras import needing
+from shipseg.processes import run_tasks
 
 with needing("train"):
     import pandas as pd

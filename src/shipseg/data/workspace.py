@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shipseg import files, locks
-from shipseg.data.cache import COVERAGE_FILE, IMAGES_FILE, INDEX_FILE, PROBLEMS_FILE, REPORT_FILE, SPLIT_FILE
+from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE, INDEX_FILE, PROBLEMS_FILE, REPORT_FILE, SPLIT_FILE
 from shipseg.errors import ConfigError, DataError, StorageError
 
 __all__ = ["WORK_FOLDER", "finished_report", "move_up", "working_in"]

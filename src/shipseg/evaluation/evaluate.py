@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from shipseg.config import Decision, validated
 from shipseg.errors import ConfigError, DataError, ImageError
+from shipseg.evaluation.bootstrap import group_numbers, intervals, seed_dice, set_scores
 from shipseg.evaluation.calibration import PixelReliability, calibration_error, ship_reliability
 from shipseg.evaluation.curves import CurveTally
-from shipseg.evaluation.grouping import OverlapTally
+from shipseg.evaluation.labelled import Labelled, Source
+from shipseg.evaluation.overlaps import OverlapTally
 from shipseg.evaluation.results import Evaluation, FailedImage
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore, Scored, score_image, true_ships, union_mask
-from shipseg.evaluation.sources import Labelled, Source
-from shipseg.evaluation.summary import group_numbers, intervals, seed_dice, set_scores
 from shipseg.evaluation.tables import write_evaluation
 from shipseg.masks.ships import find_ships
 from shipseg.model.card import Card

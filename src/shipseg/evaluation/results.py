@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shipseg.evaluation.bootstrap import INTERVAL_SHARE
 from shipseg.evaluation.calibration import ReliabilityBin
 from shipseg.evaluation.curves import Curves
 from shipseg.evaluation.scores import ImageScore, ShipScore
-from shipseg.evaluation.summary import INTERVAL_SHARE
 from shipseg.model.card import Card
 
 __all__ = ["Evaluation", "FailedImage"]

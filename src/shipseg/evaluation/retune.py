@@ -15,8 +15,8 @@ from shipseg.errors import DataError
 from shipseg.evaluation.calibration import ReliabilityBin
 from shipseg.evaluation.curves import ALL_IMAGES, Curve, Curves, sweep_curve
 from shipseg.evaluation.fitting import cross_fitted, fit_calibration, judged_bins
-from shipseg.evaluation.operating import OperatingPoint, find_point, wish_in_words
-from shipseg.evaluation.sources import Labelled, Source
+from shipseg.evaluation.labelled import Labelled, Source
+from shipseg.evaluation.operating_points import OperatingPoint, find_point, wish_in_words
 from shipseg.evaluation.survey import STRATA, Survey, survey_images
 from shipseg.evaluation.sweep import DecisionSweep
 from shipseg.evaluation.tables import curves_csv

@@ -13,8 +13,8 @@ from shipseg.config import Decision, ThresholdConfig
 from shipseg.errors import DataError
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.fitting import fit_calibration
-from shipseg.evaluation.operating import OperatingPoint, best_peaks, find_point
-from shipseg.evaluation.sources import Labelled
+from shipseg.evaluation.labelled import Labelled
+from shipseg.evaluation.operating_points import OperatingPoint, best_peaks, find_point
 from shipseg.evaluation.survey import Survey, survey_images
 from shipseg.evaluation.sweep import SWEEP_SCORES
 from shipseg.model.calibration import Calibration

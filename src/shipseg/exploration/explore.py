@@ -10,7 +10,6 @@ from typing import Any
 
 from shipseg import files
 from shipseg.data.cleaning import read_drop_list
-from shipseg.data.workers import available_workers
 from shipseg.errors import ConfigError, DataError
 from shipseg.exploration.costs import cleaning_facts
 from shipseg.exploration.distributions import plain
@@ -23,13 +22,14 @@ from shipseg.exploration.file_facts import (
     split_facts,
 )
 from shipseg.exploration.hints import find_hints
+from shipseg.exploration.inputs import Material, gather
 from shipseg.exploration.label_facts import imbalance_facts, pixel_facts, row_facts, ship_facts, ships_per_image
-from shipseg.exploration.material import Material, gather
 from shipseg.exploration.page import write_exploration_page
 from shipseg.exploration.results import Exploration
 from shipseg.exploration.samples import draw_samples
 from shipseg.exploration.ships import measure_each_ship
 from shipseg.extras import needing
+from shipseg.processes import available_workers
 
 with needing("train"):
     import pandas as pd

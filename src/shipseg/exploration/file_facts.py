@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from shipseg import progress
 from shipseg.data.splits import SplitShares
-from shipseg.data.workers import run_tasks
 from shipseg.errors import ImageError
 from shipseg.exploration.distributions import counted, describe
-from shipseg.exploration.material import Material
+from shipseg.exploration.inputs import Material
 from shipseg.extras import needing
+from shipseg.processes import run_tasks
 from shipseg.reading import read_image
 
 with needing("train"):

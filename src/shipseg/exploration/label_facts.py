@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shipseg.evaluation.scores import SIZE_BINS
 from shipseg.exploration.distributions import describe
-from shipseg.exploration.material import Material
+from shipseg.exploration.inputs import Material
 from shipseg.extras import needing
 from shipseg.masks.instances import SIZE_BINS_PX
 

@@ -14,8 +14,8 @@ from shipseg.exploration.drawing import KIND_NAMES
 from shipseg.exploration.results import Exploration
 from shipseg.exploration.samples import Sample
 from shipseg.extras import needing
+from shipseg.reports.examples import close_up, overview, to_jpeg
 from shipseg.reports.page import drawing, picture_url, write_page
-from shipseg.reports.pictures import close_up, overview, to_jpeg
 
 with needing("train"):
     from markupsafe import Markup, escape

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import DataError
-from shipseg.exploration.material import Material
+from shipseg.exploration.inputs import Material
 from shipseg.masks.rle import decode_many
 from shipseg.reading import read_image
 

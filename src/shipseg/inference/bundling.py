@@ -11,7 +11,7 @@ from typing import Any, Final
 from shipseg.errors import ConfigError, ModelError
 from shipseg.files import all_or_none
 from shipseg.inference.export import ExportReport, export_onnx
-from shipseg.inference.loading import bundled_folder, find_weights
+from shipseg.inference.locate import bundled_folder, find_weights
 from shipseg.model.bundle import load_network, save_model
 from shipseg.model.card import Card
 

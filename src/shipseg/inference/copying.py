@@ -7,10 +7,10 @@ from pathlib import Path
 from shipseg.errors import ConfigError
 from shipseg.files import ensure_folder, remove_leftovers, write_json, write_text
 from shipseg.inference.export import copy_onnx
-from shipseg.inference.loading import ONNX_FILE, find_model
+from shipseg.inference.locate import ONNX_FILE, find_model
 from shipseg.model.bundle import README_FILE, WEIGHTS_FILE, load_network, save_model
 from shipseg.model.card import CARD_FILE, Card
-from shipseg.model.readme import describe_card
+from shipseg.model.card_page import describe_card
 
 __all__ = ["copy_model", "copy_target"]
 

@@ -19,7 +19,7 @@ from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
 from shipseg.files import atomic_path, remove_leftovers
 from shipseg.inference.backends import INPUT_NAME, OUTPUT_NAME, OnnxBackend, TorchBackend
-from shipseg.inference.loading import ONNX_FILE, find_weights
+from shipseg.inference.locate import ONNX_FILE, find_weights
 from shipseg.model.card import CARD_KEY, Card
 from shipseg.model.onnxfile import HASH_KEY, graph_hash
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, ImageError, unknown_name
 from shipseg.files import ensure_folder, remove_leftovers, storage_errors, write_bytes, write_text
+from shipseg.inference.formats import FORMATS, PictureShips, check_unique_ids, csv_text, write_submission
 from shipseg.inference.overlay import draw_ships
 from shipseg.inference.pictures import Picture, find_pictures
 from shipseg.inference.predictor import Prediction, Predictor, checked_threshold
-from shipseg.inference.tables import FORMATS, PictureShips, check_unique_ids, csv_text, write_submission
 from shipseg.progress import track
 from shipseg.reading import read_image
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, ModelError
 from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
-from shipseg.inference.loading import BACKENDS, bundled_models, load_backend
+from shipseg.inference.locate import BACKENDS, bundled_models, load_backend
 from shipseg.inference.mirrors import mean_over_mirrors
-from shipseg.inference.resizing import resize
 from shipseg.masks.ships import Ship, find_ships
 from shipseg.model.card import Card, Views
 from shipseg.reading import read_image
+from shipseg.resizing import resize
 from shipseg.tiling import Accumulator, blend_weights, windows
 
 __all__ = [

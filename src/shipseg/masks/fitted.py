@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from shipseg.masks.rectangle import Rectangle, rectangle_of
+from shipseg.masks.rectangles import Rectangle, rectangle_of
 
 __all__ = ["fill_rectangles"]
 

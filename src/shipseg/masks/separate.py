@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from shipseg.masks.rectangle import rectangle_of
+from shipseg.masks.rectangles import rectangle_of
 
 __all__ = ["separate_ships"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
 from shipseg.masks.components import Components, find_components
-from shipseg.masks.rectangle import Rectangle, rectangle_of, rectangle_of_sums
+from shipseg.masks.rectangles import Rectangle, rectangle_of, rectangle_of_sums
 
 __all__ = [
     "Rectangle",

@@ -20,8 +20,8 @@ from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
 from shipseg.files import ensure_folder, storage_errors, write_bytes, write_json, write_text
 from shipseg.model.card import CARD_FILE, Card, read_card
+from shipseg.model.card_page import describe_card
 from shipseg.model.network import ShipNetwork, build_network
-from shipseg.model.readme import describe_card
 
 with needing("train"):
     import torch

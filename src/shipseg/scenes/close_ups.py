@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.scenes.quicklook import NO_DATA_COLOR, SHIP_COLOR
-from shipseg.scenes.ship import SceneShip, SceneShips
+from shipseg.scenes.ships import SceneShip, SceneShips
 from shipseg.tiling import Window
 
 __all__ = ["read_close_ups"]

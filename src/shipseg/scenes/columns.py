@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from shipseg.scenes.ship import SceneShip
+from shipseg.scenes.ships import SceneShip
 
 __all__ = ["AMBIGUITY", "COLUMNS", "Column", "Value"]
 

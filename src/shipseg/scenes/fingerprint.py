@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shipseg.errors import DataError
-from shipseg.scenes.gdal import gdal_session, reason_of
+from shipseg.geo.gdal import gdal_session, reason_of
 
 __all__ = ["fingerprint_of_file", "fingerprint_of_raster"]
 

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, DataError
+from shipseg.evaluation.labelled import Labelled, Source
 from shipseg.evaluation.scores import true_ships
-from shipseg.evaluation.sources import Labelled, Source
 from shipseg.evaluation.survey import draw_images
 from shipseg.inference.predictor import Predictor
-from shipseg.inference.resizing import resize
 from shipseg.masks.ships import Ship
 from shipseg.model.card import CardGate
 from shipseg.progress import track
+from shipseg.resizing import resize
 from shipseg.scenes.gate import contrast
 
 __all__ = ["GateOptions", "choose_gate"]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from shipseg import files
 from shipseg.errors import StorageError
 from shipseg.extras import needing
+from shipseg.geo.gdal import known_to_ogr
 from shipseg.scenes.columns import Column
-from shipseg.scenes.gdal import known_to_ogr
 
 if TYPE_CHECKING:
     import geopandas

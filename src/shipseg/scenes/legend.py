@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.scenes.ship import SceneShips
+from shipseg.scenes.ships import SceneShips
 
 __all__ = ["legend_height", "with_legend", "zoom"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shipseg.masks.metrics import SIZE_BINS_PX
-from shipseg.scenes.truth import CENTER_LEAST_M, CENTER_SHARE, IOU_NEEDED, MapShip, ShipRecord, heading_apart
+from shipseg.scenes.matching import CENTER_LEAST_M, CENTER_SHARE, IOU_NEEDED, MapShip, ShipRecord, heading_apart
 
 __all__ = ["LENGTH_BINS_M", "bin_name", "errors_of", "metrics_of"]
 

@@ -7,7 +7,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.polygon import orient
 
-from shipseg.scenes.georef import GeoReference
+from shipseg.geo.georef import GeoReference
 
 __all__ = ["LONLAT_DIGITS", "Outline", "in_lonlat", "on_map"]
 

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shipseg.reports.examples import to_jpeg
 from shipseg.reports.page import picture_url, write_page
-from shipseg.reports.pictures import to_jpeg
 from shipseg.scenes.columns import AMBIGUITY
-from shipseg.scenes.ship import SceneShip, SceneShips
+from shipseg.scenes.ships import SceneShip, SceneShips
 
 __all__ = ["PageRow", "write_scene_page"]
 

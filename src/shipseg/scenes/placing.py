@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from shipseg.scenes.georef import IDENTITY, GeoReference, Transform
+from shipseg.geo.georef import IDENTITY, GeoReference, Transform
 
 __all__ = ["georeference_of"]
 

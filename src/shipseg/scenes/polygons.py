@@ -16,8 +16,8 @@ from shapely.geometry.base import BaseGeometry
 
 from shipseg.errors import DataError
 from shipseg.extras import needing
-from shipseg.scenes.gdal import known_to_ogr, reason_of
-from shipseg.scenes.georef import GeoReference
+from shipseg.geo.gdal import known_to_ogr, reason_of
+from shipseg.geo.georef import GeoReference
 
 if TYPE_CHECKING:
     import pyproj

@@ -10,21 +10,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shipseg import files
+from shipseg.geo.area import Area
+from shipseg.geo.reader import Scene, open_scene
 from shipseg.inference.predictor import Predictor
 from shipseg.model.card import Card
 from shipseg.progress import stage
-from shipseg.scenes.area import Area
 from shipseg.scenes.blend import Block
+from shipseg.scenes.checkpoint import Pieces, working_in
 from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.gate import Gate
-from shipseg.scenes.look import Looking, look
 from shipseg.scenes.options import SceneOptions
-from shipseg.scenes.outcome import PROBABILITY_FILE, Outcome, finished_facts, publish, write_outcome
-from shipseg.scenes.pieces import Pieces, working_in
+from shipseg.scenes.output import PROBABILITY_FILE, Outcome, finished_facts, publish, write_outcome
 from shipseg.scenes.rasters import probability_raster
 from shipseg.scenes.result import Finds, SceneResult, Seconds
-from shipseg.scenes.ship import SceneShips, measure_ships
-from shipseg.scenes.source import Scene, open_scene
+from shipseg.scenes.ships import SceneShips, measure_ships
+from shipseg.scenes.stream import Looking, look
 from shipseg.scenes.tiles import TilePlan, plan_tiles
 from shipseg.scenes.vectors import check_formats
 

@@ -12,9 +12,9 @@ import shapely
 from numpy.typing import NDArray
 
 from shipseg import files
-from shipseg.scenes.georef import GeoReference
+from shipseg.geo.georef import GeoReference
 from shipseg.scenes.legend import legend_height, with_legend, zoom
-from shipseg.scenes.ship import SceneShip, SceneShips
+from shipseg.scenes.ships import SceneShip, SceneShips
 
 __all__ = ["MAX_SIDE_PX", "NO_DATA_COLOR", "SHIP_COLOR", "draw_quicklook", "look_shape", "write_png"]
 

@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shipseg.geo.cog import RasterContent, RasterRows, growing_cog
+from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import Ship
-from shipseg.scenes.cog import RasterContent, RasterRows, growing_cog
-from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.levels import LEVELS, NO_DATA
-from shipseg.scenes.ship import SceneShips
+from shipseg.scenes.ships import SceneShips
 from shipseg.tiling import Window
 
 __all__ = ["MASK_NO_DATA", "probability_raster", "write_mask"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.inference.resizing import resize
+from shipseg.resizing import resize
 
 __all__ = ["resize_valid"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shipseg.masks.ships import Ship
 
 if TYPE_CHECKING:
-    from shipseg.scenes.ship import SceneShip
+    from shipseg.scenes.ships import SceneShip
 
 __all__ = ["Dropped", "Finds", "FoundShip", "SceneResult", "Seconds"]
 

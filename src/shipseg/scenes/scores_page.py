@@ -11,12 +11,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from shipseg.geo.reader import Scene, open_scene
+from shipseg.reports.examples import PREDICTED_COLOR, TRUE_COLOR, to_jpeg
 from shipseg.reports.page import picture_url, write_page
-from shipseg.reports.pictures import PREDICTED_COLOR, TRUE_COLOR, to_jpeg
+from shipseg.scenes.matching import ShipRecord
 from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name
 from shipseg.scenes.scoring import SceneScores
-from shipseg.scenes.source import Scene, open_scene
-from shipseg.scenes.truth import ShipRecord
 from shipseg.tiling import Window
 
 __all__ = ["REPORT_FILE", "write_scores_page"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from shipseg import files
-from shipseg.inference.tables import csv_text
+from shipseg.inference.formats import csv_text
+from shipseg.scenes.matching import ShipRecord, heading_apart
 from shipseg.scenes.scoring import SceneScores
-from shipseg.scenes.truth import ShipRecord, heading_apart
 
 __all__ = ["write_scores"]
 

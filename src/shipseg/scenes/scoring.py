@@ -10,22 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from shipseg.errors import DataError, MissingExtraError, ShipsegError, StorageError
+from shipseg.geo.reader import open_scene
 from shipseg.inference.predictor import Predictor
 from shipseg.progress import track
+from shipseg.scenes.inputs import SCENE_SUFFIXES
+from shipseg.scenes.matching import MapShip, ShipRecord, lies_on, match_ships, read_ships, truth_path
 from shipseg.scenes.metrics import metrics_of
 from shipseg.scenes.options import SceneOptions
-from shipseg.scenes.outcome import FACTS_FILE
+from shipseg.scenes.output import FACTS_FILE
 from shipseg.scenes.predict import predict_scene
-from shipseg.scenes.recognise import SCENE_SUFFIXES
-from shipseg.scenes.source import open_scene
-from shipseg.scenes.truth import (
-    MapShip,
-    ShipRecord,
-    lies_on,
-    match_ships,
-    read_ships,
-    truth_path,
-)
 
 __all__ = [
     "PREDICTED_FOLDER",

@@ -13,12 +13,12 @@ import shapely.geometry
 from shipseg import files
 from shipseg.errors import ConfigError, unknown_name
 from shipseg.extras import needing
-from shipseg.inference.tables import PictureShips, csv_text, write_coco
+from shipseg.geo.georef import GeoReference
+from shipseg.inference.formats import PictureShips, csv_text, write_coco
 from shipseg.scenes.columns import AMBIGUITY, COLUMNS, Column
 from shipseg.scenes.geopackage import Layer, write_geopackage
-from shipseg.scenes.georef import GeoReference
 from shipseg.scenes.outlines import LONLAT_DIGITS, Outline, in_lonlat, on_map
-from shipseg.scenes.ship import SceneShip, SceneShips
+from shipseg.scenes.ships import SceneShip, SceneShips
 
 if TYPE_CHECKING:
     import geopandas

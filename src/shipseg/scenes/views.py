@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from shipseg.extras import needing
+from shipseg.geo.reader import Scene
 from shipseg.scenes.close_ups import read_close_ups
 from shipseg.scenes.quicklook import draw_quicklook, look_shape, write_png
-from shipseg.scenes.ship import SceneShips
-from shipseg.scenes.source import Scene
+from shipseg.scenes.ships import SceneShips
 from shipseg.tiling import Window
 
 __all__ = ["PAGE_FILE", "QUICKLOOK_FILE", "write_views"]

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from shipseg import __version__
-from shipseg.data.cache import PreparedDataset, open_dataset
 from shipseg.data.prepare import PrepareOptions, prepare
+from shipseg.data.prepared import PreparedDataset, open_dataset
 from shipseg.errors import ConfigError, MissingExtraError, ShipsegError, StorageError, TrainingInterrupted
 from shipseg.evaluation.evaluate import evaluate
-from shipseg.evaluation.sources import labelled_from_dataset
+from shipseg.evaluation.labelled import labelled_from_dataset
 from shipseg.evaluation.tables import write_evaluation
 from shipseg.inference.predictor import load_model
-from shipseg.studies import claims, folder
+from shipseg.studies import layout, leases
 from shipseg.studies.results import SIZES, failure, scored_split
 from shipseg.studies.spec import METRICS
 from shipseg.studies.trials import Trial, repeat_commands
@@ -54,7 +54,7 @@ def conduct(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
 def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any]:
     used = _at_its_size(trial, given, out)
     split = scored_split(used)
-    run, scores = folder.run_folder(out, trial), folder.scores_folder(out, trial)
+    run, scores = layout.run_folder(out, trial), layout.scores_folder(out, trial)
     report = TrainAndTestModel(trial.recipe, used.root, run).train(resume=True)
     predictor = load_model(run)
     evaluation = evaluate(predictor, labelled_from_dataset(used, split))
@@ -86,7 +86,7 @@ def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any
 def put_away(trial: Trial, out: Path) -> None:
     """Remove the checkpoints of a finished trial: five times as large as its model, they are of no more use."""
     for name in (LAST, PREVIOUS):
-        (folder.run_folder(out, trial) / name).unlink(missing_ok=True)
+        (layout.run_folder(out, trial) / name).unlink(missing_ok=True)
 
 
 def _num_parameters(backend: Any) -> int:
@@ -103,11 +103,11 @@ def _at_its_size(trial: Trial, given: PreparedDataset, out: Path) -> PreparedDat
             f"{given.root} was prepared with a drop list, which it does not keep, so it cannot be prepared anew with "
             f"size {trial.size}: prepare both datasets yourself and run the study on each"
         )
-    target = folder.prepared(out, trial.size)
+    target = layout.prepared(out, trial.size)
     kept = {name: options[name] for name in ("val_share", "test_share", "seed", "min_kb", "keep_empty", "any_size")}
     source = given.report["source"]
     chosen = PrepareOptions(size=trial.size, **kept, csv=Path(source["csv"]), images=Path(source["images"]), workers=1)
-    while (claim := claims.take(folder.claims(out), target.name)) is None:
+    while (claim := leases.take(layout.claims(out), target.name)) is None:
         time.sleep(_LOOK_AGAIN_S)
     with claim.kept():
         prepare(Path(source["root"]), target, chosen)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from shipseg import files
-from shipseg.data.cache import PreparedDataset
+from shipseg.data.prepared import PreparedDataset
 from shipseg.errors import TrainingError
 from shipseg.reports import figures
 from shipseg.reports.page import drawing, write_page
-from shipseg.studies import folder
+from shipseg.studies import layout
 from shipseg.studies.results import empty_share, scored_split
 from shipseg.studies.spec import METRICS, Study
 from shipseg.studies.tables import StudyTable, as_csv, tabulate
@@ -27,7 +27,7 @@ PAGE_FILE = "report.html"
 
 def collect(out: Path, study: Study, trials: Sequence[Trial]) -> StudyTable:
     """Return the table of what the trials have come to so far."""
-    found = {trial.name: folder.read_result(out, trial) for trial in trials}
+    found = {trial.name: layout.read_result(out, trial) for trial in trials}
     return tabulate(study, trials, {name: result for name, result in found.items() if result is not None})
 
 
@@ -87,7 +87,7 @@ def _curves(out: Path, study: Study, trials: Sequence[Trial]) -> dict[str, list[
     """Return, by variant, for each trial that has an epoch behind it: images seen, and validation pooled Dice."""
     found: dict[str, list[tuple[list[float], list[float]]]] = {variant.name: [] for variant in study.variants}
     for trial in trials:
-        rows = _history(folder.run_folder(out, trial) / HISTORY_FILE)
+        rows = _history(layout.run_folder(out, trial) / HISTORY_FILE)
         if rows:
             batch = trial.recipe.train.batch_size
             found[trial.variant].append(([row.step * batch for row in rows], [row.val_pooled_dice for row in rows]))

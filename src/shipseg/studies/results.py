@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shipseg.data.cache import PreparedDataset
+from shipseg.data.prepared import PreparedDataset
 from shipseg.studies.spec import METRICS
 from shipseg.studies.trials import Trial
 

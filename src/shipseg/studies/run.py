@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shipseg.data.cache import PreparedDataset, open_dataset
-from shipseg.data.workers import available_workers
+from shipseg.data.prepared import PreparedDataset, open_dataset
 from shipseg.errors import ConfigError
+from shipseg.processes import available_workers
 from shipseg.progress import track
-from shipseg.studies import claims, folder
-from shipseg.studies.crew import crew
+from shipseg.studies import layout, leases
 from shipseg.studies.page import PAGE_FILE, collect, write_tables
 from shipseg.studies.spec import Study
 from shipseg.studies.tables import StudyTable
 from shipseg.studies.trials import Trial, expand
 from shipseg.studies.words import verdict
+from shipseg.studies.worker_pool import crew
 
 __all__ = ["StudyReport", "run_study"]
 
@@ -80,12 +80,12 @@ def run_study(
     dataset, out = Path(dataset), Path(out)
     data = open_dataset(dataset)
     resolved = study.resolved(quick=quick, seeds=seeds)
-    resolved = resolved.model_copy(update={"seeds": tuple(sorted({*resolved.seeds, *folder.seeds_so_far(out)}))})
+    resolved = resolved.model_copy(update={"seeds": tuple(sorted({*resolved.seeds, *layout.seeds_so_far(out)}))})
     trials = expand(resolved)
     _check_input(trials, data, resolved)
     workers = available_workers(1 if workers is None else workers)
-    folder.begin(out, resolved, trials, data)
-    waiting = [trial for trial in trials if not folder.result_file(out, trial).exists()]
+    layout.begin(out, resolved, trials, data)
+    waiting = [trial for trial in trials if not layout.result_file(out, trial).exists()]
     if waiting:
         _work(resolved, trials, waiting, dataset=dataset, data=data, out=out, workers=min(workers, len(waiting)))
     table = write_tables(out, resolved, trials, data)
@@ -120,7 +120,7 @@ def _work(
     written_s = time.monotonic()
 
     def note() -> str:
-        at_work = [each.name for each in trials if claims.holder(folder.claims(out), each.name) is not None]
+        at_work = [each.name for each in trials if leases.holder(layout.claims(out), each.name) is not None]
         best = collect(out, study, trials).best
         said = "" if best is None else f"best so far {best.variant} {best.scores[study.metric]}"
         return ", ".join(filter(None, (said, f"at work: {' '.join(at_work)}" if at_work else "")))

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shipseg.studies.noise import Comparison, Noise, compare
 from shipseg.studies.results import SCORE_COLUMNS
+from shipseg.studies.significance import Comparison, Noise, compare
 from shipseg.studies.spec import METRICS, Study, Variant
 from shipseg.studies.trials import Trial
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from shipseg.config import Recipe
-from shipseg.data.cache import PreparedDataset
+from shipseg.data.prepared import PreparedDataset
 from shipseg.errors import ConfigError
 from shipseg.recipes import load_recipe
 from shipseg.studies.spec import Study, Variant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shipseg.studies.noise import Comparison
+from shipseg.studies.significance import Comparison
 from shipseg.studies.spec import METRICS
 from shipseg.studies.tables import LOWER_IS_BETTER, StudyTable, VariantRow
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from shipseg.data.cache import PreparedDataset, open_dataset
+from shipseg.data.prepared import PreparedDataset, open_dataset
 from shipseg.errors import ShipsegError, TrainingInterrupted
-from shipseg.studies import claims, folder
+from shipseg.studies import layout, leases
 from shipseg.studies.conduct import conduct, put_away
-from shipseg.studies.crew import ENDS_THE_STUDY
 from shipseg.studies.spec import load_study
 from shipseg.studies.trials import Trial, expand
+from shipseg.studies.worker_pool import ENDS_THE_STUDY
 
 __all__ = ["main", "work"]
 
@@ -56,9 +56,9 @@ def work(out: Path, dataset: Path) -> None:
         StorageError: The disk is full, or the folder cannot be written.
         TrainingInterrupted: SIGTERM stopped a training; a checkpoint was written.
     """
-    trials, data = expand(load_study(folder.study_file(out))), open_dataset(dataset)
+    trials, data = expand(load_study(layout.study_file(out))), open_dataset(dataset)
     while True:
-        waiting = [trial for trial in trials if not folder.result_file(out, trial).exists()]
+        waiting = [trial for trial in trials if not layout.result_file(out, trial).exists()]
         if not waiting:
             return
         if not any(_done_here(trial, data, out) for trial in waiting):
@@ -67,21 +67,21 @@ def work(out: Path, dataset: Path) -> None:
 
 def _done_here(trial: Trial, data: PreparedDataset, out: Path) -> bool:
     """Do a trial unless another process holds or has finished it; return whether it was done."""
-    claim = claims.take(folder.claims(out), trial.name)
+    claim = leases.take(layout.claims(out), trial.name)
     if claim is None:
         return False
     try:
         with claim.kept():
-            if folder.result_file(out, trial).exists():
+            if layout.result_file(out, trial).exists():
                 return False
-            with _logged(folder.log_file(out, trial)):
+            with _logged(layout.log_file(out, trial)):
                 result = conduct(trial, data, out)
                 if claim.holds():
-                    folder.write_result(out, trial, result)
+                    layout.write_result(out, trial, result)
                     put_away(trial, out)
     finally:
-        if folder.result_file(out, trial).exists():
-            claims.forget(folder.claims(out), trial.name)
+        if layout.result_file(out, trial).exists():
+            leases.forget(layout.claims(out), trial.name)
     return True
 
 

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.synth.canvas import Canvas, PlacedShip, draw_sun
-from shipseg.synth.clutter import paint_clutter
-from shipseg.synth.coastline import paint_coastline
 from shipseg.synth.distributions import Rng, chance, uniform
-from shipseg.synth.fields import FloatArray
-from shipseg.synth.fleet import place_anchorage, place_fleet
+from shipseg.synth.endless_noise import PlacedRng, endless_white
 from shipseg.synth.ground import Cell, Grid, ScenePlan
-from shipseg.synth.harbour import paint_terminal
-from shipseg.synth.placed import PlacedRng, endless_white
-from shipseg.synth.sea import paint_sea
-from shipseg.synth.sensor import WhiteNoise, draw_sensor, expose
+from shipseg.synth.paint.canvas import Canvas, PlacedShip, draw_sun
+from shipseg.synth.paint.clutter import paint_clutter
+from shipseg.synth.paint.coastline import paint_coastline
+from shipseg.synth.paint.fields import FloatArray
+from shipseg.synth.paint.fleet import place_anchorage, place_fleet
+from shipseg.synth.paint.harbour import paint_terminal
+from shipseg.synth.paint.sea import paint_sea
+from shipseg.synth.paint.sensor import WhiteNoise, draw_sensor, expose
+from shipseg.synth.paint.wakes import paint_orphan_wake
+from shipseg.synth.paint.weather import paint_weather
 from shipseg.synth.view import SMALLEST_SHIP_PX
-from shipseg.synth.wakes import paint_orphan_wake
-from shipseg.synth.weather import paint_weather
 from shipseg.synth.world import ORPHAN_WAKE_SHARE, one_thread, resample
 
 __all__ = ["CellPicture", "DrawnShip", "paint_cell"]

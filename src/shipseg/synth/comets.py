@@ -10,11 +10,11 @@ import math
 import cv2
 import numpy as np
 
-from shipseg.synth.board import Pose
-from shipseg.synth.canvas import Canvas
 from shipseg.synth.distributions import Rng, chance, choose, log_uniform, uniform
-from shipseg.synth.fields import FloatArray, fractal_noise
-from shipseg.synth.foam import FOAM_RGB, Strip, lay_foam, open_strip
+from shipseg.synth.paint.board import Pose
+from shipseg.synth.paint.canvas import Canvas
+from shipseg.synth.paint.fields import FloatArray, fractal_noise
+from shipseg.synth.paint.foam import FOAM_RGB, Strip, lay_foam, open_strip
 
 __all__ = ["COMETS_SHORTER_PX", "paint_comet"]
 

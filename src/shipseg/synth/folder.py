@@ -16,9 +16,9 @@ from shipseg.config import MAX_WORKERS
 from shipseg.errors import ConfigError, StorageError
 from shipseg.progress import track
 from shipseg.schema import check_count
+from shipseg.synth.paint.sensor import encode_jpeg
 from shipseg.synth.plan import SCENE_STREAM, Job, plan_jobs
 from shipseg.synth.processes import run_jobs
-from shipseg.synth.sensor import encode_jpeg
 from shipseg.synth.view import View, WorldConfig, picture_of
 from shipseg.synth.world import render
 

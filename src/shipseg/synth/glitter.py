@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shipseg.synth.canvas import Canvas
 from shipseg.synth.distributions import Rng, chance, log_uniform, uniform
-from shipseg.synth.fields import FloatArray, blurred, even_noise, fractal_noise, soft_step
+from shipseg.synth.paint.canvas import Canvas
+from shipseg.synth.paint.fields import FloatArray, blurred, even_noise, fractal_noise, soft_step
 
 __all__ = ["paint_dark_glitter", "paint_glint", "paint_sparkle"]
 

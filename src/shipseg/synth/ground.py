@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
-from shipseg.synth.coastline import LOOK_STEP_PX, Coastline
 from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL, Rng, uniform
-from shipseg.synth.fields import FloatArray
+from shipseg.synth.paint.coastline import LOOK_STEP_PX, Coastline
+from shipseg.synth.paint.fields import FloatArray
 from shipseg.synth.view import WorldConfig
 from shipseg.tiling import Window
 

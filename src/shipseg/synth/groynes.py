@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.synth.canvas import ByteArray, oriented_box, paint_polygon
 from shipseg.synth.distributions import Rng, chance, log_uniform, pick, shaded, tinted, uniform
-from shipseg.synth.fields import FloatArray
+from shipseg.synth.paint.canvas import ByteArray, oriented_box, paint_polygon
+from shipseg.synth.paint.fields import FloatArray
 
 __all__ = ["draw_groynes"]
 

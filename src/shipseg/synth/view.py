@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError, unknown_name
 from shipseg.masks import rle
 from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL
-from shipseg.synth.sensor import decode_jpeg, encode_jpeg
-from shipseg.synth.ships import LabelStyle
+from shipseg.synth.paint.sensor import decode_jpeg, encode_jpeg
+from shipseg.synth.paint.ships import LabelStyle
 
 __all__ = ["SMALLEST_SHIP_PX", "TILE_PX", "Picture", "View", "WorldConfig", "parted", "picture_of", "without_leftovers"]
 

@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
-from shipseg.synth.canvas import Canvas, draw_sun
-from shipseg.synth.clutter import paint_clutter
 from shipseg.synth.distributions import (
     NATIVE_METRES_PER_PIXEL,
     PICTURE_KINDS,
@@ -23,11 +21,15 @@ from shipseg.synth.distributions import (
     choose,
     uniform,
 )
-from shipseg.synth.fleet import draw_num_ships, place_fleet
-from shipseg.synth.harbour import paint_harbour, paint_jetty
-from shipseg.synth.land import paint_coast, paint_inland
-from shipseg.synth.sea import paint_sea
-from shipseg.synth.sensor import draw_sensor, expose
+from shipseg.synth.paint.canvas import Canvas, draw_sun
+from shipseg.synth.paint.clutter import paint_clutter
+from shipseg.synth.paint.fleet import draw_num_ships, place_fleet
+from shipseg.synth.paint.harbour import paint_harbour, paint_jetty
+from shipseg.synth.paint.land import paint_coast, paint_inland
+from shipseg.synth.paint.sea import paint_sea
+from shipseg.synth.paint.sensor import draw_sensor, expose
+from shipseg.synth.paint.wakes import paint_orphan_wake
+from shipseg.synth.paint.weather import paint_weather
 from shipseg.synth.view import (
     SMALLEST_SHIP_PX,
     TILE_PX,
@@ -38,8 +40,6 @@ from shipseg.synth.view import (
     picture_of,
     without_leftovers,
 )
-from shipseg.synth.wakes import paint_orphan_wake
-from shipseg.synth.weather import paint_weather
 
 __all__ = ["is_empty", "make_picture", "make_scene", "one_thread", "render", "resample"]
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from shipseg.config import Recipe
-from shipseg.data.cache import PreparedDataset
+from shipseg.data.prepared import PreparedDataset
 from shipseg.model.losses import build_loss
 from shipseg.model.network import ShipNetwork, build_network
 from shipseg.training.averaging import AveragedNetwork
+from shipseg.training.batches import TrainingBatches, ValidationBatches
 from shipseg.training.distributed import Processes
 from shipseg.training.forward import Forward
-from shipseg.training.loading import TrainingBatches, ValidationBatches
 from shipseg.training.optimizers import build_optimizer
 
 __all__ = ["Assembly", "assemble", "seed_step"]

@@ -8,7 +8,7 @@ import platform
 import torch
 
 from shipseg import __version__
-from shipseg.data.cache import PreparedDataset
+from shipseg.data.prepared import PreparedDataset
 from shipseg.evaluation.thresholds import Choice
 from shipseg.model.card import Card, CardInput
 from shipseg.training.state import RunState

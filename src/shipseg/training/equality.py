@@ -12,8 +12,8 @@ from shipseg.errors import TrainingError
 from shipseg.model.bundle import WEIGHTS_FILE
 from shipseg.model.card import CARD_FILE
 from shipseg.training.checkpoint import find_checkpoint, read_checkpoint
-from shipseg.training.folder import MODEL_FOLDER
 from shipseg.training.history import CLOCK_COLUMNS, HISTORY_FILE, EpochRow, read_history
+from shipseg.training.run_folder import MODEL_FOLDER
 
 __all__ = ["run_differences"]
 

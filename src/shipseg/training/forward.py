@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from shipseg.config import TrainConfig
 from shipseg.model.losses import Loss
-from shipseg.training.loading import Batch
+from shipseg.training.batches import Batch
 
 __all__ = ["Forward", "padded_logits"]
 

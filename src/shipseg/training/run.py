@@ -10,28 +10,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shipseg.config import Decision, PhaseConfig, Recipe, ScheduleConfig, validated
-from shipseg.data.cache import PreparedDataset, open_dataset
+from shipseg.data.prepared import PreparedDataset, open_dataset
 from shipseg.errors import TrainingError
-from shipseg.evaluation.operating import wish_in_words
-from shipseg.evaluation.sources import labelled_from_dataset
+from shipseg.evaluation.labelled import labelled_from_dataset
+from shipseg.evaluation.operating_points import wish_in_words
 from shipseg.evaluation.thresholds import Choice, choose_decision, in_rectangles
 from shipseg.inference.predictor import Predictor, TorchBackend
 from shipseg.model.card import Card, read_card
 from shipseg.recipes import load_recipe
 from shipseg.reports import figures
-from shipseg.training import folder
+from shipseg.training import run_folder
 from shipseg.training.assembly import Assembly, assemble
 from shipseg.training.cards import card_of
 from shipseg.training.checkpoint import StoredCheckpoint, read_checkpoint
 from shipseg.training.devices import explained_failures, numerics, resolve_device
 from shipseg.training.distributed import LostProcessError, Processes, joined
+from shipseg.training.fine_tuning import Start, read_start
 from shipseg.training.history import COLUMNS, HISTORY_FILE, Scalars, read_history
-from shipseg.training.identity import check_same_run, environment
 from shipseg.training.loop import Desk, train_to_the_end
 from shipseg.training.report import TrainingReport
+from shipseg.training.resume import check_same_run, environment
 from shipseg.training.signals import StopRequest, listening
 from shipseg.training.stages import note_stage
-from shipseg.training.starting import Start, read_start
 from shipseg.training.state import RunState
 
 __all__ = ["TrainAndTestModel", "TrainingReport"]
@@ -71,9 +71,9 @@ class TrainAndTestModel:
         Raises:
             TrainingError: There is no run in the folder.
         """
-        recipe_file = Path(run) / folder.RECIPE_FILE
+        recipe_file = Path(run) / run_folder.RECIPE_FILE
         if not recipe_file.is_file():
-            raise TrainingError(f"{run} holds no run (it has no {folder.RECIPE_FILE}): give the folder of a run")
+            raise TrainingError(f"{run} holds no run (it has no {run_folder.RECIPE_FILE}): give the folder of a run")
         return cls(load_recipe(recipe_file), dataset, run)
 
     def train(self, *, resume: bool = False) -> TrainingReport:
@@ -161,8 +161,8 @@ class TrainAndTestModel:
         return self._report(state, resumed_at_step=resumed_at_step, was_finished=was_finished)
 
     def _begin(self, held: contextlib.ExitStack, *, resume: bool) -> StoredCheckpoint | None:
-        held.enter_context(folder.locked(self.run))
-        return folder.begin(self.run, resume=resume)
+        held.enter_context(run_folder.locked(self.run))
+        return run_folder.begin(self.run, resume=resume)
 
     def _assembled(
         self, stored: StoredCheckpoint | None, data: PreparedDataset, processes: Processes, added: _Addition | None
@@ -205,16 +205,16 @@ class TrainAndTestModel:
         scalars = Scalars(self.run / TENSORBOARD_FOLDER if first else None, step=state.step)
         if is_new:
             # Before the first step, so that there is always something to go on from, and an appended phase is known.
-            folder.save(self.run, assembly, state)
-        folder.publish(self.run, assembly, state, data)
+            run_folder.save(self.run, assembly, state)
+        run_folder.publish(self.run, assembly, state, data)
 
         def report(values: dict[str, float]) -> None:
             if state.step % _SCALARS_EVERY_STEPS == 0 or state.step_of_epoch == 0:
                 scalars.add(values, step=state.step)
 
         desk = Desk(
-            save=lambda: folder.save(self.run, assembly, state),
-            publish=lambda: folder.publish(self.run, assembly, state, data),
+            save=lambda: run_folder.save(self.run, assembly, state),
+            publish=lambda: run_folder.publish(self.run, assembly, state, data),
             report=report,
         )
         try:
@@ -224,19 +224,19 @@ class TrainAndTestModel:
 
     def _finish(self, assembly: Assembly, state: RunState, data: PreparedDataset) -> None:
         """Choose the threshold at full resolution, write the model, draw the curves, and close the run."""
-        network = folder.best_network(assembly)
+        network = run_folder.best_network(assembly)
         card = card_of(state, data, multiple=network.multiple, choice=Choice(), finished=False)
         backend = TorchBackend(network, device=str(assembly.processes.device))
         note_stage("choosing", step=state.step)
         choice = _choose(Predictor(card, backend), state, data)
-        folder.save_best_model(self.run, assembly, state, data, choice=choice, finished=True)
+        run_folder.save_best_model(self.run, assembly, state, data, choice=choice, finished=True)
         self.curves()
         state.finished = True
-        folder.save(self.run, assembly, state)
+        run_folder.save(self.run, assembly, state)
 
     def _report(self, state: RunState, *, resumed_at_step: int | None, was_finished: bool) -> TrainingReport:
         assert state.best is not None
-        model = self.run / folder.MODEL_FOLDER
+        model = self.run / run_folder.MODEL_FOLDER
         is_first = os.environ.get("RANK", "0") == "0"
         return TrainingReport(
             run=self.run,

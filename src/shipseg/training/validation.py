@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from shipseg.errors import NonFiniteLossError
 from shipseg.masks.metrics import ProbabilityHistogram
 from shipseg.progress import track
+from shipseg.training.batches import ValidationBatches
 from shipseg.training.distributed import Processes
 from shipseg.training.forward import Forward
-from shipseg.training.loading import ValidationBatches
 from shipseg.training.scores import Scores
 from shipseg.training.signals import StopRequest
 

@@ -1,0 +1,155 @@
+"""Archives: which scenes there are, which of them are this machine's, and the table of what became of each.
+
+What becomes of a scene does not depend on which machine looks at it: finished ones are skipped, and no two processes
+work on one at the same time (`pieces.working_in`). So shards may share a folder of results, and be
+run again after a kill.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shipseg import files
+from shipseg.errors import ConfigError, DataError
+from shipseg.geo.gdal import is_remote
+from shipseg.scenes.inputs import scene_names
+from shipseg.scenes.several import Attempt, Work
+
+__all__ = ["Shard", "expand_inputs", "work_of", "write_archive"]
+
+_LIST = "@"
+_COMMENT = "#"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal shares of an archive.
+
+    A scene's shard follows from its path as it is given, so scenes that are added later do not move the others. The
+    price: shares are equal on average only.
+
+    Raises:
+        ConfigError: There is no such shard.
+    """
+
+    number: int = 1
+    """From 1 on."""
+    total: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.total:
+            raise ConfigError(f"shard must be I/N with I from 1 to N, such as 3/8, got {self.number}/{self.total}")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Return the shard that a text such as `3/8` names.
+
+        Raises:
+            ConfigError: It names none.
+        """
+        number, slash, total = text.partition("/")
+        if not (slash and number.isdecimal() and total.isdecimal()):
+            raise ConfigError(f"shard must be I/N with I from 1 to N, such as 3/8, got {text!r}")
+        return cls(int(number), int(total))
+
+    def holds(self, path: str) -> bool:
+        """Return whether a scene is one of this shard's."""
+        digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.total == self.number - 1
+
+
+def expand_inputs(inputs: Iterable[str]) -> list[str]:
+    """Return inputs with lists (`@FILE`) replaced by their lines and patterns (`*.tif`, `**/*.tif`) by what they match.
+
+    In a list each line is an input of its own; empty lines and those that begin with # are left out, and paths are
+    taken from the list's folder. A file whose name looks like a pattern or a list is taken as it is.
+
+    Raises:
+        DataError: A list cannot be read, or a pattern matches nothing.
+    """
+    found: dict[str, None] = {}
+    for given in inputs:
+        if given.startswith(_LIST) and not Path(given).exists():
+            found |= dict.fromkeys(expand_inputs(_lines(Path(given[1:]))))
+        elif glob.has_magic(given) and not is_remote(given) and not Path(given).exists():
+            matching = sorted(glob.glob(given, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
+            if not matching:
+                raise DataError(f"nothing matches {given}: check the pattern")
+            found |= dict.fromkeys(matching)
+        else:
+            found[given] = None
+    return list(found)
+
+
+def _lines(file: Path) -> list[str]:
+    """Return the inputs that a list holds.
+
+    Raises:
+        DataError: It cannot be read, or holds another list.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise DataError(f"the list {file} cannot be read ({reason}): give @FILE with a path on each line") from error
+    named = [line for line in lines if line and not line.startswith(_COMMENT)]
+    if not named:
+        raise DataError(f"the list {file} names nothing: write a path on each line")
+    nested = next((line for line in named if line.startswith(_LIST)), None)
+    if nested is not None:
+        raise DataError(f"the list {file} names another list, {nested}: give that one beside it instead")
+    return [line if is_remote(line) else str(file.parent / line) for line in named]
+
+
+def work_of(scenes: Sequence[str], shard: Shard) -> tuple[Work, ...]:
+    """Return a shard's scenes, with names that tell them from those of all other shards.
+
+    Raises:
+        DataError: Two scenes cannot be told apart by their names.
+    """
+    named = zip(scenes, scene_names(scenes), strict=True)
+    return tuple(Work(path, name) for path, name in named if shard.holds(path))
+
+
+def write_archive(out: Path, attempts: Sequence[Attempt], shard: Shard) -> tuple[Path, Path]:
+    """Write what became of each scene as a table and as JSON, and return their paths.
+
+    They are archive.csv and archive.json; of a shard, archive-3-of-8.csv and archive-3-of-8.json.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    part = "" if shard.total == 1 else f"-{shard.number}-of-{shard.total}"
+    table, facts = out / f"archive{part}.csv", out / f"archive{part}.json"
+    files.ensure_folder(out)
+    files.write_text(table, _table(attempts))
+    files.write_json(facts, {"scenes": {attempt.name: attempt.as_dict() for attempt in attempts}})
+    return table, facts
+
+
+def _table(attempts: Sequence[Attempt]) -> str:
+    text = io.StringIO()
+    columns = ("scene", "status", "ships", "looked_at_km2", "seconds", "path", "folder", "message")
+    rows = csv.DictWriter(text, columns, lineterminator="\n")
+    rows.writeheader()
+    for attempt in attempts:
+        row: dict[str, Any] = {"scene": attempt.name, "status": attempt.status, "path": attempt.path}
+        if attempt.result is None:
+            row["message"] = attempt.message
+        else:
+            row |= {"ships": attempt.result.num_ships, "folder": attempt.result.folder}
+            row["looked_at_km2"] = _rounded(attempt.result.facts["looked_at_km2"], 3)
+            row["seconds"] = _rounded(attempt.result.seconds.total, 2) if attempt.status == "done" else ""
+        rows.writerow(row)
+    return text.getvalue()
+
+
+def _rounded(value: float | None, digits: int) -> float | str:
+    return "" if value is None else round(value, digits)

@@ -1,0 +1,222 @@
+"""Showing a scene to the network, tile by tile: reading, predicting and writing side by side, in bounded memory.
+
+Held at any time: the tiles of a few batches (two wait for the network, two for the writer), one tile's width of the row
+at work, and the ships' open ends. The rows that tiles share with the next row of tiles are on the disk (`pieces`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.inference.predictor import Predictor
+from shipseg.progress import track
+from shipseg.resizing import resize
+from shipseg.scenes.blend import Block, RowBlender
+from shipseg.scenes.checkpoint import Pieces
+from shipseg.scenes.flow import Channel, run_stages
+from shipseg.scenes.levels import to_levels
+from shipseg.scenes.resizing import resize_valid
+from shipseg.scenes.result import Seconds
+from shipseg.scenes.tiles import TilePlan
+from shipseg.tiling import Window
+
+__all__ = ["FATES", "Gate", "Looking", "Readable", "Region", "look"]
+
+FATES: Final = ("network", "no data", "outside", "gate")
+"""What becomes of a tile: shown to the network, or why not: no pixel with data, none in the water or area asked for,
+or the gate calls it empty."""
+
+_PENDING_PER_SHOWN: Final = 4
+"""Tiles that are not shown wait for the batch around them, but no more than this many for each tile of a batch."""
+
+
+class Readable(Protocol):
+    """A scene, as far as it is looked at; see `source.Scene`."""
+
+    def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return RGB uint8 (h, w, 3) and where there is data bool (h, w)."""
+        ...
+
+
+class Region(Protocol):
+    """Pixels that are to be looked at; see `area.Area`."""
+
+    def touches(self, window: Window) -> bool:
+        """Return whether a window may hold such a pixel."""
+        ...
+
+    def mask(self, window: Window) -> NDArray[np.bool_]:
+        """Return which pixels these are, bool (h, w)."""
+        ...
+
+
+class Gate(Protocol):
+    """A cheap first look; see `gate`."""
+
+    def skips(self, image_hwc: NDArray[np.uint8], valid_hw: NDArray[np.bool_]) -> bool:
+        """Return whether a tile cannot hold a ship: uint8 (h, w, 3) RGB as shown to the network, and what counts."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Looking:
+    """What is looked at, and how."""
+
+    scene: Readable
+    plan: TilePlan
+    predictor: Predictor
+    regions: tuple[Region, ...] = ()
+    """Only pixels in all of them are looked at."""
+    gate: Gate | None = None
+    batch: int | None = None
+    """Tiles given to the network at once; None as many as suit it."""
+
+    @property
+    def tiles_per_batch(self) -> int:
+        """How many tiles are given to the network at once."""
+        return self.batch or self.predictor.tiles_per_batch
+
+
+class _Tile(NamedTuple):
+    """A tile on its way."""
+
+    is_last_in_row: bool
+    fate: str
+    valid_hw: NDArray[np.bool_]
+    shown: NDArray[Any] | None
+    """uint8 (h, w, 3) as shown to the network, then its probability float32 (h, w); None where it is not shown."""
+
+
+def look(
+    looking: Looking, pieces: Pieces, consume: Callable[[Iterator[Block]], None]
+) -> tuple[dict[str, int], Seconds]:
+    """Show the network all of a scene that it has not seen yet, and hand on every block of the scene in order.
+
+    Args:
+        looking: What is looked at.
+        pieces: The rows that are done, handed on first; rows are added as they get done.
+        consume: Takes the blocks, in a thread of its own.
+
+    Returns:
+        The number of tiles by `FATES`, valid pixels as `pixels` among them; and where the time went.
+
+    Raises:
+        DataError: A part of the scene cannot be read.
+        ModelError: The network gave something other than probabilities.
+        StorageError: The disk is full or cannot be written.
+    """
+    began_s, first = time.monotonic(), pieces.num_done
+    in_network, ended_s = [0.0], [began_s]
+
+    def write(tiles: Channel[_Tile]) -> None:
+        with contextlib.closing(_blocks(looking, pieces, first, iter(tiles))) as blocks:
+            consume(blocks)
+
+    def predict(tiles: Channel[_Tile], done: Channel[_Tile]) -> None:
+        with contextlib.closing(_shown(looking.plan, first, tiles)) as shown:
+            _predict(looking, shown, done, in_network)
+        ended_s[0] = time.monotonic()
+
+    to_network, to_writer = run_stages(
+        lambda tiles: _read(looking, range(first, looking.plan.num_rows), tiles),
+        predict,
+        write,
+        read_ahead=2 * looking.tiles_per_batch,
+        write_behind=2 * looking.tiles_per_batch,
+    )
+    counts = dict.fromkeys((*FATES, "pixels"), 0)
+    for row in range(looking.plan.num_rows):
+        for name, count in pieces.facts(row).items():
+            counts[name] += count
+    now_s = time.monotonic()
+    waiting = to_network.waited_s, to_writer.blocked_s
+    return counts, Seconds(now_s - began_s, in_network[0], *waiting, finishing=now_s - ended_s[0])
+
+
+def _shown(plan: TilePlan, first: int, tiles: Iterable[_Tile]) -> Generator[_Tile, None, None]:
+    per_row = plan.num_tiles // plan.num_rows
+    yield from track(tiles, "looking for ships", total=plan.num_tiles, done=first * per_row)
+
+
+def _read(looking: Looking, rows: Iterable[int], tiles: Channel[_Tile]) -> None:
+    """Read the tiles of rows, in the reader's thread."""
+    for row in rows:
+        windows = list(looking.plan.row(row))
+        for number, window in enumerate(windows, start=1):
+            fate, valid_hw, shown_hwc = _read_tile(looking, window)
+            tiles.put(_Tile(number == len(windows), fate, valid_hw, shown_hwc))
+
+
+def _read_tile(looking: Looking, window: Window) -> tuple[str, NDArray[np.bool_], NDArray[np.uint8] | None]:
+    """Return what becomes of a tile, which of its pixels are looked at (h, w), and what the network is shown of it."""
+    nothing_hw = np.zeros((window.height, window.width), bool)
+    if not all(region.touches(window) for region in looking.regions):
+        return "outside", nothing_hw, None
+    image_hwc, data_hw = looking.scene.read(window)
+    if not data_hw.any():
+        return "no data", nothing_hw, None
+    wanted_hw = data_hw
+    for region in looking.regions:
+        wanted_hw = wanted_hw & region.mask(window)
+    if not wanted_hw.any():
+        return "outside", nothing_hw, None
+    # The network sees land around the water, too: it knows what a quay looks like.
+    shown_hwc, _ = resize_valid(image_hwc, data_hw, looking.plan.shown_shape)
+    if looking.gate is not None:
+        counted_hw = resize(wanted_hw.astype(np.float32), looking.plan.shown_shape) > 0
+        if looking.gate.skips(shown_hwc, counted_hw):
+            return "gate", wanted_hw, None
+    return "network", wanted_hw, shown_hwc
+
+
+def _predict(looking: Looking, tiles: Iterable[_Tile], done: Channel[_Tile], in_network: list[float]) -> None:
+    """Give tiles to the network batch by batch, in the caller's thread.
+
+    A batch ends with its row, so that a run that goes on after a kill makes the same batches: what a network gives for
+    a tile may depend, in the last bit, on what is computed beside it.
+    """
+    pending: list[_Tile] = []
+    for tile in tiles:
+        pending.append(tile)
+        num_shown = sum(waiting.shown is not None for waiting in pending)
+        is_full = num_shown == looking.tiles_per_batch or len(pending) == _PENDING_PER_SHOWN * looking.tiles_per_batch
+        if tile.is_last_in_row or not num_shown or is_full:
+            began_s = time.monotonic()
+            shown = [waiting.shown for waiting in pending if waiting.shown is not None]
+            probs = iter(looking.predictor.tiles_probability(np.stack(shown)) if shown else ())
+            in_network[0] += time.monotonic() - began_s
+            for waiting in pending:
+                done.put(waiting if waiting.shown is None else waiting._replace(shown=next(probs)))
+            pending = []
+
+
+def _blocks(looking: Looking, pieces: Pieces, first: int, tiles: Iterator[_Tile]) -> Generator[Block, None, None]:
+    """Yield all blocks of the scene: those of rows that are done, then those that get final, in the writer's thread."""
+    for row in range(first):
+        yield from pieces.blocks(row)
+    for row in range(first, looking.plan.num_rows):
+        facts: dict[str, int] = {}
+        with pieces.row(row, facts) as writer, contextlib.closing(pieces.carried(row)) as carried:
+            blender = RowBlender(looking.plan, row, carried)
+            for window in looking.plan.row(row):
+                tile = next(tiles)
+                mean_hw, carry = blender.add(_in_scene_pixels(tile.shown, window))
+                rows, columns = mean_hw.shape
+                valid_hw = tile.valid_hw[:rows, :columns]
+                levels_hw = to_levels(looking.predictor.calibrated(mean_hw), valid_hw)
+                block = Block(Window(window.row0, window.col0, rows, columns), levels_hw)
+                writer.add(block, carry)
+                facts[tile.fate] = facts.get(tile.fate, 0) + 1
+                facts["pixels"] = facts.get("pixels", 0) + int(np.count_nonzero(valid_hw))
+                yield block
+
+
+def _in_scene_pixels(prob_hw: NDArray[np.float32] | None, window: Window) -> NDArray[np.float32] | None:
+    return None if prob_hw is None else resize(prob_hw, (window.height, window.width))

@@ -1,0 +1,175 @@
+"""A study's folder: what stands where, and whether it is this study's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shipseg import files
+from shipseg.data.prepared import PreparedDataset
+from shipseg.errors import ConfigError, StorageError
+from shipseg.recipes import dump_recipe, load_recipe
+from shipseg.studies.spec import Study, dump_study, load_study
+from shipseg.studies.trials import Trial
+
+__all__ = [
+    "begin",
+    "claims",
+    "log_file",
+    "prepared",
+    "read_result",
+    "result_file",
+    "run_folder",
+    "scores_folder",
+    "seeds_so_far",
+    "study_file",
+    "trial_folder",
+    "write_result",
+]
+
+_DATASET_FILE = "dataset.json"
+_RECIPE_FILE = "recipe.yaml"
+
+
+def study_file(out: Path) -> Path:
+    """Return the file with the resolved study."""
+    return out / "study.yaml"
+
+
+def claims(out: Path) -> Path:
+    """Return the folder that says who works on what."""
+    return out / "claims"
+
+
+def prepared(out: Path, size: int | str) -> Path:
+    """Return the folder of the dataset at another size."""
+    return out / "datasets" / f"size-{size}"
+
+
+def trial_folder(out: Path, trial: Trial) -> Path:
+    """Return a trial's folder."""
+    return out / "trials" / trial.name
+
+
+def run_folder(out: Path, trial: Trial) -> Path:
+    """Return the folder of a trial's training."""
+    return trial_folder(out, trial) / "run"
+
+
+def scores_folder(out: Path, trial: Trial) -> Path:
+    """Return the folder of a trial's scores."""
+    return trial_folder(out, trial) / "scores"
+
+
+def log_file(out: Path, trial: Trial) -> Path:
+    """Return the file with what the library said during a trial."""
+    return trial_folder(out, trial) / "log.txt"
+
+
+def result_file(out: Path, trial: Trial) -> Path:
+    """Return the file whose presence says that a trial is finished."""
+    return trial_folder(out, trial) / "result.json"
+
+
+def read_result(out: Path, trial: Trial) -> dict[str, Any] | None:
+    """Return a trial's result, or None while it has none.
+
+    Raises:
+        ConfigError: The file is not one of ours.
+    """
+    path = result_file(out, trial)
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} is no result of a trial ({error}): remove it, and the trial is done again"
+        ) from error
+    return dict(result)
+
+
+def write_result(out: Path, trial: Trial, result: Mapping[str, Any]) -> None:
+    """Write a trial's result: it is finished then.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    files.write_json(result_file(out, trial), dict(result))
+
+
+def begin(out: Path, study: Study, trials: Sequence[Trial], data: PreparedDataset) -> None:
+    """Make the folder this study's, or see that it is.
+
+    Raises:
+        ConfigError: It holds another study, or this one on another dataset or with other recipes.
+        StorageError: It holds something else, or cannot be written.
+    """
+    _refuse_what_is_not_a_study(out)
+    files.ensure_folder(out)
+    if study_file(out).is_file():
+        _check_same_study(load_study(study_file(out)), study, out)
+    files.write_text(study_file(out), dump_study(study))
+    known = _known_dataset(out)
+    if known is not None and known["fingerprint"] != data.fingerprint:
+        raise ConfigError(
+            f"{out} holds the study on another dataset ({known['dataset']}, fingerprint {known['fingerprint'][:12]}) "
+            f"than {data.root} ({data.fingerprint[:12]}): give that one, or choose another folder"
+        )
+    files.write_json(out / _DATASET_FILE, {"dataset": str(data.root), "fingerprint": data.fingerprint})
+    for trial in trials:
+        path = trial_folder(out, trial) / _RECIPE_FILE
+        # Compared as recipes: what a later version of shipseg added with a default makes no other training.
+        if path.is_file() and load_recipe(path) != trial.recipe:
+            raise ConfigError(
+                f"{path} is not what the recipe {trial.recipe_name} gives today: it was changed since the study began, "
+                "choose another folder"
+            )
+        files.write_text(path, dump_recipe(trial.recipe))
+
+
+def seeds_so_far(out: Path) -> tuple[int, ...]:
+    """Return the seeds of the study that the folder holds; none where it holds none."""
+    return load_study(study_file(out)).seeds if study_file(out).is_file() else ()
+
+
+def _refuse_what_is_not_a_study(out: Path) -> None:
+    if out.is_dir() and not study_file(out).is_file():
+        others = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+        if others:
+            raise StorageError(f"{out} is not empty and holds no study (found: {others[0]}): choose another folder")
+
+
+def _check_same_study(before: Study, now: Study, out: Path) -> None:
+    if before.name != now.name:
+        raise ConfigError(f"{out} holds the study {before.name}, not {now.name}: choose another folder")
+    then, today = _identity(before), _identity(now)
+    different = sorted(key for key in then.keys() | today.keys() if then.get(key) != today.get(key))
+    if different:
+        raise ConfigError(
+            f"{out} holds a study {before.name} with {different[0]} = {_short(then.get(different[0]))}, and now it is "
+            f"{_short(today.get(different[0]))}: choose another folder (more seeds may be added to the same one)"
+        )
+
+
+def _identity(study: Study) -> dict[str, Any]:
+    """Return, in flat form, what decides the trials but for the seeds, of which there may come more."""
+    variants = {
+        f"variants.{each.name}": each.model_dump(mode="json", exclude={"name", "note"}, exclude_defaults=True)
+        for each in study.variants
+    }
+    return {"recipe": study.recipe, "set": study.set, "variants": list(variants), **variants}
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= 90 else f"{text[:87]}..."
+
+
+def _known_dataset(out: Path) -> dict[str, str] | None:
+    try:
+        return dict(json.loads((out / _DATASET_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

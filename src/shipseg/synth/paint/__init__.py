@@ -1,0 +1,1 @@
+"""What is painted into a synthetic image: sea, land, ships, wakes, weather and the sensor."""

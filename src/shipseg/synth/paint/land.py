@@ -1,0 +1,179 @@
+"""Land: shapes of natural coasts and islands, ground, vegetation, beaches, surf."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from shipseg.synth.distributions import GROUND_COLORS, Color, Rng, chance, log_uniform, pick, shaded, tinted, uniform
+from shipseg.synth.groynes import draw_groynes
+from shipseg.synth.paint.canvas import ByteArray, Canvas
+from shipseg.synth.paint.fields import FloatArray, blurred, fractal_noise, soft_step
+from shipseg.synth.paint.town import build_town
+
+__all__ = [
+    "LandLayer",
+    "distance_px",
+    "draw_ground",
+    "lay_land",
+    "paint_beach",
+    "paint_coast",
+    "paint_inland",
+    "paint_nearshore",
+    "paint_surf",
+]
+
+GROUND_CONTRAST = (0.5, 0.95)
+"""What the air leaves of the contrast of what stands on land: with all of it, four times as many steps of more than 32
+grey levels as on real land (gap)."""
+
+GROYNES_SHARE = 0.3
+"""Of natural coasts."""
+
+
+@dataclass
+class LandLayer:
+    """What stands on or above the water, before it is laid over it.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        alpha: (H, W) uint8, 255 where land or a structure covers the water.
+    """
+
+    rgb: ByteArray
+    alpha: ByteArray
+
+
+def distance_px(inside_hw: ByteArray) -> FloatArray:
+    """Return the distance of each non-zero pixel to the nearest zero pixel, float32, 0 outside, at most 10,000."""
+    distance = cv2.distanceTransform(inside_hw, cv2.DIST_L2, cv2.DIST_MASK_3)
+    return np.minimum(np.asarray(distance, np.float32), np.float32(1e4))  # a picture without zeros gives infinity
+
+
+def draw_ground(rng: Rng, shape: tuple[int, int], *, parcels: bool = True) -> tuple[ByteArray, Color]:
+    """Return bare ground with vegetation and, unless not wanted, fields: (H, W, 3) uint8, and its main colour."""
+    base = tinted(rng, pick(rng, GROUND_COLORS), 14)
+    base = shaded(base, uniform(rng, 0.6, 1.2))
+    relief = fractal_noise(rng, shape, log_uniform(rng, 30, 150), octaves=6, gain=0.8)
+    rgb = np.asarray(base, np.float32) + (relief * np.float32(uniform(rng, 4, 15)))[..., None]
+    scrub = fractal_noise(rng, shape, log_uniform(rng, 2.0, 9.0), octaves=2, gain=0.8)
+    rgb += (scrub * np.float32(uniform(rng, 3, 14)))[..., None]
+    if chance(rng, 0.3) and parcels:
+        rgb = _draw_fields(rng, rgb)
+    if chance(rng, 0.8):
+        green = np.asarray(tinted(rng, (46, 64, 38), 10), np.float32) * np.float32(uniform(rng, 0.6, 1.5))
+        where = fractal_noise(rng, shape, log_uniform(rng, 25, 160), octaves=6, gain=0.75)
+        share = soft_step(where - np.float32(uniform(rng, -0.9, 1.1)), 0.1)[..., None]
+        crowns = fractal_noise(rng, shape, uniform(rng, 2.5, 6.0), octaves=2) * np.float32(uniform(rng, 6, 16))
+        rgb += (green + crowns[..., None] - rgb) * share
+    return np.clip(rgb, 2, 250).astype(np.uint8), base
+
+
+def _draw_fields(rng: Rng, rgb: FloatArray) -> FloatArray:
+    """Cut the ground into parcels of different tint: cells around random points."""
+    height, width = rgb.shape[:2]
+    count = max(4, int(height * width / log_uniform(rng, 3e3, 4e4)))
+    seeds = np.ones((height, width), np.uint8)
+    seeds[rng.integers(0, height, count), rng.integers(0, width, count)] = 0
+    _, labels = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L1, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_CCOMP)
+    tints = rng.uniform(0.65, 1.3, (int(labels.max()) + 1, 1)) * rng.uniform(0.95, 1.05, (int(labels.max()) + 1, 3))
+    return np.asarray(rgb * tints.astype(np.float32)[labels], np.float32)
+
+
+def lay_land(rng: Rng, canvas: Canvas, layer: LandLayer, *, height_px: float) -> None:
+    """Blend the layer over the water with a shadow of this height, and block the water under it."""
+    reach = height_px * canvas.sun.shadow_per_height
+    matrix = np.array([[1, 0, canvas.sun.shadow_xy[0] * reach], [0, 1, canvas.sun.shadow_xy[1] * reach]], np.float64)
+    size = (canvas.shape[1], canvas.shape[0])
+    shadow = cv2.warpAffine(layer.alpha, matrix, size, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    canvas.rgb_hwc *= 1.0 - shadow[..., None] * np.float32(uniform(rng, 0.2, 0.6) / 255.0)
+    rgb = layer.rgb.astype(np.float32)
+    middle = rgb.mean(axis=(0, 1))
+    rgb = middle + (rgb - middle) * np.float32(uniform(rng, *GROUND_CONTRAST))
+    canvas.mix(rgb, layer.alpha.astype(np.float32) * np.float32(1 / 255))
+    canvas.blocked_hw[layer.alpha > 40] = 1
+
+
+def _coast_field(rng: Rng, shape: tuple[int, int]) -> FloatArray:
+    """Return a field that is positive on land: a ragged line across the picture, or islands."""
+    height, width = shape
+    side = float(max(shape))
+    ragged = fractal_noise(rng, shape, log_uniform(rng, 0.15, 0.6) * side, octaves=7, gain=uniform(rng, 0.42, 0.62))
+    if chance(rng, 0.25):
+        return np.asarray((ragged - np.float32(uniform(rng, 0.6, 1.7))) * np.float32(0.1 * side), np.float32)
+    angle = uniform(rng, 0, 2 * math.pi)
+    x = np.arange(width, dtype=np.float32)[None, :] - width / 2
+    y = np.arange(height, dtype=np.float32)[:, None] - height / 2
+    line = x * math.cos(angle) + y * math.sin(angle) - uniform(rng, -0.2, 0.42) * side
+    return np.asarray(line + ragged * np.float32(log_uniform(rng, 0.01, 0.14) * side), np.float32)
+
+
+def paint_coast(rng: Rng, canvas: Canvas) -> None:
+    """Draw a natural coast: shallows and surf in the water, a beach or rocks, perhaps groynes, ground, a village."""
+    field = _coast_field(rng, canvas.shape)
+    land = (field > 0).astype(np.uint8)
+    inland, offshore = distance_px(land), distance_px(1 - land)
+    paint_nearshore(rng, canvas, offshore)
+    rgb, base = draw_ground(rng, canvas.shape)
+    if chance(rng, 0.55):
+        build_town(rng, rgb, base, sun=canvas.sun, density=log_uniform(rng, 0.02, 1.0), free_hw=inland > 14)
+    paint_beach(rng, rgb, inland)
+    alpha = np.clip(blurred(land.astype(np.float32) * 255.0, 0.7), 0, 255).astype(np.uint8)
+    if chance(rng, GROYNES_SHARE):
+        draw_groynes(rng, rgb, alpha, field)
+    lay_land(rng, canvas, LandLayer(rgb, alpha), height_px=uniform(rng, 0.0, 2.0))
+    if chance(rng, 0.6):
+        paint_surf(rng, canvas, offshore, (alpha > 127).astype(np.uint8))
+
+
+def paint_nearshore(rng: Rng, canvas: Canvas, offshore: FloatArray) -> None:
+    """Make the water paler towards the shore: sand shines through, silt."""
+    reach = log_uniform(rng, 6, 120)
+    share = np.exp(-offshore / np.float32(reach)) * np.float32(uniform(rng, 0.0, 0.75))
+    patches = np.clip(1.0 + 0.4 * fractal_noise(rng, canvas.shape, log_uniform(rng, 15, 90), octaves=4), 0.0, 1.6)
+    sand = canvas.sea_rgb * np.float32(uniform(rng, 1.0, 1.6)) + rng.uniform(0, 45, 3).astype(np.float32)
+    canvas.mix(np.clip(sand, 0, 205), np.clip(share * patches, 0, 0.95))
+
+
+def paint_beach(rng: Rng, rgb: ByteArray, inland: FloatArray) -> None:
+    """Lay sand, gravel or rock along the water's edge, in place."""
+    color = np.asarray(tinted(rng, pick(rng, ((206, 186, 150), (176, 156, 126), (120, 112, 102), (92, 86, 78))), 14))
+    share = np.exp(-((inland / np.float32(log_uniform(rng, 1.5, 26))) ** 2)) * np.float32(uniform(rng, 0.5, 1.0))
+    grain = fractal_noise(rng, inland.shape, uniform(rng, 2, 6), octaves=2) * np.float32(uniform(rng, 2, 14))
+    near = inland < 80
+    mixed = rgb[near] + (color.astype(np.float32) + grain[near][:, None] - rgb[near]) * share[near][:, None]
+    rgb[near] = np.clip(mixed, 0, 252).astype(np.uint8)
+
+
+def paint_surf(rng: Rng, canvas: Canvas, offshore: FloatArray, land: ByteArray) -> None:
+    """Lines of breakers a few pixels off the shore, torn into pieces."""
+    pieces = np.clip(
+        fractal_noise(rng, canvas.shape, log_uniform(rng, 10, 50), octaves=4, gain=0.7) + uniform(rng, -0.4, 0.8),
+        0,
+        1.6,
+    )
+    foam = np.zeros(canvas.shape, np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        at, wide = log_uniform(rng, 0.8, 22), uniform(rng, 0.6, 2.6)
+        foam = np.maximum(foam, np.exp(-(((offshore - np.float32(at)) / np.float32(wide)) ** 2)))
+    alpha = np.clip(foam * pieces * uniform(rng, 0.2, 0.9), 0, 0.95) * (land == 0)
+    canvas.mix((228.0, 232.0, 230.0), np.asarray(alpha, np.float32))
+
+
+def paint_inland(rng: Rng, canvas: Canvas) -> None:
+    """Cover the whole picture with land: fields, desert, town, perhaps ponds."""
+    rgb, base = draw_ground(rng, canvas.shape)
+    free = np.ones(canvas.shape, bool)
+    alpha = np.full(canvas.shape, 255, np.uint8)
+    if chance(rng, 0.4):
+        pond = fractal_noise(rng, canvas.shape, log_uniform(rng, 80, 300), octaves=5) > uniform(rng, 0.9, 2.0)
+        alpha[pond] = 0
+        alpha = np.asarray(cv2.GaussianBlur(alpha, (3, 3), 0.7), np.uint8)
+        free &= ~pond
+    if chance(rng, 0.7):
+        build_town(rng, rgb, base, sun=canvas.sun, density=log_uniform(rng, 0.1, 1.6), free_hw=free)
+    lay_land(rng, canvas, LandLayer(rgb, alpha), height_px=0.5)
+    canvas.blocked_hw[:] = 1

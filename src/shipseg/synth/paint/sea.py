@@ -1,0 +1,174 @@
+"""Open water: its colour, waves, streaks, shallows and breaking crests."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from shipseg.synth.distributions import SEA_MODES, Rng, SeaMode, chance, log_uniform, uniform
+from shipseg.synth.glitter import paint_dark_glitter, paint_glint, paint_sparkle
+from shipseg.synth.paint.canvas import Canvas
+from shipseg.synth.paint.fields import FloatArray, blurred, fractal_noise, soft_step, wave_field
+
+__all__ = ["paint_sea", "paint_whitecaps"]
+
+STREAK_SHARE = 0.16
+SHALLOWS_SHARE = 0.09
+GLINT_SHARE = 0.05
+SPARKLE_SHARE = 0.04
+DARK_GLITTER_SHARE = 0.05
+"""(eye) Nine of 59 real empty tiles, of fewer scenes."""
+WHITECAP_SHARE = 0.24
+SLICK_SHARE = 0.12
+GLITTER_FROM = 50.0
+"""(gap) Water is brighter than this mostly because waves throw the sun at the camera: it is rough to look at."""
+GLITTER_ROUGH_SHARE = 0.85
+GLITTER_ROUGHNESS = (0.07, 0.34)
+"""(gap) Their standard deviation over the mean brightness; at 100 real tiles have 15 to 18 grey levels, 29 at most."""
+
+
+def paint_sea(rng: Rng, canvas: Canvas) -> None:
+    """Fill the canvas with water and set `canvas.sea_rgb`."""
+    mode = _draw_mode(rng)
+    base = _draw_color(rng, mode)
+    amplitude = _wave_height(rng, mode, base)
+    windy = chance(rng, WHITECAP_SHARE)
+    if windy:  # crests break only where waves are high
+        amplitude = max(amplitude, log_uniform(rng, 2.0, 7.0))
+    waves = wave_field(rng, canvas.shape, canvas.wind_rad)
+    gusts = np.clip(
+        1.0 + uniform(rng, 0.0, 0.5) * fractal_noise(rng, canvas.shape, log_uniform(rng, 60, 400)), 0.2, 2.2
+    )
+    canvas.sea_rgb[:] = base
+    canvas.rgb_hwc[:] = base
+    _tint_slowly(rng, canvas)
+    if chance(rng, SHALLOWS_SHARE):
+        _paint_shallows(rng, canvas)
+    if chance(rng, STREAK_SHARE):
+        _paint_streaks(rng, canvas)
+    if chance(rng, SLICK_SHARE):
+        gusts = gusts * _slicks(rng, canvas)
+    # Waves are seen by their brightness: all bands move together, as in pan-sharpened pictures.
+    canvas.rgb_hwc += (np.asarray(waves * gusts, np.float32) * np.float32(amplitude))[..., None] * _wave_tint(rng, base)
+    if chance(rng, DARK_GLITTER_SHARE):
+        paint_dark_glitter(rng, canvas, waves)
+        return
+    if chance(rng, GLINT_SHARE):
+        paint_glint(rng, canvas, waves)
+    if chance(rng, SPARKLE_SHARE):
+        paint_sparkle(rng, canvas)
+    if windy:
+        paint_whitecaps(rng, canvas, waves)
+
+
+def _draw_mode(rng: Rng) -> SeaMode:
+    weights = np.array([mode.weight for mode in SEA_MODES])
+    return SEA_MODES[int(rng.choice(len(SEA_MODES), p=weights / weights.sum()))]
+
+
+def _draw_color(rng: Rng, mode: SeaMode) -> FloatArray:
+    dark, bright = np.array(mode.dark, np.float32), np.array(mode.bright, np.float32)
+    place = np.float32(rng.random()) + rng.normal(0.0, 0.12, 3).astype(np.float32)
+    # The bands move together on bright water: its hue is narrower than its brightness.
+    spread = np.minimum(bright - dark, 26.0)
+    middle = dark + (bright - dark) * place.mean()
+    return np.asarray(np.clip(middle + spread * (place - place.mean()), 0.0, 200.0), np.float32)
+
+
+def _wave_height(rng: Rng, mode: SeaMode, base: FloatArray) -> float:
+    """Return the standard deviation of the waves' brightness in grey levels."""
+    height = log_uniform(rng, mode.waves_low, mode.waves_high)
+    brightness = float(base.mean())
+    if brightness > GLITTER_FROM and chance(rng, GLITTER_ROUGH_SHARE):
+        height = max(height, brightness * log_uniform(rng, *GLITTER_ROUGHNESS))
+    return height
+
+
+def _other_water(rng: Rng, base: FloatArray) -> FloatArray:
+    """Return the colour of neighbouring water or of ground under it: paler and greener, or darker."""
+    own = base * np.float32(uniform(rng, 0.6, 1.45)) * np.exp(rng.normal(0.0, 0.09, 3)).astype(np.float32)
+    ground = np.array([uniform(rng, 0, 32), uniform(rng, 0, 42), uniform(rng, -4, 26)], np.float32)
+    return np.clip(own + ground * np.float32(rng.random()), 1.0, 205.0)
+
+
+def _wave_tint(rng: Rng, base: FloatArray) -> FloatArray:
+    """Return how strongly each band follows the waves: about 1, a little towards the water's own colour."""
+    own = np.clip(base / max(float(base.mean()), 1.0), 0.5, 1.5)
+    share = uniform(rng, 0.0, 0.35)
+    return np.asarray((1.0 - share) + share * own, np.float32)
+
+
+def _tint_slowly(rng: Rng, canvas: Canvas) -> None:
+    """Vary the colour over hundreds of pixels: depth, plankton, thin haze."""
+    strength = min(0.2, abs(rng.normal(0.0, 0.02))) * (float(canvas.sea_rgb.mean()) + 12.0)
+    tint = rng.uniform(0.7, 1.1, 3).astype(np.float32)
+    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 250, 1200), octaves=3)
+    canvas.rgb_hwc += np.float32(strength) * field[..., None] * tint
+
+
+def _paint_shallows(rng: Rng, canvas: Canvas) -> None:
+    """Reefs, banks and mud: patches of another colour with soft or hard borders."""
+    depth = fractal_noise(rng, canvas.shape, log_uniform(rng, 120, 500), octaves=6, gain=uniform(rng, 0.45, 0.65))
+    share = soft_step(depth - np.float32(uniform(rng, 0.5, 1.8)), log_uniform(rng, 0.06, 0.7)) * np.float32(
+        uniform(rng, 0.15, 0.85)
+    )
+    color = _other_water(rng, canvas.sea_rgb)
+    ground = fractal_noise(rng, canvas.shape, log_uniform(rng, 6, 40), octaves=4, gain=0.7) * np.float32(
+        uniform(rng, 0, 9)
+    )
+    canvas.mix(np.clip(color, 2, 210) + ground[..., None], share)
+
+
+def _paint_streaks(rng: Rng, canvas: Canvas) -> None:
+    """Foam lines, fronts between waters, oil: thin winding lines where a slow field crosses zero."""
+    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 150, 700), octaves=6, gain=uniform(rng, 0.35, 0.6))
+    line = np.exp(-((field / np.float32(log_uniform(rng, 0.01, 0.09))) ** 2))
+    gaps = np.clip(
+        fractal_noise(rng, canvas.shape, log_uniform(rng, 20, 150), octaves=3) + uniform(rng, -0.5, 1.0), 0, 1
+    )
+    strength = uniform(rng, -0.6, 1.0) * max(12.0, float(canvas.sea_rgb.mean()) * 0.5)
+    canvas.rgb_hwc += (line * gaps * np.float32(strength))[..., None]
+    if chance(rng, 0.4):  # one side of the front is another water
+        side = soft_step(field, log_uniform(rng, 0.02, 0.3)) * np.float32(uniform(rng, 0.05, 0.35))
+        canvas.mix(_other_water(rng, canvas.sea_rgb), side)
+
+
+def _slicks(rng: Rng, canvas: Canvas) -> FloatArray:
+    """Return where films calm the waves: (H, W) factors 0.3-1."""
+    field = fractal_noise(rng, canvas.shape, log_uniform(rng, 80, 350), octaves=5)
+    calm = soft_step(field - np.float32(uniform(rng, 0.2, 1.2)), 0.12)
+    return np.asarray(1.0 - np.float32(uniform(rng, 0.3, 0.8)) * calm, np.float32)
+
+
+def paint_whitecaps(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
+    """Breaking crests: clumps of bright points of 1-2 px on the highest waves, in a paler torn veil.
+
+    As large as small boats, and never a ship: the commonest false alarm on open water. But never a solid bright spot of
+    8 px alone on calm water either: in real tiles such a spot is a boat, and a network that learns otherwise is not
+    sure of any.
+    """
+    grain = fractal_noise(rng, canvas.shape, uniform(rng, 1.2, 2.6), octaves=1)
+    clumps = fractal_noise(rng, canvas.shape, log_uniform(rng, 2.5, 8.0), octaves=2)
+    gusts = fractal_noise(rng, canvas.shape, log_uniform(rng, 40, 300), octaves=3)
+    score = clumps + 0.6 * blurred(waves, 1.0) + 0.5 * gusts
+    cut = float(np.quantile(score[::3, ::3], 1.0 - log_uniform(rng, 0.001, 0.03)))
+    crest = np.asarray(np.clip((score - np.float32(cut)) * np.float32(1.3), 0.0, 1.5), np.float32)
+    veil = _along_crests(rng, crest, canvas.wind_rad + math.pi / 2) * np.clip(0.4 + 0.8 * grain, 0.0, 2.0)
+    canvas.rgb_hwc += veil[..., None] * np.float32(log_uniform(rng, 12, 50)) * np.array([0.85, 1.0, 1.0], np.float32)
+    points = np.clip(crest * np.clip(grain - np.float32(uniform(rng, 0.4, 1.2)), 0.0, 1.5), 0.0, 1.2)
+    points = _along_crests(rng, np.asarray(points, np.float32), canvas.wind_rad + math.pi / 2, longest_px=1)
+    canvas.rgb_hwc += points[..., None] * np.float32(log_uniform(rng, 40, 200))
+
+
+def _along_crests(rng: Rng, foam: FloatArray, crest_rad: float, *, longest_px: int = 4) -> FloatArray:
+    """Draw the foam out along the crests by up to so many pixels to each side."""
+    length = int(rng.integers(0, longest_px + 1))
+    if length == 0:
+        return foam
+    kernel = np.zeros((9, 9), np.float32)
+    turn = crest_rad + rng.normal(0.0, 0.2)
+    step = (length * math.cos(turn), length * math.sin(turn))
+    cv2.line(kernel, (round(4 - step[0]), round(4 - step[1])), (round(4 + step[0]), round(4 + step[1])), 1.0)
+    return np.asarray(cv2.filter2D(foam, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT), np.float32)

@@ -1,0 +1,166 @@
+"""The camera and its ground processing: optics, noise, pan-sharpening, gain, quantisation, twice JPEG."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg.synth.distributions import Rng, chance, log_uniform, uniform
+from shipseg.synth.paint.fields import FloatArray, blurred
+
+__all__ = ["Sensor", "WhiteNoise", "decode_jpeg", "draw_sensor", "encode_jpeg", "expose"]
+
+PAN_WEIGHTS = (0.36, 0.38, 0.26)
+"""How the panchromatic band sees red, green and blue."""
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """How one scene was taken.
+
+    Attributes:
+        optics_px: Blur of the panchromatic band, Gaussian sigma.
+        color_px: Blur of the colours (the colour bands are four times coarser).
+        color_noise: Standard deviation of the noise that the colour bands leave, grey levels on middling water.
+        color_noise_px: Its size, Gaussian sigma.
+        noise: Standard deviation of the panchromatic noise before sharpening, grey levels.
+        resample_px: Blur of the resampling to 1.5 m along x and y, which leaves nothing above 0.3 cycles per pixel.
+        sharpen: Strength of the sharpening that follows it.
+        sharpen_px: Its width.
+        gain: Contrast, RGB.
+        offset: Black level, grey levels; negative values clip the darks.
+        gamma: Exponent of the display curve.
+        misregistration_px: Shift of the red band, (x, y).
+        scene_quality: JPEG quality that the scene was delivered with, before tiles were cut from it and stored again.
+        jpeg_quality: 0-100; the challenge's tiles have 95.
+    """
+
+    optics_px: float
+    color_px: float
+    color_noise: float
+    color_noise_px: float
+    noise: float
+    resample_px: tuple[float, float]
+    sharpen: float
+    sharpen_px: float
+    gain: tuple[float, float, float]
+    offset: float
+    gamma: float
+    misregistration_px: tuple[float, float]
+    scene_quality: int
+    jpeg_quality: int
+
+
+@dataclass(frozen=True, eq=False)
+class WhiteNoise:
+    """The camera's noise before its strength and size: independent normal numbers, float32.
+
+    Attributes:
+        pan_hw: (H, W), of the sharp band.
+        colors_hwc: (H/2, W/2, 3) rounded up, of the colour bands.
+    """
+
+    pan_hw: FloatArray
+    colors_hwc: FloatArray
+
+
+def draw_sensor(rng: Rng) -> Sensor:
+    """Return a camera: mostly like the one measured on calm tiles (spectra), with some spread."""
+    common = math.exp(rng.normal(0.0, 0.09))
+    clipped = chance(rng, 0.1)
+    resample, stretch = uniform(rng, 0.95, 1.3), math.exp(rng.normal(0.06, 0.05))
+    return Sensor(
+        optics_px=uniform(rng, 0.3, 0.8),
+        color_px=uniform(rng, 1.2, 2.3),
+        color_noise=log_uniform(rng, 0.8, 1.7),
+        color_noise_px=uniform(rng, 2.0, 4.0),
+        noise=log_uniform(rng, 3.4, 7.0) if chance(rng, 0.92) else log_uniform(rng, 0.4, 3.4),
+        resample_px=(resample * stretch, resample / stretch),
+        sharpen=uniform(rng, 1.6, 4.0),
+        sharpen_px=uniform(rng, 1.1, 1.6),
+        gain=tuple(common * math.exp(rng.normal(0.0, 0.02)) for _ in range(3)),  # type: ignore[arg-type]
+        offset=-uniform(rng, 8, 45) if clipped else rng.normal(0.0, 3.0),
+        gamma=math.exp(rng.normal(0.0, 0.08)),
+        misregistration_px=tuple(rng.normal(0.0, 0.5, 2).tolist()) if chance(rng, 0.15) else (0.0, 0.0),
+        scene_quality=int(rng.integers(80, 93)),
+        jpeg_quality=95 if chance(rng, 0.95) else int(rng.integers(90, 98)),
+    )
+
+
+def expose(
+    rng: Rng | None, sensor: Sensor, rgb_hwc: FloatArray, *, noise: WhiteNoise | None = None
+) -> NDArray[np.uint8]:
+    """Return the picture that the camera delivers.
+
+    Detail comes from one sharp band and is added alike to all colours, which are blurred: the colour fringes and
+    the dark halo around bright ships come from here, as in the real tiles. The real scenes were compressed once before
+    the tiles were cut: calm water has colours in blocks of 16 px and steps at every eighth row and column.
+
+    Args:
+        rng: Source of the noise; not needed where that is given.
+        sensor: The camera.
+        rgb_hwc: (H, W, 3) float32, display values, may run over 0-255.
+        noise: What is otherwise drawn from `rng`.
+
+    Returns:
+        (H, W, 3) uint8, RGB, before the tile's own JPEG.
+    """
+    scene = np.clip(rgb_hwc, 0.0, 330.0)  # what is brighter burns out before the optics spread it too far
+    pan = blurred(np.asarray(scene @ np.asarray(PAN_WEIGHTS, np.float32), np.float32), sensor.optics_px)
+    light = np.sqrt(np.float32(0.55) + pan * np.float32(1 / 140.0))
+    noise = _drawn_noise(rng, pan.shape) if noise is None else noise
+    pan += noise.pan_hw * light * np.float32(sensor.noise)
+    across, down = sensor.resample_px
+    resampled = cv2.GaussianBlur(pan, (9, 9), sigmaX=across, sigmaY=down, borderType=cv2.BORDER_REFLECT)
+    soft = np.asarray(resampled, np.float32)
+    sharp = soft + np.float32(sensor.sharpen) * (soft - blurred(soft, sensor.sharpen_px))
+    colors = blurred(scene, sensor.color_px) + _color_noise(noise.colors_hwc, sensor, pan.shape) * light[..., None]
+    if sensor.misregistration_px != (0.0, 0.0):
+        colors[..., 0] = _shifted(colors[..., 0], sensor.misregistration_px)
+    colors += (sharp - colors @ np.asarray(PAN_WEIGHTS, np.float32))[..., None]
+    colors *= np.asarray(sensor.gain, np.float32)
+    colors += np.float32(sensor.offset)
+    np.clip(colors, 0.0, 255.0, out=colors)
+    if abs(sensor.gamma - 1.0) > 0.01:
+        colors = np.asarray(255.0 * np.power(colors * np.float32(1 / 255.0), np.float32(sensor.gamma)), np.float32)
+    image = np.asarray(np.clip(np.rint(colors), 0, 255), np.uint8)
+    return decode_jpeg(encode_jpeg(image, sensor.scene_quality))
+
+
+def _drawn_noise(rng: Rng | None, shape: tuple[int, ...]) -> WhiteNoise:
+    assert rng is not None
+    pan_hw = rng.standard_normal(shape, dtype=np.float32)
+    half = (-(-shape[0] // 2), -(-shape[1] // 2), 3)
+    return WhiteNoise(pan_hw, rng.standard_normal(half, dtype=np.float32))
+
+
+def _color_noise(white_hwc: FloatArray, sensor: Sensor, shape: tuple[int, ...]) -> FloatArray:
+    """Return the noise of the three bands, (H, W, 3): made at half the size, for it is smooth."""
+    noise = blurred(white_hwc, sensor.color_noise_px / 2)
+    noise *= np.float32(sensor.color_noise) / noise.std()
+    return np.asarray(cv2.resize(noise, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _shifted(band: FloatArray, shift_xy: tuple[float, float]) -> FloatArray:
+    matrix = np.array([[1, 0, shift_xy[0]], [0, 1, shift_xy[1]]], np.float64)
+    size = (band.shape[1], band.shape[0])
+    return np.asarray(
+        cv2.warpAffine(np.ascontiguousarray(band), matrix, size, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+
+
+def encode_jpeg(image_hwc: NDArray[np.uint8], quality: int) -> bytes:
+    """Return the RGB picture as JPEG with halved colour resolution."""
+    _, data = cv2.imencode(".jpg", image_hwc[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(data)
+
+
+def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
+    """Return the RGB picture of a JPEG, (H, W, 3) uint8."""
+    image_bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image_bgr is not None  # our own bytes
+    return np.ascontiguousarray(image_bgr[..., ::-1]).astype(np.uint8)

@@ -1,0 +1,145 @@
+"""Wakes: foam and waves behind ships that move. Never part of a label."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from shipseg.synth.distributions import Rng, chance, log_uniform, uniform
+from shipseg.synth.paint.board import Pose
+from shipseg.synth.paint.canvas import Canvas
+from shipseg.synth.paint.fields import FloatArray, fractal_noise
+from shipseg.synth.paint.foam import FOAM_RGB, Strip, lay_foam, open_strip
+
+__all__ = ["paint_orphan_wake", "paint_wake"]
+
+LONGEST_WAKE_PX = 420.0
+KELVIN_DEG = 19.47
+"""Half angle of the wedge of ship waves on deep water (Kelvin)."""
+SMALLEST_CRAFT_PX = 28.0
+SMOOTH_SHARE = 0.45
+"""(eye) Plumes that are an even, half transparent grey, as wide as the hull: what a network takes for a longer ship."""
+
+
+def paint_wake(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: float, strength: float) -> None:
+    """Draw the wake of a moving ship; call before the ship itself is painted.
+
+    Args:
+        rng: Source of randomness.
+        canvas: Painted in place.
+        pose: Middle and heading of the ship.
+        length: Length of the hull in pixels.
+        beam: Width of the hull in pixels.
+        strength: 0 (nothing) to 1.5 (foam burnt out over a wide part).
+    """
+    fast_small = length < 60
+    reach = length * (log_uniform(rng, 1.5, 11.0) if fast_small else log_uniform(rng, 0.4, 3.5))
+    if length < SMALLEST_CRAFT_PX:  # foam stays as long behind a dinghy as behind a launch
+        reach = max(reach, log_uniform(rng, 15.0, 90.0))
+    reach = min(reach, LONGEST_WAKE_PX)
+    strip = open_strip(rng, length=length, beam=beam, reach=reach)
+    foam = np.zeros_like(strip.astern)
+    if chance(rng, 0.8):
+        foam = np.maximum(foam, _core(rng, strip))
+    planing = fast_small and chance(rng, 0.8 if length < 18 else 0.7)
+    smooth = planing and chance(rng, SMOOTH_SHARE)
+    if planing:
+        foam = np.maximum(foam, _plume(rng, strip))
+        strength = uniform(rng, 0.35, 1.1) if smooth else max(strength, uniform(rng, 0.5, 1.5))
+    if chance(rng, 0.35 if planing else 0.65):
+        foam = np.maximum(foam, _arms(rng, strip))
+    if chance(rng, 0.5):
+        foam = np.maximum(foam, _bow_wave(rng, strip))
+    foam *= 1.0 + np.float32(0.3 if smooth else 1.0) * (_torn(rng, strip) - 1.0)
+    light = np.clip(foam * np.float32(strength), 0.0, 1.0) ** np.float32(uniform(rng, 0.9, 1.5))
+    waves = _kelvin_waves(rng, strip) * np.float32(uniform(rng, 0.0, 10.0)) if chance(rng, 0.4) else None
+    # On glittering water a wake is a smooth dark lane.
+    dark = float(canvas.sea_rgb.mean()) > 90 and chance(rng, 0.4)
+    foam_rgb = canvas.sea_rgb * np.float32(0.45) if dark else np.asarray(FOAM_RGB, np.float32)
+    lay_foam(canvas, pose, strip, np.asarray(light, np.float32), waves, foam_rgb=foam_rgb)
+
+
+def _core(rng: Rng, strip: Strip) -> FloatArray:
+    """Turbulent water right behind the propeller, widening slowly, fading over `reach`."""
+    back = np.maximum(strip.astern - strip.length * np.float32(uniform(rng, 0.7, 0.98)), 0.0)
+    half = strip.beam * uniform(rng, 0.22, 0.5) + back * np.float32(uniform(rng, 0.0, 0.08))
+    across = np.exp(-(np.abs(strip.aside / half) ** np.float32(uniform(rng, 1.6, 4.0))))
+    foam = across * np.exp(-back / np.float32(strip.reach * 0.6)) * (back > 0)
+    return np.asarray(foam * np.float32(uniform(rng, 0.35, 1.0)), np.float32)
+
+
+def _plume(rng: Rng, strip: Strip) -> FloatArray:
+    """The bright comet of a fast boat: burnt out near the hull, often with a darker middle."""
+    begin = strip.length * np.float32(uniform(rng, 0.15, 0.95))
+    back = np.maximum(strip.astern - begin, 0.0)
+    half = strip.beam * np.float32(uniform(rng, 0.45, 0.85))
+    half = np.maximum(half + back * np.float32(uniform(rng, 0.0, 0.13)), 0.8)
+    long = strip.length * log_uniform(rng, 0.8, 7.0)
+    if strip.length < SMALLEST_CRAFT_PX:
+        long = max(long, log_uniform(rng, 8.0, 80.0))
+    across = np.exp(-(np.abs(strip.aside / half) ** np.float32(uniform(rng, 2.0, 5.0))))
+    along = np.clip(1.0 - back / np.float32(long), 0.0, 1.0) ** np.float32(uniform(rng, 0.5, 1.6))
+    foam = across * along * np.clip(back / (0.1 * strip.length + 0.5), 0.0, 1.0)
+    if chance(rng, 0.4):
+        hollow = np.exp(-((strip.aside / (half * np.float32(uniform(rng, 0.35, 0.6)))) ** 2))
+        foam *= 1.0 - np.float32(uniform(rng, 0.3, 0.9)) * hollow * np.clip(back / strip.length - 0.5, 0, 1)
+    return np.asarray(foam * np.float32(uniform(rng, 0.8, 1.8)), np.float32)
+
+
+def _arms(rng: Rng, strip: Strip) -> FloatArray:
+    """Two lines of breaking waves that spread from the bow."""
+    slope = math.tan(math.radians(uniform(rng, 3.0, 0.8 * KELVIN_DEG)))
+    back = np.maximum(strip.astern - strip.length * np.float32(uniform(rng, 0.02, 0.6)), 0.0)
+    line = np.abs(strip.aside) - (strip.beam * np.float32(uniform(rng, 0.3, 0.55)) + back * np.float32(slope))
+    wide = strip.beam * uniform(rng, 0.08, 0.28) + 0.6 + back * np.float32(uniform(rng, 0.0, 0.035))
+    foam = np.exp(-((line / wide) ** 2)) * np.exp(-back / np.float32(strip.reach * 0.7)) * (back > 0)
+    if chance(rng, 0.3):
+        foam *= np.where(strip.aside > 0, 1.0, np.float32(uniform(rng, 0.1, 0.7)))
+    return np.asarray(foam * np.float32(uniform(rng, 0.3, 1.0)), np.float32)
+
+
+def _bow_wave(rng: Rng, strip: Strip) -> FloatArray:
+    """Foam that hugs the hull's sides."""
+    half = strip.beam / 2 * np.clip(strip.astern / (0.35 * strip.length), 0.05, 1.0)
+    outside = np.maximum(np.abs(strip.aside) - half, 0.0)
+    foam = np.exp(-((outside / (strip.beam * np.float32(uniform(rng, 0.08, 0.35)) + 0.4)) ** 2))
+    along = np.clip(1.0 - strip.astern / (strip.length * np.float32(uniform(rng, 0.6, 1.6))), 0.0, 1.0)
+    return np.asarray(foam * along * (strip.astern >= 0) * np.float32(uniform(rng, 0.5, 1.5)), np.float32)
+
+
+def _torn(rng: Rng, strip: Strip) -> FloatArray:
+    """Streaks along the wake and patches: factors about 1."""
+    rows, cols = strip.astern.shape
+    squeeze = uniform(rng, 2.0, 6.0)
+    streaks = fractal_noise(rng, (max(2, math.ceil(rows / squeeze)), cols), uniform(rng, 2.0, 5.0), octaves=2)
+    streaks = np.asarray(cv2.resize(streaks, (cols, rows), interpolation=cv2.INTER_LINEAR), np.float32)
+    patches = fractal_noise(rng, (rows, cols), uniform(rng, 4.0, 18.0), octaves=3, gain=0.7)
+    return np.clip(1.0 + uniform(rng, 0.15, 0.5) * streaks + uniform(rng, 0.1, 0.5) * patches, 0.0, 2.2)
+
+
+def _kelvin_waves(rng: Rng, strip: Strip) -> FloatArray:
+    """Diverging ship waves inside the wedge: light and dark bands, a few pixels apart."""
+    back = np.maximum(strip.astern, 0.5)
+    wedge = np.clip(1.0 - np.abs(strip.aside) / (back * np.float32(math.tan(math.radians(KELVIN_DEG)))), 0.0, 1.0)
+    phase = (back + np.abs(strip.aside) * np.float32(uniform(rng, 1.5, 3.0))) * np.float32(
+        2 * math.pi / uniform(rng, 6, 22)
+    )
+    fade = np.exp(-back / np.float32(strip.reach))
+    return np.asarray(np.sin(phase) * fade * np.sqrt(wedge) * (1.0 - wedge), np.float32)
+
+
+def paint_orphan_wake(rng: Rng, canvas: Canvas) -> None:
+    """Draw the wake of a ship that has just left the picture: foam without a ship.
+
+    Never its head: at the tip of what looks like a wake there is a boat in real tiles, however little is seen of it.
+    """
+    height, width = canvas.shape
+    length, beam = log_uniform(rng, 8, 60), uniform(rng, 3, 10)
+    side, along = int(rng.integers(4)), rng.random()
+    x, y = ((width, along * height), (along * width, height), (0.0, along * height), (along * width, 0.0))[side]
+    heading = side * math.pi / 2 + uniform(rng, -1.1, 1.1)
+    beyond = length / 2 + beam + 2
+    pose = Pose(x + beyond * math.cos(heading), y + beyond * math.sin(heading), heading)
+    paint_wake(rng, canvas, pose, length=length, beam=beam, strength=uniform(rng, 0.1, 0.45))

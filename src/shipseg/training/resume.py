@@ -1,0 +1,90 @@
+"""Whether a run may go on: same recipe, data and number of processes, or a sentence that names the difference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shipseg import __version__
+from shipseg.config import Recipe
+from shipseg.data.prepared import PreparedDataset
+from shipseg.errors import TrainingError
+from shipseg.training.distributed import Processes
+from shipseg.training.state import RunState
+
+__all__ = ["check_same_run", "environment"]
+
+LOG = logging.getLogger(__name__)
+
+_FREE_TO_CHANGE = ("name", "description", "train.workers", "train.checkpoint_every_steps", "train.device")
+"""Keys of a recipe that change no bit of the result (the device: see `environment`)."""
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """Return what else must stay the same for a resumed run to give the same bits."""
+    return {
+        "shipseg": __version__,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def check_same_run(state: RunState, recipe: Recipe, data: PreparedDataset, *, processes: Processes, run: Path) -> None:
+    """Raise unless recipe, dataset and number of processes are those that the run was started with.
+
+    What changes only the last bits (versions, threads, kind of device) is reported on the log.
+
+    Raises:
+        TrainingError: Something differs; the message names it with both values.
+    """
+    difference = _first_difference(state, recipe)
+    if difference is not None:
+        key, before, now = difference
+        raise TrainingError(
+            f"run {run} was started with {key} = {before} and the recipe now says {now}: go on with the same recipe, "
+            "or start another run in another folder (more epochs: `shipseg continue`)"
+        )
+    if state.dataset != data.fingerprint:
+        raise TrainingError(
+            f"run {run} was started on another dataset (fingerprint {state.dataset[:12]}) than {data.root} "
+            f"({data.fingerprint[:12]}): give the one it was started on, or start another run in another folder"
+        )
+    if state.world_size != processes.world_size:
+        raise TrainingError(
+            f"run {run} was started with {state.world_size} process(es) and now there are {processes.world_size}: "
+            f"start it with {state.world_size}, or start another run in another folder"
+        )
+    now_here = environment(processes.device)
+    changed = [f"{name} {state.environment.get(name)} -> {value}" for name, value in now_here.items()
+               if state.environment.get(name) != value]  # fmt: skip
+    if changed and processes.is_first:
+        LOG.warning(
+            "the run goes on under other conditions (%s): its result will agree with that of an undisturbed run to "
+            "rounding, not to the bit",
+            ", ".join(changed),
+        )
+
+
+def _first_difference(state: RunState, recipe: Recipe) -> tuple[str, Any, Any] | None:
+    """Return the first key whose value differs, with both values; phases may be the first ones or today's."""
+    before, now = _flat(state.recipe.model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
+    if recipe.resolved_phases() in (state.phases, state.recipe.resolved_phases()):
+        for values in (before, now):
+            values.pop("phases")
+            values.pop("train.epochs")
+    for key in sorted(before.keys() | now.keys()):
+        if key not in _FREE_TO_CHANGE and before.get(key) != now.get(key):
+            return key, before.get(key), now.get(key)
+    return None
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat

@@ -1,0 +1,171 @@
+"""Pixels to metres and to true north, against geodesics computed the other way round."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyproj import Geod, Transformer
+
+from shipseg.geo.georef import GeoReference, Transform
+
+SHAPE = (4000, 5000)
+SHIP_M = 200.0
+HEADINGS = (0.0, 23.0, 90.0, 131.0, 179.0)
+# Coordinate reference system, longitude, latitude of the scene's upper left corner, what a column and a row add.
+PLACES: dict[str, tuple[str, float, float, tuple[float, float, float, float]]] = {
+    "at the edge of a UTM zone": ("EPSG:32631", 5.95, 60.0, (1.5, 0, 0, -1.5)),
+    "south of the equator": ("EPSG:32733", 12.1, -33.0, (0.5, 0, 0, -0.5)),
+    "Web Mercator at 60 N": ("EPSG:3857", 10.0, 60.0, (3.0, 0, 0, -3.0)),
+    "degrees at 60 N": ("EPSG:4326", 10.0, 60.0, (2e-5, 0, 0, -1e-5)),
+    "degrees across the date line": ("EPSG:4326", 179.98, 50.0, (2e-5, 0, 0, -1e-5)),
+    "polar stereographic": ("EPSG:3413", 30.0, 78.0, (1.5, 0, 0, -1.5)),
+    "rotated": ("EPSG:32631", 3.0, 52.0, (1.3, 0.75, 0.75, -1.3)),
+    "sheared and unequal": ("EPSG:32631", 3.0, 52.0, (0.9, 0.2, 0.1, -2.1)),
+    "row 0 in the south": ("EPSG:32631", 3.0, 52.0, (1.5, 0, 0, 1.5)),
+    "feet": ("EPSG:2263", -73.9, 40.6, (4.9, 0, 0, -4.9)),
+}
+
+
+def reference_at(place: str) -> GeoReference:
+    crs, lon, lat, (a, b, d, e) = PLACES[place]
+    x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
+    return GeoReference.of((a, b, x, d, e, y), crs, SHAPE)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("heading", HEADINGS)
+@pytest.mark.parametrize("center", [(2500.0, 2000.0), (150.0, 3800.0)])
+def test_a_ship_keeps_its_length_and_true_heading(place: str, heading: float, center: tuple[float, float]) -> None:
+    georef = reference_at(place)
+    crs = PLACES[place][0]
+    lonlat = georef.lonlat(np.array([center]))
+    assert lonlat is not None
+    lon, lat = lonlat[0]
+    # The ship is laid out on the ellipsoid and brought into pixels by pyproj and numpy alone.
+    bow = Geod(ellps="WGS84").fwd(lon, lat, heading, SHIP_M / 2)[:2]
+    stern = Geod(ellps="WGS84").fwd(lon, lat, heading + 180, SHIP_M / 2)[:2]
+    to_map = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    a, b, c, d, e, f = georef.transform
+    forward = np.array([[a, b, c], [d, e, f], [0, 0, 1]])
+    ends_px = []
+    for end_lon, end_lat in (bow, stern):
+        x, y = to_map.transform(end_lon, end_lat)
+        if crs == "EPSG:4326" and x < 0:
+            x += 360  # this scene counts on beyond 180 degrees
+        ends_px.append(np.linalg.solve(forward, [x, y, 1])[:2])
+    step = georef.local_metres(*center)
+    assert step is not None
+    east, north = step @ (ends_px[0] - ends_px[1])
+    assert np.hypot(east, north) == pytest.approx(SHIP_M, rel=1e-3)
+    off = (np.degrees(np.arctan2(east, north)) - heading + 180) % 360 - 180
+    assert abs(off) < 0.05
+
+
+def test_web_mercator_at_60_north_has_half_its_nominal_pixel_size() -> None:
+    size = reference_at("Web Mercator at 60 N").pixel_size_m()
+    assert size is not None
+    assert size == pytest.approx((1.5, 1.5), rel=0.01)
+
+
+def test_degrees_at_60_north_are_half_as_wide_as_high() -> None:
+    size = reference_at("degrees at 60 N").pixel_size_m()  # 2e-5 degrees wide, 1e-5 high
+    assert size is not None
+    assert size == pytest.approx((1.116, 1.114), rel=0.003)
+
+
+def test_a_column_and_a_row_may_measure_differently() -> None:
+    georef = GeoReference.of((2.0, 0, 500_000, 0, -1.0, 5_600_000), "EPSG:32631", SHAPE)
+    assert georef.pixel_size_m() == pytest.approx((2.0, 1.0), rel=1e-3)
+
+
+def test_longitude_comes_first_whatever_the_system_says() -> None:
+    lonlat = GeoReference.of((1e-5, 0, 10.0, 0, -1e-5, 60.0), "EPSG:4326", SHAPE).lonlat(np.array([[0.0, 0.0]]))
+    assert lonlat is not None
+    assert lonlat.tolist() == [[10.0, 60.0]]
+
+
+def test_longitudes_beyond_the_date_line_come_back_to_the_other_side() -> None:
+    lonlat = GeoReference.of((1e-3, 0, 179.999, 0, -1e-3, 60.0), "EPSG:4326", SHAPE).lonlat(np.array([[2.0, 0.0]]))
+    assert lonlat is not None
+    np.testing.assert_allclose(lonlat, [[-179.999, 60.0]])
+
+
+@given(
+    st.tuples(*[st.floats(-5, 5) for _ in range(2)], st.floats(-1e6, 1e6)),
+    st.tuples(*[st.floats(-5, 5) for _ in range(2)], st.floats(-1e6, 1e6)),
+    st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 1e5)), min_size=1, max_size=5),
+)
+def test_pixels_undoes_xy(
+    row_a: tuple[float, float, float], row_d: tuple[float, float, float], points: list[tuple[float, float]]
+) -> None:
+    transform: Transform = (*row_a, *row_d)
+    if abs(row_a[0] * row_d[1] - row_a[1] * row_d[0]) < 0.1:
+        return
+    georef = GeoReference(transform, None, "none", SHAPE)
+    points_n2 = np.array(points)
+    np.testing.assert_allclose(georef.pixels(georef.xy(points_n2)), points_n2, atol=1e-3)
+
+
+def test_the_corners_give_the_bounds_also_when_rotated() -> None:
+    georef = GeoReference.of((0.0, 2.0, 500_000, 1.0, 0.0, 5_600_000), "EPSG:32631", (10, 20))
+    assert georef.bounds() == (500_000, 5_600_000, 500_020, 5_600_020)
+
+
+def test_a_place_outside_the_scene_measures_like_the_nearest_pixel() -> None:
+    georef = reference_at("degrees at 60 N")
+    corner, beyond = georef.local_metres(0.5, 0.5), georef.local_metres(-30, -900)
+    assert corner is not None
+    assert beyond is not None
+    assert corner.tolist() == beyond.tolist()
+
+
+def test_a_pixel_that_touches_the_pole_still_has_a_size() -> None:
+    step = GeoReference.of((1.0, 0, -180, 0, -1.0, 90), "EPSG:4326", (180, 360)).local_metres(100, 0)
+    assert step is not None
+    assert np.isfinite(step).all()
+
+
+@pytest.mark.parametrize(
+    ("transform", "crs", "said"),
+    [
+        ((1.5, 0, 5e5, 0, -1.5, 6e6), None, "no coordinate reference system"),
+        ((1.5, 0, 5e5, 0, 0, 6e6), "EPSG:32631", "has no area"),
+        ((float("nan"), 0, 5e5, 0, 1.5, 6e6), "EPSG:32631", "has no area"),
+        ((1.5, 0, 5e5, 0, -1.5, 6e6), 'LOCAL_CS["harbour grid",UNIT["metre",1]]', "'harbour grid' is neither"),
+        ((1.5, 0, 5e5, 0, -1.5, 6e9), "EPSG:32631", "outside the world of"),
+        ((1.5, 0, 5e5, 0, -1.5, 6e6), "EPSG:4326", "gives no longitude and latitude"),
+        ((1e308, 0, 5e5, 0, -1e308, 6e6), "EPSG:32631", "has no area"),
+        ((1e-5, 0, 10, 0, -1e-5, 90.01), "EPSG:4326", "for a corner of the scene"),
+        ((1e-12, 0, 10, 0, -1e-12, 50), "EPSG:4326", "no size on the ground"),
+        ((1.5, 0, 10, 0, -1.5, 40), "+proj=longlat +R=1737400 +no_defs", "gives no longitude and latitude"),
+    ],
+)
+def test_what_leads_nowhere_is_none_and_says_why(transform: Transform, crs: str | None, said: str) -> None:
+    georef = GeoReference.of(transform, crs, SHAPE)
+    assert (georef.kind, georef.crs_wkt) == ("none", None)
+    assert said in georef.note
+    assert georef.lonlat(np.zeros((1, 2))) is None
+    assert georef.local_metres(0, 0) is None
+    assert georef.pixel_size_m() is None
+
+
+def test_nowhere_has_pixels_for_map_coordinates() -> None:
+    georef = GeoReference.nowhere(SHAPE, "why")
+    assert georef.xy(np.array([[3.0, 4.5]])).tolist() == [[3.0, 4.5]]
+    assert georef.crs_name == "no coordinate reference system"
+
+
+def test_it_travels_to_another_process() -> None:
+    georef = reference_at("rotated")
+    assert pickle.loads(pickle.dumps(georef)) == georef
+    assert georef.crs_name == "EPSG:32631 (WGS 84 / UTM zone 31N)"
+
+
+def test_map_coordinates_that_cannot_be_computed_are_pixels() -> None:
+    for transform in [(1e308, 0, 0, 0, 1e308, 0), (1.0, 1, 0, 1, 1, 0), (float("nan"), 0, 0, 0, 1, 0)]:
+        georef = GeoReference.of(transform, "EPSG:32631", SHAPE)
+        assert georef.bounds() == (0, 0, SHAPE[1], SHAPE[0])

@@ -1,0 +1,75 @@
+"""The page of a choice says what was wished for, what it rests on, and what else could be had."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shipseg.config import ThresholdConfig
+from shipseg.evaluation.labelled import Source
+from shipseg.evaluation.retune import retune
+from shipseg.inference.predictor import Predictor
+from shipseg.model.card import Card, CardInput
+from shipseg.reports.thresholds_page import write_threshold_report
+
+
+class Bright:
+    """Runs a network that takes bright pixels for ships."""
+
+    pixels_per_batch = 1024 * 1024
+
+    def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(images_n3hw.mean(axis=1, keepdims=True) / np.float32(255))
+
+
+def page(source: Source, path: Path, **wish: object) -> str:
+    predictor = Predictor(Card(name="bright & <b>bold</b>", input=CardInput(mode="crops")), Bright())
+    config = ThresholdConfig.model_validate(wish)
+    retuned = retune(predictor, source, config=config, keep_calibration=False)
+    return write_threshold_report(retuned, path / "report.html").read_text(encoding="utf-8")
+
+
+def words(text: str) -> str:
+    without = re.sub(r"<(style|svg).*?</\1>", " ", text, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without))
+
+
+@pytest.fixture(scope="module")
+def calibrated(synthetic_source: Source, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return page(synthetic_source, tmp_path_factory.mktemp("page"), metric="airbus_score", calibration="temperature")
+
+
+def test_the_page_needs_nothing_from_outside_and_takes_no_text_for_markup(calibrated: str) -> None:
+    assert re.findall(r"https?://|@import|<script|url\((?!#)|src=", calibrated) == []
+    assert "bright &amp; &lt;b&gt;bold&lt;/b&gt;" in calibrated
+    assert "nan" not in words(calibrated).lower().split()
+    assert "None" not in words(calibrated)
+
+
+def test_the_page_answers_the_usual_wishes(calibrated: str) -> None:
+    text = words(calibrated)
+    assert "Wished for: best Airbus score." in text
+    for wish in ("best ship F1", "ship precision of at least 0.95", "a false alarm in at most 1 % of the images"):
+        assert wish in text
+    assert re.search(r"\d of 8 proves at most \d+ %", text)  # eight of the twenty images hold no ship
+    assert "The probabilities are calibrated (temperature" in text
+
+
+def test_a_wish_that_cannot_be_granted_stands_out(small_source: Source, tmp_path: Path) -> None:
+    # One of three detections is right, and all are equally bright.
+    text = page(small_source, tmp_path, precision=0.9)
+    assert '<p class="note">Ship precision of at least 0.9 cannot be had on these images: the best is 0.333' in text
+    assert "Not calibrated: these are the network's own probabilities." in words(text).replace("&#39;", "'")
+
+
+def test_without_images_without_ships_nothing_is_said_of_false_alarms_there(
+    small_source: Source, tmp_path: Path
+) -> None:
+    ships = Source("ships", tuple(image for image in small_source if image.image_id in ("half.png", "two.png")))
+    text = words(page(ships, tmp_path, metric="ship_f1"))
+    assert "a false alarm in at most" not in text
+    assert "proves at most" not in text
