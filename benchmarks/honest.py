@@ -24,8 +24,8 @@ from shipseg import progress
 from shipseg.config import ThresholdConfig
 from shipseg.errors import ShipsegError
 from shipseg.evaluation.labelled import Labelled, open_source
-from shipseg.evaluation.retune import retune
 from shipseg.evaluation.scores import ImageScore
+from shipseg.evaluation.thresholds import retune
 from shipseg.files import write_json
 from shipseg.inference.predictor import Predictor, load_model
 

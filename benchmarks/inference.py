@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 
 from shipseg.config import NetworkConfig
-from shipseg.inference.backends import usable_cores
 from shipseg.inference.export import export_onnx
 from shipseg.inference.overlay import draw_ships
 from shipseg.inference.predictor import Predictor, load_model
@@ -31,6 +30,7 @@ from shipseg.masks.ships import find_ships
 from shipseg.model.bundle import save_model
 from shipseg.model.card import Card, CardInput
 from shipseg.model.network import build_network
+from shipseg.processes import usable_cores
 from shipseg.synth import WorldConfig, make_picture
 
 NETWORKS = {

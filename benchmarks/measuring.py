@@ -22,14 +22,14 @@ from shipseg.geo.georef import GeoReference
 from shipseg.inference.predictor import load_model
 from shipseg.masks.ships import find_ships
 from shipseg.progress import shown, track
-from shipseg.scenes.levels import from_levels, to_levels
 from shipseg.scenes.matching import MapShip, ShipRecord, match_ships
 from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name, metrics_of
 from shipseg.scenes.ships import measure_ship
+from shipseg.scenes.tiles import from_levels, to_levels
 from shipseg.synth.cells import CellPicture, DrawnShip, paint_cell
-from shipseg.synth.geotruth import Place, ship_facts
 from shipseg.synth.ground import SceneKind, plan_scene
 from shipseg.synth.paint.ships import LabelStyle
+from shipseg.synth.scenes import Place, ship_facts
 from shipseg.synth.view import WorldConfig
 from shipseg.tiling import Window
 

@@ -26,11 +26,10 @@ import numpy as np
 import pandas as pd
 
 from shipseg.data.cleaning import examine, is_solid
-from shipseg.data.groups import find_overlaps, join_groups
+from shipseg.data.groups import SUBTILES, describe_texture, find_overlaps, join_groups
 from shipseg.data.labels import measure_ships, read_table
 from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.data.scanning import TEXTURE_SHAPE
-from shipseg.data.texture import SUBTILES, describe_texture
 from shipseg.reading import list_images
 
 NUM_ROWS, NUM_MASKS = 231_723, 81_723

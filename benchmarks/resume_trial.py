@@ -126,7 +126,7 @@ def child(recipe: Path, dataset: Path, run: Path, out: Path) -> int:
     from shipseg.errors import ShipsegError
     from shipseg.recipes import load_recipe
     from shipseg.training.run import TrainAndTestModel
-    from shipseg.training.stages import STAGES
+    from shipseg.training.signals import STAGES
 
     rank = os.environ.get("RANK", "0")
     if os.getpgid(0) != os.getpid():

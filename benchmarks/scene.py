@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.config import Decision
-from shipseg.inference.backends import usable_cores
 from shipseg.inference.predictor import Predictor, load_model
 from shipseg.model.card import Card
+from shipseg.processes import usable_cores
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
 from shipseg.synth.scenes import scene_name, write_scenes

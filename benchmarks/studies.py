@@ -17,11 +17,9 @@ from shipseg import files
 from shipseg.data.prepared import open_dataset
 from shipseg.studies import layout
 from shipseg.studies.page import collect
-from shipseg.studies.results import empty_share
 from shipseg.studies.spec import METRICS, load_study, study_names
-from shipseg.studies.tables import StudyTable, VariantRow
-from shipseg.studies.trials import expand
-from shipseg.studies.words import signed, verdict
+from shipseg.studies.tables import StudyTable, VariantRow, signed, verdict
+from shipseg.studies.trials import empty_share, expand
 
 ORDER = ("losses", "zero-ships", "batch-size", "learning-rate", "multiple-ships", "ships-threshold", "optimizers",
          "schedulers", "models", "input-size", "encoders", "augmentations")  # fmt: skip

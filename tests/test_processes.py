@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,36 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from shipseg.errors import ConfigError, DataError, ShipsegError
 from shipseg.processes import available_workers, run_tasks
-
-
-def square(number: int) -> int:
-    return number * number
-
-
-def resize(number: int) -> tuple[int, int]:
-    large = np.full((900, 900, 3), number, np.uint8)
-    return int(cv2.resize(large, (300, 300), interpolation=cv2.INTER_AREA).mean()), cv2.getNumThreads()
-
-
-def fail(number: int) -> int:
-    if number == 3:
-        raise DataError("number 3 is wrong")
-    return number
-
-
-def die(number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return number
+from tasks import die, fail, resize, square
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_every_task_is_done_once(workers: int) -> None:
-    assert sorted(run_tasks(square, range(50), workers=workers)) == [number * number for number in range(50)]
+def test_every_task_is_done_once_and_in_order(workers: int) -> None:
+    assert list(run_tasks(square, range(50), workers=workers)) == [number * number for number in range(50)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -89,21 +67,29 @@ def test_the_number_of_workers_is_at_least_one_and_within_reason() -> None:
         available_workers(100_000)
 
 
-PARENT = """
-import os, sys, time
-from shipseg.data.workers import run_tasks
-def work(number):
-    os.write(1, b"%d\\n" % os.getpid())  # at once: print may write number and line end apart, with another between
-    time.sleep(60)
-for _ in run_tasks(work, range(2), workers=2):
-    pass
+# No `if __name__ == "__main__"`: a script that calls us needs none.
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from shipseg.processes import run_tasks
+from tasks import {task}
+print(*run_tasks({task}, range(2), workers=2))
 """
 
 
+def write_script(path: Path, task: str) -> list[str]:
+    path.write_text(SCRIPT.format(task=task))
+    return [sys.executable, str(path), str(Path(__file__).parent)]
+
+
+def test_a_script_needs_no_guard_around_what_it_calls(tmp_path: Path) -> None:
+    done = subprocess.run(write_script(tmp_path / "script.py", "square"), capture_output=True, text=True, check=True)
+    assert done.stdout == "0 1\n"
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    script = tmp_path / "parent.py"
-    script.write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    command = write_script(tmp_path / "parent.py", "say_and_wait")
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     children = [int(parent.stdout.readline()) for _ in range(2)]
     parent.kill()

@@ -26,7 +26,7 @@ from benchmarks.gap.catalogue import (
 from benchmarks.gap.grounds import judge_ground
 from numpy.typing import NDArray
 
-from shipseg.data.texture import describe_texture
+from shipseg.data.groups import describe_texture
 from shipseg.errors import DataError
 from shipseg.reading import read_image
 

@@ -6,17 +6,20 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 
-from benchmarks.reference import double_sigmoid, double_sigmoid_trial, resolution, sampler, side_by_side
-from benchmarks.reference import figures
+from benchmarks.reference import double_sigmoid, double_sigmoid_trial, figures, resolution, sampler, side_by_side
 from shipseg import files
+from shipseg.commands.summary import show
+from shipseg.commands.training import recipe_pairs
 from shipseg.errors import ConfigError
 from shipseg.reports.page import drawing, picture_url, write_page
 
-__all__ = ["ReferenceOptions", "run_reference"]
+__all__ = ["ReferenceOptions", "reference", "run_reference"]
+
 
 FACTS_FILE, PAGE_FILE = "facts.json", "report.html"
 _QUICK_TWINS = double_sigmoid_trial.TwinPlan(
@@ -62,7 +65,9 @@ def run_reference(out: Path, options: ReferenceOptions | None = None) -> dict[st
         "shift": resolution.one_pixel_shift(ships=ships),
         "sampler": sampler.seen_shares(epochs=2 if options.quick else 6),
         "learning_rate": {"1e-10": sampler.moved_by(1e-10), "1e-6": sampler.moved_by(1e-6)},
-        "side_by_side": None if options.side_by_side is None else side_by_side.compare(options.side_by_side, out / "beside"),
+        "side_by_side": None
+        if options.side_by_side is None
+        else side_by_side.compare(options.side_by_side, out / "beside"),
     }
     files.write_json(out / FACTS_FILE, facts)
     write_page(
@@ -138,3 +143,60 @@ def _pictures(facts: dict[str, Any], out: Path) -> list[dict[str, Any]]:
             ]
             rows.append({"kind": title, "shown": shown})
     return rows
+
+
+# `reference`: what the numbers of the reference solution meant.
+
+
+def reference(
+    out: Path,
+    /,
+    *,
+    dataset: Path | None = None,
+    minutes: float = 10.0,
+    overrides: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    quick: bool = False,
+    json: bool = False,
+) -> int:
+    """Show what the numbers of the reference solution meant: report.html and facts.json.
+
+    With a dataset, also train its recipe done its way beside ours, in equal time. Killed, the same command goes on.
+
+    Args:
+        out: Folder to write.
+        dataset: Folder made by `shipseg prepare` with cached images (--size 256), for the side-by-side; scored on its
+            test split, or on val where it has none.
+        minutes: Minutes of training for each of the three networks of the side-by-side.
+        overrides: SECTION.KEY=VALUE of all its recipes; also written --SECTION.KEY VALUE.
+        quick: A rehearsal of the other parts: everything runs, little is learned.
+        json: Print all facts as JSON.
+    """
+    from benchmarks.reference.side_by_side import BesidePlan
+
+    from shipseg import progress
+
+    plan = None if dataset is None else BesidePlan(dataset, minutes, recipe_pairs(overrides or []))
+    with progress.shown():
+        facts = run_reference(out, ReferenceOptions(plan, quick))
+    show("What the reference measured", facts if json else _in_short(facts, out), as_json=json)
+    return 0
+
+
+def _in_short(facts: dict[str, Any], out: Path) -> dict[str, Any]:
+    small = facts["ceilings"]["as_labelled"][3]
+    short: dict[str, Any] = {
+        "threshold 0.0004 meant": facts["sigmoid_twice"]["thresholds"][0]["meant"],
+        "best threshold, fed logits": facts["twins"]["logits"]["best_threshold"],
+        "best threshold, fed probabilities": facts["twins"]["probabilities"]["best_threshold"],
+        f"best IoU of a {small['ship_px']} px ship at 256 px": (
+            f"{small['hard, 256 px']} with hard masks, {small['coverage, 256 px']} with coverage"
+        ),
+        "images seen in an epoch": f"{facts['sampler']['reference']['single'][0]:.0%} with one ship",
+    }
+    if facts["side_by_side"] is not None:
+        for part in facts["side_by_side"]["parts"].values():
+            scores = part["scores"]
+            short[f"{part['label']}, {part['minutes']:.1f} minutes"] = (
+                f"Airbus score {scores['airbus_score']:.3f}, pooled Dice {scores['pooled_dice']:.3f}"
+            )
+    return {**short, "report": out / "report.html"}

@@ -31,8 +31,8 @@ from shipseg.model.bundle import save_model
 from shipseg.model.card import Card, CardInput
 from shipseg.model.network import ShipNetwork, build_network
 from shipseg.progress import track
+from shipseg.training.assembly import padded_logits
 from shipseg.training.devices import numerics, resolve_device
-from shipseg.training.forward import padded_logits
 
 with needing("train"):
     import torch

@@ -17,7 +17,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from shipseg import __version__
-from shipseg.commands import data, explore, gate, models, predict, reference, studies, thresholds, training
+from shipseg.commands import data, models, predict, studies, thresholds, training
 from shipseg.errors import ShipsegError
 from shipseg.extras import explain_missing
 
@@ -35,18 +35,17 @@ app = App(
 for command in (
     data.synth,
     data.prepare,
-    explore.explore,
+    data.explore,
     training.train,
     training.continue_,
     training.recipes,
     models.evaluate,
     thresholds.threshold,
-    gate.gate,
+    thresholds.gate,
     predict.predict,
     models.export,
     models.models,
     studies.study,
-    reference.reference,
     data.demo,
 ):
     app.command(command, name=command.__name__.strip("_"))

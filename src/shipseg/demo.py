@@ -11,8 +11,7 @@ from shipseg import files
 from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.evaluation.evaluate import EvaluateOptions, evaluate
 from shipseg.evaluation.labelled import open_source
-from shipseg.evaluation.results import Evaluation
-from shipseg.evaluation.tables import write_evaluation
+from shipseg.evaluation.results import Evaluation, write_evaluation
 from shipseg.inference.export import export_onnx
 from shipseg.inference.images import PredictOptions, predict_pictures
 from shipseg.inference.predictor import Predictor, load_model

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
+import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from shipseg.errors import StorageError
+from shipseg.errors import ShipsegError, StorageError
 
 __all__ = [
     "all_or_none",
     "atomic_path",
     "ensure_folder",
     "ensure_space",
+    "locked",
     "remove_leftovers",
     "size_in_words",
     "storage_errors",
@@ -26,6 +30,7 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
 
 _NAME_KEPT = 50  # characters, of up to 4 bytes: a temporary name stays within the 255 bytes of file systems
 
@@ -192,3 +197,46 @@ def size_in_words(num_bytes: float) -> str:
         if num_bytes >= size:
             return f"{num_bytes / size:,.2f} {unit}"
     return f"{num_bytes / 1e3:.1f} kB"
+
+
+# Keeping other processes out of a folder.
+
+_LOG = logging.getLogger(__name__)
+_TRIED_EVERY_S = 0.1
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, taken: ShipsegError, wait_s: float = 0.0) -> Iterator[IO[str]]:
+    """Make the file `path`, hold its lock and give it, open.
+
+    The lock goes with the process, however that ends. Where the file system knows no locks, a warning says so and
+    the work goes on.
+
+    Args:
+        path: Of the lock.
+        taken: Raised when another process holds the lock,
+        wait_s: still after so many seconds.
+
+    Raises:
+        StorageError: The file cannot be made.
+    """
+    deadline_s = time.monotonic() + wait_s
+    with storage_errors(path):
+        lock = path.open("w")
+    with lock:
+        while True:
+            try:
+                # Not flock: processes started from here would inherit that lock and hold it after their parent is
+                # killed.
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    reason = error.strerror
+                    _LOG.warning("%s cannot be locked (%s): let only one process work there", path.parent, reason)
+                    break
+                if time.monotonic() >= deadline_s:
+                    raise taken from error
+                time.sleep(_TRIED_EVERY_S)
+            else:
+                break
+        yield lock

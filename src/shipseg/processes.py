@@ -1,4 +1,4 @@
-"""Work spread over processes that never outlive the one that started them."""
+"""Work spread over processes that never outlive the one that started them, and the cores that there are for it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,34 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+import types
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
-
-import cv2
+from typing import Final, TypeVar
 
 from shipseg.config import MAX_WORKERS
 from shipseg.errors import ShipsegError
 from shipseg.schema import check_count
 
-__all__ = ["available_workers", "run_tasks"]
+__all__ = ["available_workers", "run_tasks", "single_threaded_opencv", "usable_cores"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_WAITING_PER_WORKER = 4  # tasks handed out ahead: enough to keep workers busy, few enough to stay small in memory
-_PARENT_CHECK_S = 0.2
+_AHEAD_PER_WORKER: Final = 4
+"""Tasks begun before their results are taken: enough to keep workers busy, few enough to stay small in memory."""
+_PARENT_CHECK_S: Final = 0.2
+"""How long a worker may outlive its killed parent."""
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_workers(workers: int | None) -> int:
@@ -36,16 +44,29 @@ def available_workers(workers: int | None) -> int:
         ConfigError: `workers` is below 1 or above MAX_WORKERS.
     """
     if workers is None:
-        return len(os.sched_getaffinity(0))
+        return usable_cores()
     check_count("workers", workers, most=MAX_WORKERS)
     return workers
 
 
+@contextlib.contextmanager
+def single_threaded_opencv() -> Iterator[None]:
+    """Let OpenCV use one thread for the length of the block: its threads compete with those of others for the cores."""
+    import cv2
+
+    num_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(num_threads)
+
+
 def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int) -> Iterator[Result]:
-    """Yield `function(task)` for each task, in the order they are finished.
+    """Yield `function(task)` for each task, in the order of the tasks.
 
     Args:
-        function: A function of a module, so that it can be sent to another process.
+        function: A function of an installed module; it and its tasks are sent to other processes.
         tasks: What to do; taken a few at a time.
         workers: Processes; with 1 the work is done in this one.
 
@@ -55,22 +76,19 @@ def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], *, work
     if workers == 1:
         yield from map(function, tasks)
         return
-    # fork: a script that calls us needs no `if __name__ == "__main__"`, and the workers only decode and resize.
-    context = multiprocessing.get_context("fork")
+    # spawn: a fork of a process with threads (torch, OpenCV) may hang.
+    context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),))
     remaining = iter(tasks)
-    running: set[Future[Result]] = set()
+    running: deque[Future[Result]] = deque()
     try:
-        with _single_threaded_opencv():  # the first task starts all workers
-            running |= {pool.submit(function, task) for task in itertools.islice(remaining, 1)}
         while True:
-            ahead = workers * _WAITING_PER_WORKER - len(running)
-            running |= {pool.submit(function, task) for task in itertools.islice(remaining, ahead)}
+            ahead = workers * _AHEAD_PER_WORKER - len(running)
+            with _hidden_main():
+                running.extend(pool.submit(function, task) for task in itertools.islice(remaining, ahead))
             if not running:
                 break
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
+            yield running.popleft().result()
     except BrokenProcessPool as error:
         raise ShipsegError(
             "a worker process was killed, probably because memory ran out: run again with fewer --workers, "
@@ -81,21 +99,24 @@ def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], *, work
 
 
 @contextlib.contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
-    """End OpenCV's threads for the length of the block.
+def _hidden_main() -> Iterator[None]:
+    """Keep processes that start inside the block from running the caller's script once more.
 
-    Processes forked inside it inherit the setting, so that workers do not compete for the cores with threads of their
-    own. They cannot set it themselves: cv2.setNumThreads(1) waits for ever for threads that were not forked along.
+    A spawned process imports the parent's `__main__`, so a script without `if __name__ == "__main__"` would call us
+    again from there. No task of ours is defined in `__main__`.
     """
-    num_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         yield
     finally:
-        cv2.setNumThreads(num_threads)
+        sys.modules["__main__"] = main
 
 
 def _start_worker(parent: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # workers do not compete for the cores with threads of their own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group: the parent ends the work
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 

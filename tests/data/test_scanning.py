@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from shipseg.data import scanning
 from shipseg.data.cleaning import ImageFacts, examine
+from shipseg.data.groups import describe_texture
 from shipseg.data.scanning import scan_images
-from shipseg.data.texture import describe_texture
 from shipseg.reading import read_image
 
 Textured = Callable[..., NDArray[np.uint8]]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from georasters import NORTH_UP, damaged, make_raster
 from shipseg.errors import ConfigError, DataError
-from shipseg.geo.reader import open_scene
+from shipseg.geo.reader import acquisition_time, open_scene, probe_places
 from shipseg.resizing import resize
 from shipseg.tiling import Window
 
@@ -386,3 +386,56 @@ def test_pictures_without_a_place_are_scenes_too(tmp_path: Path) -> None:
         assert scene.metres_per_pixel_rc is None
         assert "sizes are in pixels" in scene.notes[-1]
     np.testing.assert_array_equal(rgb, values[..., ::-1])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "overviews", "shape"),
+    [
+        (1, 1, [], (1, 1)),
+        (1000, 500, [], (1000, 500)),
+        (4096, 2048, [], (1024, 512)),
+        (60_000, 30_000, [2, 4, 8, 16], (1024, 512)),
+    ],
+)
+def test_a_scene_that_is_small_or_has_small_overviews_is_seen_whole(
+    height: int, width: int, overviews: list[int], shape: tuple[int, int]
+) -> None:
+    assert probe_places(height, width, overviews) == [(Window(0, 0, height, width), shape)]
+
+
+@pytest.mark.parametrize("overviews", [[], [2]])
+@pytest.mark.parametrize(("height", "width"), [(60_000, 60_000), (1, 60_000), (60_000, 130), (5_000, 4_000)])
+def test_others_are_seen_in_places_all_over(height: int, width: int, overviews: list[int]) -> None:
+    places = probe_places(height, width, [] if max(height, width) < 10_000 else overviews)
+    assert 8 <= len(places) <= 64
+    rows, cols = {window.row0 for window, _ in places}, {window.col0 for window, _ in places}
+    assert max(cols) > width * 0.9 - 128 or width < 128
+    assert max(rows) > height * 0.9 - 128 or height < 128
+    for window, shape in places:
+        assert (window.height, window.width) == shape
+        assert 0 <= window.row0 <= height - window.height
+        assert 0 <= window.col0 <= width - window.width
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026:05:04 10:11:12", "2026-05-04T10:11:12"),
+        ("2026-05-04T10:11:12.345Z", "2026-05-04T10:11:12.345Z"),
+        ("2026-05-04T10:11:12+02:00", "2026-05-04T10:11:12+02:00"),
+        ("2026-05-04 10:11", "2026-05-04T10:11"),
+        ("20260504101112", "2026-05-04T10:11:12"),
+        ("2026-05-04", "2026-05-04"),
+        ("0000:00:00 00:00:00", None),
+        ("2026:13:04 10:11:12", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_times_become_iso(text: str, time: str | None) -> None:
+    assert acquisition_time([{"TIFFTAG_DATETIME": text}]) == time
+
+
+def test_when_it_was_taken_is_worth_more_than_when_the_file_was_made() -> None:
+    tags = [{}, {"TIFFTAG_DATETIME": "2026:05:04 10:11:12", "AcquisitionDateTime": "2026-05-01 09:00:00"}]
+    assert acquisition_time(tags) == "2026-05-01T09:00:00"

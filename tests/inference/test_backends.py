@@ -12,10 +12,11 @@ import torch
 from onnx import TensorProto, helper
 
 from shipseg.errors import ConfigError, ModelError
-from shipseg.inference.backends import Backend, OnnxBackend, TorchBackend, usable_cores
+from shipseg.inference.backends import Backend, OnnxBackend, TorchBackend
 from shipseg.inference.export import ExportReport
 from shipseg.model.bundle import load_network
 from shipseg.model.card import CARD_KEY, Card
+from shipseg.processes import usable_cores
 
 
 @pytest.fixture(params=["torch", "onnx"])

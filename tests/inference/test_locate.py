@@ -11,11 +11,11 @@ import pytest
 
 from shipseg.errors import ConfigError, MissingExtraError, ModelError
 from shipseg.inference import locate
-from shipseg.inference.backends import usable_cores
 from shipseg.inference.export import ExportReport
 from shipseg.inference.locate import ONNX_FILE, WEIGHTS_FILE, bundled_models, default_model, find_weights
 from shipseg.inference.predictor import OnnxBackend, TorchBackend, load_model
 from shipseg.model import bundle
+from shipseg.processes import usable_cores
 
 
 @pytest.fixture

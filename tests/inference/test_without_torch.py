@@ -134,7 +134,7 @@ def test_a_ship_of_the_synthetic_world_is_found_by_the_shipped_model(tmp_path: P
 def test_a_calibrated_model_needs_no_more_than_any_other(
     tmp_path: Path, pictures: Path, exported: ExportReport
 ) -> None:
-    from shipseg.inference.copying import copy_model
+    from shipseg.inference.export import copy_model
     from shipseg.model.calibration import Calibration
     from shipseg.model.card import read_card
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
 from shipseg.masks import metrics
-from shipseg.masks.components import ship_pixels
 from shipseg.masks.metrics import PixelCounts, ProbabilityHistogram, ShipCounts
-from shipseg.masks.ships import ship_from_mask
+from shipseg.masks.ships import ship_from_mask, ship_pixels
 
 FLOAT32 = np.float32
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from pycocotools import mask as coco
 
 from shipseg.errors import ConfigError, RleError
 from shipseg.masks import rle
@@ -18,8 +17,6 @@ from shipseg.masks import rle
 PIXELS = 100  # of the 10 x 10 image that the malformed texts are for
 
 # pycocotools 2.0 has an __array__ method of numpy 1's form: its decode warns under numpy 2.
-reads_with_pycocotools = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 # Each text with the sentence that it gets.
 MALFORMED = {
     "an odd count": ("1 3 10", "it holds 3 numbers, an odd count, expected pairs of start and length"),
@@ -242,73 +239,6 @@ def test_masks_and_shapes_that_are_no_image_are_refused() -> None:
         rle.encode(np.zeros((3, 0), bool))
     with pytest.raises(ConfigError, match="each at least 1"):
         rle.decode("1 1", (0, 4))
-
-
-@reads_with_pycocotools
-@settings(max_examples=200)
-@given(masks())
-def test_coco_texts_are_those_of_pycocotools_and_both_read_them_back(mask_hw: NDArray[np.bool_]) -> None:
-    encoded = rle.to_coco(mask_hw)
-    theirs = coco.encode(np.asfortranarray(mask_hw.view(np.uint8)))
-    assert encoded == {"size": list(mask_hw.shape), "counts": theirs["counts"].decode()}
-    assert np.array_equal(coco.decode(encoded), mask_hw)
-    assert np.array_equal(rle.from_coco(encoded), mask_hw)
-    assert np.array_equal(rle.from_coco(theirs), mask_hw)
-
-
-@reads_with_pycocotools
-@given(masks())
-def test_uncompressed_coco_comes_back_and_pycocotools_reads_it(mask_hw: NDArray[np.bool_]) -> None:
-    encoded = rle.to_coco(mask_hw, compressed=False)
-    assert np.array_equal(rle.from_coco(encoded), mask_hw)
-    theirs = coco.frPyObjects(encoded, *mask_hw.shape)
-    assert np.array_equal(coco.decode(theirs), mask_hw)
-
-
-def test_coco_counts_worked_out_by_hand() -> None:
-    mask_hw = rle.decode("2 2 6 3", (3, 4))
-    assert rle.to_coco(mask_hw, compressed=False) == {"size": [3, 4], "counts": [1, 2, 2, 3, 4]}
-    # 1, 2, 2, then 3 - 2 and 4 - 2, one character each: 48 + value.
-    assert rle.to_coco(mask_hw)["counts"] == "12212"
-    assert rle.to_coco(np.ones((3, 4), bool), compressed=False)["counts"] == [0, 12]
-
-
-def test_large_coco_counts_take_several_characters_and_agree_with_pycocotools() -> None:
-    mask_hw = np.zeros((3000, 4000), bool)
-    mask_hw[5:9, 3000] = True
-    mask_hw[1, 3999] = True
-    encoded = rle.to_coco(mask_hw)
-    assert encoded["counts"] == coco.encode(np.asfortranarray(mask_hw.view(np.uint8)))["counts"].decode()
-    assert np.array_equal(rle.from_coco(encoded), mask_hw)
-
-
-@pytest.mark.parametrize(
-    ("encoded", "words"),
-    [
-        ({"size": [3, 4]}, "'counts' is missing"),
-        ({"counts": [12]}, "'size' is missing"),
-        ({"size": [3], "counts": [12]}, "size must be"),
-        ({"size": 12, "counts": [12]}, "size must be"),
-        ({"size": [3.0, 4.0], "counts": [12]}, "size must be"),
-        ({"size": [0, 4], "counts": [12]}, "size must be"),
-        ({"size": [3, 4], "counts": [11]}, "add up to 11, the image 3 x 4 has 12"),
-        ({"size": [3, 4], "counts": [5, -1, 8]}, "count 2 is -1, below 0"),
-        ({"size": [3, 4], "counts": [1 << 61] * 8 + [12]}, "add up to 18446744073709551628"),
-        ({"size": [3, 4], "counts": [1 << 62, 12]}, "flat list of whole numbers"),
-        ({"size": [3, 4], "counts": [6.0, 6.0]}, "flat list of whole numbers"),
-        ({"size": [3, 4], "counts": [[6], [6, 1]]}, "flat list of whole numbers"),
-        ({"size": [3, 4], "counts": []}, "flat list of whole numbers"),
-        ({"size": [3, 4], "counts": None}, "flat list of whole numbers"),
-        ({"size": [3, 4], "counts": ""}, "ends within a count, after 0 characters"),
-        ({"size": [3, 4], "counts": "12P"}, "ends within a count, after 3 characters"),
-        ({"size": [3, 4], "counts": "1 2"}, "character that is none of its own at 2"),
-        ({"size": [3, 4], "counts": "P" * 30 + "0"}, "count 1 is beyond any image"),
-        ({"size": [3, 4], "counts": "1O"}, "count 2 is -1, below 0"),
-    ],
-)
-def test_malformed_coco_objects_are_refused(encoded: dict[str, Any], words: str) -> None:
-    with pytest.raises(RleError, match=words):
-        rle.from_coco(encoded)
 
 
 def test_real_labels_come_back_character_for_character(real_tiles: Path) -> None:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from shipseg.errors import ConfigError
-from shipseg.masks.components import ship_pixels
-from shipseg.masks.ships import find_ships, keep_confident, ship_from_mask, ships_from_mask
+from shipseg.masks.ships import find_ships, keep_confident, ship_from_mask, ship_pixels, ships_from_mask
 
 
 def probability(rows: list[list[float]]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shipseg.config import ThresholdConfig
 from shipseg.evaluation.labelled import Source
-from shipseg.evaluation.retune import retune
+from shipseg.evaluation.thresholds import retune
 from shipseg.inference.predictor import Predictor
 from shipseg.model.card import Card, CardInput
 from shipseg.reports.thresholds_page import write_threshold_report

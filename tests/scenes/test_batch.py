@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from shipseg.errors import ConfigError, DataError
-from shipseg.scenes.batch import Shard, expand_inputs, work_of, write_archive
-from shipseg.scenes.result import SceneResult, Seconds
-from shipseg.scenes.several import Attempt
+from shipseg.scenes.batch import Attempt, Shard, expand_inputs, work_of, write_archive
+from shipseg.scenes.ships import SceneResult, Seconds
 
 PATHS = [f"archive/2024/scene-{number:04d}.tif" for number in range(2000)]
 

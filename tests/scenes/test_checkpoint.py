@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from shipseg.errors import StorageError
-from shipseg.scenes.blend import Block
 from shipseg.scenes.checkpoint import Pieces, working_in
-from shipseg.scenes.levels import NO_DATA
+from shipseg.scenes.tiles import NO_DATA, Block
 from shipseg.tiling import Window
 
 LEVELS = np.array([[0, 9700, NO_DATA], [50, 10_000, 0]], np.uint16)

@@ -18,8 +18,8 @@ import run_scene
 from run_scene import OPTIONS, make_predictor, ships_image, write_scene
 from shipseg.errors import ConfigError
 from shipseg.inference.predictor import Predictor
+from shipseg.scenes.batch import Work, predict_scenes
 from shipseg.scenes.cluster import QUIET_RAY, TRIES, predict_on_ray
-from shipseg.scenes.several import Work, predict_scenes
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("ray is not installed", allow_module_level=True)

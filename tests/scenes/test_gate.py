@@ -11,8 +11,7 @@ from shipseg.evaluation.labelled import Labelled, Source
 from shipseg.inference.predictor import Predictor
 from shipseg.masks import rle
 from shipseg.model.card import Card, CardGate, CardInput, parse_card
-from shipseg.scenes.gate import Gate, contrast
-from shipseg.scenes.gating import GateOptions, choose_gate
+from shipseg.scenes.gate import Gate, GateOptions, choose_gate, contrast
 
 GATE = CardGate(
     reduction=4,

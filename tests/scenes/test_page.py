@@ -14,8 +14,7 @@ import pytest
 
 from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import ships_from_mask
-from shipseg.scenes.close_ups import read_close_ups
-from shipseg.scenes.page import write_scene_page
+from shipseg.scenes.page import read_close_ups, write_scene_page
 from shipseg.scenes.ships import SceneShips, measure_ships
 from shipseg.tiling import Window
 

@@ -24,14 +24,12 @@ from shipseg.errors import ConfigError, DataError, ModelError, StorageError
 from shipseg.geo.reader import Scene
 from shipseg.inference.predictor import Predictor
 from shipseg.masks.ships import Ship, find_ships
-from shipseg.scenes.blend import Block
 from shipseg.scenes.checkpoint import Pieces, working_in
 from shipseg.scenes.components import ShipFinder
-from shipseg.scenes.levels import NO_DATA, from_levels, to_levels
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
 from shipseg.scenes.stream import Looking, look
-from shipseg.scenes.tiles import plan_tiles
+from shipseg.scenes.tiles import NO_DATA, Block, from_levels, plan_tiles, to_levels
 from shipseg.tiling import Window
 
 BARE = SceneOptions(formats=(), quicklook=False)

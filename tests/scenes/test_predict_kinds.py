@@ -17,7 +17,7 @@ from serving import serving
 from shipseg.errors import ConfigError, DataError
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
-from shipseg.scenes.result import SceneResult
+from shipseg.scenes.ships import SceneResult
 
 BARE = SceneOptions(formats=("csv",), quicklook=False)
 

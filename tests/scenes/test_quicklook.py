@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import ships_from_mask
-from shipseg.scenes.legend import legend_height
-from shipseg.scenes.quicklook import MAX_SIDE_PX, NO_DATA_COLOR, draw_quicklook, look_shape, write_png
+from shipseg.scenes.quicklook import MAX_SIDE_PX, NO_DATA_COLOR, draw_quicklook, legend_height, look_shape, write_png
 from shipseg.scenes.ships import SceneShips, measure_ships
 
 pytest.importorskip("rasterio")

@@ -22,8 +22,7 @@ from shipseg.model.card import Card, CardInput
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
 from shipseg.scenes.scores_page import write_scores_page
-from shipseg.scenes.scores_tables import write_scores
-from shipseg.scenes.scoring import has_truth, labelled_scenes, score_scenes
+from shipseg.scenes.scoring import has_truth, labelled_scenes, score_scenes, write_scores
 
 BOXES = ((20, 30, 60, 40), (100, 150, 112, 190), (5, 200, 9, 208))
 """(column, row) to (column, row) of three ships."""

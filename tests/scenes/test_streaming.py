@@ -15,10 +15,8 @@ from shipseg.inference.predictor import Predictor
 from shipseg.masks.ships import Ship, find_ships
 from shipseg.model.card import Card, CardInput
 from shipseg.scenes import components
-from shipseg.scenes.blend import Block, Carry, RowBlender
 from shipseg.scenes.components import ShipFinder
-from shipseg.scenes.levels import NO_DATA, from_levels, to_levels
-from shipseg.scenes.tiles import TilePlan, plan_tiles
+from shipseg.scenes.tiles import NO_DATA, Block, Carry, RowBlender, TilePlan, from_levels, plan_tiles, to_levels
 from shipseg.tiling import Accumulator, Window
 
 DECISION = Decision(threshold=0.5, min_peak=0.6, min_area_px=2)

@@ -14,15 +14,14 @@ import numpy as np
 import pytest
 import shapely
 import shapely.geometry
+from pycocotools import mask as pycocotools_mask
 
 from shipseg.errors import ConfigError, StorageError
 from shipseg.geo.georef import GeoReference
-from shipseg.masks.coco import from_coco
 from shipseg.masks.ships import ships_from_mask
 from shipseg.scenes.columns import COLUMNS
-from shipseg.scenes.outlines import in_lonlat, on_map
 from shipseg.scenes.ships import SceneShips, measure_ships
-from shipseg.scenes.vectors import FORMATS, check_formats, write_geojson
+from shipseg.scenes.vectors import FORMATS, check_formats, in_lonlat, on_map, write_geojson
 
 geopandas = pytest.importorskip("geopandas")
 features = pytest.importorskip("rasterio.features")
@@ -204,7 +203,8 @@ def test_csv_has_a_row_per_ship_with_outline_and_box(tmp_path: Path) -> None:
 
 def test_coco_gives_the_mask_back(tmp_path: Path) -> None:
     coco = json.loads(write(tmp_path, "coco", ships_of(UTM)).read_text())
-    together = sum(from_coco(annotation["segmentation"]).astype(int) for annotation in coco["annotations"])
+    masks = [pycocotools_mask.frPyObjects(a["segmentation"], *a["segmentation"]["size"]) for a in coco["annotations"]]
+    together = sum(pycocotools_mask.decode(mask).astype(int) for mask in masks)
     np.testing.assert_array_equal(together, a_mask())
     assert [annotation["id"] for annotation in coco["annotations"]] == [1, 2, 3, 4]
 

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from shipseg.config import validated
-from shipseg.studies.results import SCORE_COLUMNS
 from shipseg.studies.spec import Study
 from shipseg.studies.tables import StudyTable, tabulate
-from shipseg.studies.trials import expand
+from shipseg.studies.trials import SCORE_COLUMNS, expand
 
 StudyMaker = Callable[..., Study]
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from shipseg.data.prepared import open_dataset
 from shipseg.studies import layout
 from shipseg.studies.page import write_tables
-from shipseg.studies.results import failure
 from shipseg.studies.spec import Study
-from shipseg.studies.trials import expand
+from shipseg.studies.trials import expand, failure
 
 StudyMaker = Callable[..., Study]
 

@@ -22,7 +22,7 @@ import pytest
 from shipseg.errors import ConfigError, StorageError
 from shipseg.masks import rle
 from shipseg.synth import WorldConfig, make_picture, write_airbus_folder
-from shipseg.synth.plan import image_id, plan_jobs
+from shipseg.synth.folder import image_id, plan_jobs
 
 SMALL = WorldConfig(size=96, empty_share=0.4)
 LABELS = "train_ship_segmentations_v2.csv"

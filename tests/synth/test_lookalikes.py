@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from shipseg.synth import glitter
-from shipseg.synth.groynes import draw_groynes
 from shipseg.synth.paint import sea, wakes
 from shipseg.synth.paint.board import Pose
 from shipseg.synth.paint.canvas import Canvas, draw_sun
+from shipseg.synth.paint.land import draw_groynes
 from shipseg.synth.paint.town import build_suburb
 
 SUN = draw_sun(np.random.default_rng(0))
@@ -107,14 +106,14 @@ def test_a_suburb_is_rows_of_like_houses_on_free_ground_only() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_crumbs_of_glare_on_black_water_are_as_large_as_boats(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glitter, "CRUMBS_SHARE", share)
+    monkeypatch.setattr(sea, "CRUMBS_SHARE", share)
     monkeypatch.setattr(
-        glitter, "even_noise", lambda _rng, shape, bands=0, **_: np.ones((*shape, *[bands] * (bands > 0)))
+        sea, "even_noise", lambda _rng, shape, bands=0, **_: np.ones((*shape, *[bands] * (bands > 0)))
     )  # no points
     sizes: list[int] = []
     for seed in range(12):
         rng, canvas = np.random.default_rng(seed), Canvas.blank((256, 256), sun=SUN, wind_rad=0.3)
-        glitter.paint_dark_glitter(rng, canvas, np.full((256, 256), -9.0, np.float32))  # no patches
+        sea.paint_dark_glitter(rng, canvas, np.full((256, 256), -9.0, np.float32))  # no patches
         bright = (canvas.rgb_hwc.min(axis=2) > 50).astype(np.uint8)
         sizes += cv2.connectedComponentsWithStats(bright, connectivity=8)[2][1:, cv2.CC_STAT_AREA].tolist()
     assert (sum(10 <= size <= 200 for size in sizes) > 100) == bool(share)

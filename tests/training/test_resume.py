@@ -20,7 +20,7 @@ from shipseg.training import assembly
 from shipseg.training.checkpoint import LAST, PREVIOUS, find_checkpoint, read_checkpoint
 from shipseg.training.equality import run_differences
 from shipseg.training.run import TrainAndTestModel
-from shipseg.training.stages import STAGES
+from shipseg.training.signals import STAGES
 from shipseg.training.state import RunState
 
 RecipeMaker = Callable[..., Recipe]

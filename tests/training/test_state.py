@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipseg.config import PhaseConfig, Recipe, ScheduleConfig, TrainConfig
-from shipseg.training.scores import Scores
-from shipseg.training.state import RunState
+from shipseg.training.state import RunState, Scores
 
 CONSTANT = ScheduleConfig(name="constant")
 

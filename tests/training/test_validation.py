@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from shipseg.config import LossConfig, TrainConfig
 from shipseg.errors import NonFiniteLossError, TrainingInterrupted
 from shipseg.model.losses import build_loss
+from shipseg.training.assembly import Forward, padded_logits
 from shipseg.training.batches import Batch
 from shipseg.training.distributed import Processes
-from shipseg.training.forward import Forward, padded_logits
 from shipseg.training.signals import StopRequest
 from shipseg.training.validation import validate
 

@@ -12,7 +12,7 @@ from shipseg.errors import ConfigError
 if TYPE_CHECKING:
     from shipseg.synth import FolderSummary, ScenesSummary
 
-__all__ = ["demo", "prepare", "sides", "synth"]
+__all__ = ["demo", "explore", "prepare", "sides", "synth"]
 
 
 def synth(
@@ -67,12 +67,12 @@ def synth(
         if images or not scenes:
             made = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
             facts |= asdict(made)
-            short |= _images_in_short(made)
+            short |= _images_dataset_summary(made)
         if scenes:
             how: dict[str, Any] = {"shape": shape, "kind": scene_kind or "mixed", "config": config, "sparse": sparse}
             written = write_scenes(out, scenes=scenes, seed=seed, workers=workers, **how)
             facts |= {"scenes": asdict(written)}
-            short |= _scenes_in_short(written)
+            short |= _scenes_dataset_summary(written)
     show(f"Synthetic data in {out}", facts if json else short, as_json=json)
     return 0
 
@@ -83,7 +83,7 @@ def _refuse(of_scenes: Mapping[str, object]) -> None:
         raise ConfigError(f"{alone[0]} is about scenes and none are asked for: add --scenes 1, or leave it out")
 
 
-def _images_in_short(made: FolderSummary) -> dict[str, Any]:
+def _images_dataset_summary(made: FolderSummary) -> dict[str, Any]:
     return {
         "images": made.num_images,
         "without ships": made.num_empty,
@@ -94,7 +94,7 @@ def _images_in_short(made: FolderSummary) -> dict[str, Any]:
     }
 
 
-def _scenes_in_short(written: ScenesSummary) -> dict[str, Any]:
+def _scenes_dataset_summary(written: ScenesSummary) -> dict[str, Any]:
     return {
         "scenes": f"{written.num_scenes}, {written.num_made} of them made now with {written.num_ships:,} ships",
         "score a model": f"shipseg evaluate {written.folder} SCORES --model MODEL",
@@ -156,7 +156,7 @@ def prepare(
     )
     with progress.shown():
         report = run_prepare(airbus_dir, dataset, options)
-    show(f"Dataset {dataset}", report.summary if json else _in_short(report.summary), as_json=json)
+    show(f"Dataset {dataset}", report.summary if json else _dataset_summary(report.summary), as_json=json)
     return 0
 
 
@@ -185,7 +185,7 @@ def demo(
     return 0
 
 
-def _in_short(summary: Mapping[str, Any]) -> dict[str, Any]:
+def _dataset_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return what people want to know of a prepared dataset; the rest stands in report.json."""
     kept, groups = summary["kept"], summary["groups"]
     shown = {
@@ -230,3 +230,74 @@ def _cache_size(text: str) -> int | Literal["native"]:
 def _is_number(text: str) -> bool:
     """Return whether a text is a whole number in the digits 0 to 9: other alphabets have digits too."""
     return text.isascii() and text.isdecimal()
+
+
+def explore(
+    source: Path,
+    out: Path,
+    /,
+    *,
+    csv: Path | None = None,
+    images: Path | None = None,
+    labels_size: str = "768",
+    drop_list: Path | None = None,
+    workers: int | None = None,
+    json: bool = False,
+) -> int:
+    """Show what is in a dataset, an Airbus folder or a label table, and what follows for training.
+
+    Args:
+        source: A prepared dataset, an Airbus folder (CSV and images), a folder with a CSV alone, or a CSV.
+        out: Folder to write: report.html, facts.json, ships.csv (one row per ship) and the reference's index,
+            train_ship_segmentation_post_EDA.csv. Killed and run again, the command goes on where it stopped reading.
+        csv: The CSV, where an Airbus folder holds several.
+        images: The folder of images, where an Airbus folder holds several.
+        labels_size: Side of the images in pixels, or HEIGHTxWIDTH, where there are only labels.
+        drop_list: File with one ImageId a line: see what leaving these out would cost.
+        workers: Processes; as many as there are cores unless given.
+        json: Print facts.json.
+    """
+    import shutil
+
+    from shipseg import progress
+    from shipseg.exploration.explore import ExploreOptions, write_exploration
+    from shipseg.exploration.explore import explore as run_explore
+
+    if out.resolve() == source.resolve():
+        raise ConfigError(f"the page would be written among the data in {source}: choose another folder for it")
+    store = out / ".explore"
+    options = ExploreOptions(
+        csv=csv,
+        images=images,
+        labels_size=sides(labels_size, flag="--labels-size"),
+        drop_list=drop_list,
+        workers=workers,
+        store=store,
+    )
+    with progress.shown():
+        exploration = run_explore(source, options)
+        page = write_exploration(exploration, out)
+    shutil.rmtree(store, ignore_errors=True)
+    show(
+        f"What is in {source}",
+        exploration.facts if json else _exploration_summary(exploration.facts, page),
+        as_json=json,
+    )
+    return 0
+
+
+def _exploration_summary(facts: Mapping[str, Any], page: Path) -> dict[str, Any]:
+    """Return what people want to know at once."""
+    imbalance, ships, lost = facts["imbalance"], facts["ships"], facts["cleaning"]["own"]["lost"]
+    shown: dict[str, Any] = {
+        "images": f"{imbalance['images']:,}, {100 * imbalance['empty_share']:.1f} % of them empty",
+        "ships": f"{imbalance['ships']:,}, {imbalance['several']:,} images have several",
+    }
+    if ships["measured"]:
+        area = ships["area_px"]["quantiles"]
+        shown["ship area"] = f"median {area['50']:,.0f} px, 5 % below {area['5']:,.0f}, 5 % above {area['95']:,.0f}"
+    shown["cleaning would leave out"] = f"{lost['images']:,} images with {lost['ships']:,} ships"
+    if facts["groups"]:
+        shown["share ground with another"] = f"{facts['groups']['images_in_groups_of_several']:,} images"
+    shown |= {f"hint {number}": hint["finding"] for number, hint in enumerate(facts["hints"], start=1)}
+    return shown | {"report": page}

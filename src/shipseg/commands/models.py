@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from shipseg.commands.flags import LabelFlags, RuleFlags
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ModelError
+from shipseg.extras import needing
 
 if TYPE_CHECKING:
     from shipseg.evaluation.evaluate import EvaluateOptions
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from shipseg.inference.predictor import Predictor
     from shipseg.model.card import Card
 
-__all__ = ["evaluate", "export", "models"]
+__all__ = ["evaluate", "export", "models", "score"]
 
 
 def evaluate(
@@ -52,7 +53,6 @@ def evaluate(
         backend: What runs the network.
         json: Print metrics.json.
     """
-    from shipseg.commands import scene_scores
     from shipseg.scenes.scoring import has_truth
 
     labels = labels or LabelFlags()
@@ -61,9 +61,7 @@ def evaluate(
     if has_truth(data):
         for flag in labels.given + RuleFlags(rectangles=rectangles).only_for_pictures:
             raise ConfigError(f"{flag} is not for scenes, and {data} holds scenes: leave it out")
-        return scene_scores.score(
-            data, out, model=model, predicted=predicted, threshold=threshold, backend=backend, json=json
-        )
+        return score(data, out, model=model, predicted=predicted, threshold=threshold, backend=backend, json=json)
     if predicted is not None:
         raise ConfigError("--predicted is for scenes with their true ships (NAME.ships.gpkg) beside: leave it out")
     from shipseg import progress
@@ -85,7 +83,7 @@ def evaluate(
 def _score_images(predictor: Predictor, source: Source, out: Path, options: EvaluateOptions) -> Evaluation:
     from shipseg import files
     from shipseg.evaluation.evaluate import evaluate as run_evaluate
-    from shipseg.evaluation.tables import write_evaluation
+    from shipseg.evaluation.results import write_evaluation
     from shipseg.reports.evaluation_page import REPORT_FILE, write_evaluation_report
 
     evaluation = run_evaluate(predictor, source, options=options)
@@ -171,3 +169,43 @@ def _candidates(folder: Path) -> list[Path]:
             found.append(Path(root))
         found += [Path(root) / name for name in sorted(names) if name.endswith(".onnx")]
     return found
+
+
+# What `evaluate` does with scenes that have their true ships beside them.
+
+
+def score(
+    data: Path,
+    out: Path,
+    *,
+    model: str | None,
+    predicted: Path | None,
+    threshold: float | None,
+    backend: str,
+    json: bool,
+) -> int:
+    """Score scenes and write metrics.json, ships.csv, failed.csv and report.html, see `commands.models.evaluate`."""
+    from shipseg import files, progress
+    from shipseg.inference.locate import default_model
+    from shipseg.inference.predictor import load_model
+    from shipseg.scenes.scoring import PREDICTED_FOLDER, labelled_scenes, score_scenes
+
+    with needing("geo"):
+        from shipseg.scenes.scores_page import REPORT_FILE, write_scores_page
+        from shipseg.scenes.scoring import write_scores
+    if model is not None and predicted is not None:
+        raise ConfigError("scenes are scored with --model MODEL or with --predicted FOLDER: give only one")
+    if threshold is not None and predicted is not None:
+        raise ConfigError("--threshold is for --model MODEL: the results of --predicted were made with their own")
+    if predicted is None:
+        model = default_model() if model is None else model
+    scenes = labelled_scenes(data)
+    predictor = None if model is None else load_model(model, backend=backend)
+    with progress.shown():
+        scores = score_scenes(scenes, predicted or out / PREDICTED_FOLDER, predictor, threshold=threshold)
+        with files.all_or_none(out) as folder, progress.stage(f"writing {REPORT_FILE}"):
+            write_scores(scores, folder)
+            write_scores_page(scores, folder / REPORT_FILE)
+    short = scores.summary | {"report": out / REPORT_FILE}
+    show(f"Scores of {model or predicted} on {data}", scores.metrics if json else short, as_json=json)
+    return 1 if scores.failed else 0

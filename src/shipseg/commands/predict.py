@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from shipseg.commands.archives import ArchiveFlags, look_at_scenes
 from shipseg.commands.flags import RuleFlags
-from shipseg.commands.scenes import SceneFlags, in_short
+from shipseg.commands.scenes import ArchiveFlags, SceneFlags, in_short, look_at_scenes
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ShipsegError
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from shipseg.inference.images import PredictReport
     from shipseg.inference.predictor import Predictor
     from shipseg.model.card import Views
-    from shipseg.scenes.several import Attempt
+    from shipseg.scenes.batch import Attempt
 
 __all__ = ["predict"]
 

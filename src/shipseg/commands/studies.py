@@ -61,7 +61,7 @@ def study(
 
 def _in_short(report: StudyReport) -> dict[str, Any]:
     """Return what people want to know of a finished study."""
-    from shipseg.studies.words import signed
+    from shipseg.studies.tables import signed
 
     table = {}
     for row in report.rows:

@@ -12,7 +12,7 @@ from shipseg.commands.summary import show
 from shipseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shipseg.training.report import TrainingReport
+    from shipseg.training.run import TrainingReport
 
 __all__ = ["continue_", "recipe_pairs", "recipes", "train"]
 

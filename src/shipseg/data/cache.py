@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg import files, progress
-from shipseg.data.arrays import reserve_array, write_rows
-from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE
+from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE, reserve_array, write_rows
 from shipseg.errors import DataError
 from shipseg.extras import needing
 from shipseg.masks.rle import decode_many

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.config import AugmentConfig, InputConfig
-from shipseg.data.arrays import open_array
 from shipseg.data.augment import Augmentation, build_augmentation
-from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE, PreparedDataset, open_dataset
+from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE, PreparedDataset, open_array, open_dataset
 from shipseg.data.sampling import Draw
 from shipseg.errors import ConfigError, DataError
 from shipseg.extras import needing

@@ -16,16 +16,14 @@ import numpy as np
 
 from shipseg.data.cache import CacheLayout, cache_layout, write_pixels
 from shipseg.data.cleaning import CleaningRules, decide, read_drop_list
-from shipseg.data.columns import with_facts, with_groups, with_masks
 from shipseg.data.groups import find_overlaps
-from shipseg.data.image_table import SourceFiles, join_labels, list_source
+from shipseg.data.image_table import SourceFiles, join_labels, list_source, with_facts, with_groups, with_masks
 from shipseg.data.labels import find_airbus_folder, read_table
 from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE
 from shipseg.data.report import Outcome, write_results
-from shipseg.data.room import ensure_room
 from shipseg.data.scanning import scan_images
 from shipseg.data.splits import SplitShares, split_groups
-from shipseg.data.workspace import WORK_FOLDER, finished_report, move_up, working_in
+from shipseg.data.workspace import WORK_FOLDER, ensure_room, finished_report, move_up, working_in
 from shipseg.errors import ConfigError, DataError
 from shipseg.extras import needing
 from shipseg.files import remove_leftovers, size_in_words

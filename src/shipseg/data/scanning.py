@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg import files, progress
-from shipseg.data.arrays import open_array, reserve_array
 from shipseg.data.cleaning import ImageFacts, examine
-from shipseg.data.texture import CELLS, SUBTILES, describe_texture
+from shipseg.data.groups import CELLS, SUBTILES, describe_texture
+from shipseg.data.prepared import open_array, reserve_array
 from shipseg.extras import needing
 from shipseg.processes import run_tasks
 

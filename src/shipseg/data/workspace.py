@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from shipseg import files, locks
+import numpy as np
+
+from shipseg import files
+from shipseg.data.cache import cache_layout
+from shipseg.data.cleaning import CleaningRules, examine
 from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE, INDEX_FILE, PROBLEMS_FILE, REPORT_FILE, SPLIT_FILE
+from shipseg.data.scanning import TEXTURE_BYTES
 from shipseg.errors import ConfigError, DataError, StorageError
+from shipseg.extras import needing
 
-__all__ = ["WORK_FOLDER", "finished_report", "move_up", "working_in"]
+__all__ = ["WORK_FOLDER", "ensure_room", "finished_report", "move_up", "working_in"]
+
 
 WORK_FOLDER = ".prepare"
 """Subfolder for what is not finished; removed at the end."""
@@ -42,7 +50,7 @@ def working_in(out: Path, *, source: Path) -> Iterator[Path]:
             )
     work = files.ensure_folder(out / WORK_FOLDER)
     taken = StorageError(f"another process is preparing {out}: wait for it to end or choose another folder")
-    with files.storage_errors(out), locks.locked(work / _LOCK_FILE, taken=taken, wait_s=_LOCK_WAIT_S):
+    with files.storage_errors(out), files.locked(work / _LOCK_FILE, taken=taken, wait_s=_LOCK_WAIT_S):
         yield work
 
 
@@ -86,3 +94,65 @@ def finished_report(out: Path, *, options: Mapping[str, Any], source: Mapping[st
 def _shown(value: Any) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# How much disk a dataset will take: said, and refused when it is not there, before hours of reading.
+
+with needing("train"):
+    import pandas as pd
+
+
+_LOG = logging.getLogger("shipseg")
+_LOOKED_AT = 20  # files that are opened, at most, to learn the size of the images
+
+
+def ensure_room(
+    wanted: pd.DataFrame, rules: CleaningRules, size: int | Literal["native"], *, folder: Path, work: Path
+) -> None:
+    """Log how much disk the dataset will take, and raise when it is not there.
+
+    The estimate takes every image for readable and as large as the first readable one.
+
+    Args:
+        wanted: One row per image with a row and a file: ImageId, Ships, Size_kb.
+        rules: Which of them will be left out.
+        size: Longest side of a cached image in pixels, or `native`.
+        folder: Where the images lie.
+        work: The work folder, on the disk in question; what an interrupted run reserved there counts as free.
+
+    Raises:
+        StorageError: The message gives what is needed and what is there.
+    """
+    reserved = sum(path.stat().st_blocks * 512 for path in work.rglob("*") if path.is_file())
+    scratch = 2 * len(wanted) * TEXTURE_BYTES
+    num_images = _expected(wanted, rules)
+    if size == "native":
+        _LOG.info("%d images; a native dataset keeps no pixels", num_images)
+        what, needed = f"The work of reading {len(wanted)} images", scratch
+    else:
+        height, width = _first_size(wanted, folder)
+        layout = cache_layout(np.full(num_images, height), np.full(num_images, width), size=size)
+        what = f"The cache of {num_images} images at {layout.canvas[0]} x {layout.canvas[1]} px"
+        needed = layout.num_bytes + scratch
+        _LOG.info(
+            "%s takes %s, and %s more while it is made", what, *map(files.size_in_words, (layout.num_bytes, scratch))
+        )
+    files.ensure_space(work, needed_bytes=max(0, needed - reserved), what=what)
+
+
+def _expected(wanted: pd.DataFrame, rules: CleaningRules) -> int:
+    """Return how many images the rules leave that need no look at the pixels; at least 1."""
+    left = wanted[~wanted["ImageId"].isin(rules.listed)]
+    if rules.min_kb is not None:
+        left = left[left["Size_kb"] > rules.min_kb]
+    num_empty = int((left["Ships"] == 0).sum())
+    num_empty_kept = num_empty if rules.keep_empty is None else round(rules.keep_empty * num_empty)
+    return max(1, len(left) - num_empty + num_empty_kept)
+
+
+def _first_size(wanted: pd.DataFrame, folder: Path) -> tuple[int, int]:
+    for name in wanted["ImageId"].iloc[:_LOOKED_AT]:
+        facts, _ = examine(folder / name)
+        if facts.height:
+            return facts.height, facts.width
+    return 1, 1

@@ -15,12 +15,11 @@ from shipseg.config import Decision, validated
 from shipseg.errors import ConfigError, DataError, ImageError
 from shipseg.evaluation.bootstrap import group_numbers, intervals, seed_dice, set_scores
 from shipseg.evaluation.calibration import PixelReliability, calibration_error, ship_reliability
-from shipseg.evaluation.curves import CurveTally
 from shipseg.evaluation.labelled import Labelled, Source
 from shipseg.evaluation.overlaps import OverlapTally
-from shipseg.evaluation.results import Evaluation, FailedImage
+from shipseg.evaluation.results import Evaluation, FailedImage, write_evaluation
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore, Scored, score_image, true_ships, union_mask
-from shipseg.evaluation.tables import write_evaluation
+from shipseg.evaluation.sweep import CurveTally
 from shipseg.masks.ships import find_ships
 from shipseg.model.card import Card
 from shipseg.progress import track

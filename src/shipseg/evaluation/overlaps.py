@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.data.groups import find_overlaps, join_groups
-from shipseg.data.texture import describe_texture
+from shipseg.data.groups import describe_texture, find_overlaps, join_groups
 from shipseg.errors import DataError
 from shipseg.evaluation.labelled import Labelled
 from shipseg.evaluation.scores import ImageScore

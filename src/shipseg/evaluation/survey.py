@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from shipseg.errors import DataError
 from shipseg.evaluation.evaluate import GivesProbability
-from shipseg.evaluation.fine import FineHistogram
 from shipseg.evaluation.labelled import Labelled
 from shipseg.evaluation.overlaps import group_found
 from shipseg.evaluation.scores import Stratum, true_ships, union_mask
 from shipseg.evaluation.sweep import SWEEP_PEAKS, SWEEP_THRESHOLDS, DecisionSweep
+from shipseg.masks.pixels import FineHistogram
 from shipseg.masks.ships import Ship
 from shipseg.progress import track
 

@@ -11,9 +11,8 @@ from typing import Any
 from shipseg import files
 from shipseg.data.cleaning import read_drop_list
 from shipseg.errors import ConfigError, DataError
-from shipseg.exploration.costs import cleaning_facts
-from shipseg.exploration.distributions import plain
 from shipseg.exploration.file_facts import (
+    cleaning_facts,
     colour_facts,
     duplicate_facts,
     file_size_facts,
@@ -23,7 +22,7 @@ from shipseg.exploration.file_facts import (
 )
 from shipseg.exploration.hints import find_hints
 from shipseg.exploration.inputs import Material, gather
-from shipseg.exploration.label_facts import imbalance_facts, pixel_facts, row_facts, ship_facts, ships_per_image
+from shipseg.exploration.label_facts import imbalance_facts, pixel_facts, plain, row_facts, ship_facts, ships_per_image
 from shipseg.exploration.page import write_exploration_page
 from shipseg.exploration.results import Exploration
 from shipseg.exploration.samples import draw_samples

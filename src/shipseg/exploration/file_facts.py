@@ -13,22 +13,23 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from shipseg import progress
+from shipseg.data.cleaning import REASONS, CleaningRules, decide
 from shipseg.data.splits import SplitShares
 from shipseg.errors import ImageError
-from shipseg.exploration.distributions import counted, describe
 from shipseg.exploration.inputs import Material
+from shipseg.exploration.label_facts import counted, describe
 from shipseg.extras import needing
 from shipseg.processes import run_tasks
 from shipseg.reading import read_image
 
-with needing("train"):
-    import pandas as pd
-
 __all__ = [
+    "REFERENCE_KEEP_EMPTY",
     "REFERENCE_MIN_KB",
+    "cleaning_facts",
     "colour_facts",
     "duplicate_facts",
     "file_size_facts",
@@ -36,6 +37,11 @@ __all__ = [
     "size_facts",
     "split_facts",
 ]
+
+
+with needing("train"):
+    import pandas as pd
+
 
 REFERENCE_MIN_KB = 52.0
 """The reference left out files of this many kB (1024 bytes) or fewer."""
@@ -191,3 +197,57 @@ def group_facts(material: Material) -> dict[str, Any]:
 def split_facts(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the balance of a dataset's splits and the proof that nothing leaks, from its report."""
     return {"splits": report["splits"], "leak": report["leak"]}
+
+
+# What cleaning leaves out, reason by reason, and how many ships that costs.
+
+REFERENCE_KEEP_EMPTY = 0.3
+"""Share of the images without ships that the reference kept."""
+
+
+def cleaning_facts(
+    images: pd.DataFrame, *, listed: frozenset[str], any_size: bool, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return the cost of two sets of rules: `own`, what `shipseg prepare` does unasked, and `reference`.
+
+    Args:
+        images: One row per image, see `Material.images`.
+        listed: ImageIds that the reference's list of corrupted images names; empty without a list.
+        any_size: Images of another size than most stay, as the dataset was prepared.
+        seed: For the drawing of the images without ships.
+    """
+    reference = CleaningRules(
+        listed=listed, min_kb=REFERENCE_MIN_KB, keep_empty=REFERENCE_KEEP_EMPTY, any_size=any_size, seed=seed
+    )
+    own = CleaningRules(any_size=any_size, seed=seed)
+    return {
+        "own": _costs(images, own),
+        "reference": {
+            "min_kb": REFERENCE_MIN_KB,
+            "keep_empty": REFERENCE_KEEP_EMPTY,
+            "listed": len(listed),
+            **_costs(images, reference),
+        },
+    }
+
+
+def _costs(images: pd.DataFrame, rules: CleaningRules) -> dict[str, Any]:
+    reasons = decide(images, rules)
+    ships = images["Ships"].to_numpy()
+    num_ships = int(ships.sum())
+
+    def sums(inside: Any) -> dict[str, Any]:
+        return {
+            "images": int(inside.sum()),
+            "with_ships": int((ships[inside] > 0).sum()),
+            "ships": int(ships[inside].sum()),
+            "share_of_ships": float(ships[inside].sum() / num_ships) if num_ships else None,
+        }
+
+    left_out = {
+        reason: {**sums(inside), "examples": images["ImageId"][inside].head(_EXAMPLES).tolist()}
+        for reason in REASONS
+        for inside in [reasons == reason]
+        if inside.any()
+    }
+    return {"kept": sums(reasons == ""), "lost": sums(reasons != ""), "left_out": left_out}

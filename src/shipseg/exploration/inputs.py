@@ -10,9 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from shipseg.data.cleaning import SOLID_SPREAD, CleaningRules, common_size, decide
-from shipseg.data.columns import with_facts, with_groups, with_masks
 from shipseg.data.groups import Overlaps, find_overlaps
-from shipseg.data.image_table import join_labels, list_source
+from shipseg.data.image_table import join_labels, list_source, with_facts, with_groups, with_masks
 from shipseg.data.labels import AirbusFolder, Problem, find_airbus_folder, read_table
 from shipseg.data.prepared import PROBLEMS_FILE, PreparedDataset, open_dataset
 from shipseg.data.scanning import scan_images

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.exploration.drawing import KIND_NAMES
-from shipseg.exploration.results import Exploration
+from shipseg.exploration.results import KIND_NAMES, Exploration
 from shipseg.exploration.samples import Sample
 from shipseg.extras import needing
 from shipseg.reports.examples import close_up, overview, to_jpeg

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shipseg.exploration.label_facts import ROUND_ASPECT
 from shipseg.exploration.samples import Sample
 from shipseg.extras import needing
-
-with needing("train"):
-    import pandas as pd
+from shipseg.reports import figures as drawn
+from shipseg.reports.figures import Figure
 
 if TYPE_CHECKING:
     from shipseg.reports.figures import Figure
 
-__all__ = ["Exploration"]
+__all__ = ["KIND_NAMES", "Exploration", "draw_all"]
+
+
+with needing("train"):
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,59 @@ class Exploration:
         Example:
             `explore(Path("airbus")).figures()["ships_per_image"].savefig("ships.png")`
         """
-        from shipseg.exploration.drawing import draw_all
-
         return draw_all(self.facts, self.images, self.ships, self.samples)
+
+
+# The facts as figures.
+
+with needing("train"):
+    import pandas as pd
+
+
+KIND_NAMES = {"none": "no ship", "one": "one ship", "several": "several ships"}
+"""Kinds of samples in words."""
+
+
+def draw_all(
+    facts: Mapping[str, Any], images: pd.DataFrame, ships: pd.DataFrame, samples: Sequence[Sample]
+) -> dict[str, Figure]:
+    """Return the figures that the facts allow, by name."""
+    imbalance, reference = facts["imbalance"], facts["cleaning"]["reference"]["left_out"]
+    figures = {
+        "ships_per_image": drawn.ships_per_image(
+            {int(number): row["images"] for number, row in facts["ships_per_image"].items()}
+        ),
+        "imbalances": drawn.imbalances(empty=imbalance["empty"], one=imbalance["one"], several=imbalance["several"]),
+    }
+    if len(ships):
+        directed = ships[ships["aspect"] >= ROUND_ASPECT]
+        figures["ship_areas"] = drawn.ship_areas(ships["area_px"])
+        figures["ship_shapes"] = drawn.ship_shapes(ships["length_px"], ships["width_px"], ships["aspect"])
+        figures["ship_headings"] = drawn.ship_headings(directed["heading_deg"])
+        figures["ship_positions"] = drawn.ship_positions(facts["ships"]["position"]["counts"])
+    if facts["files"]:
+        line, below = facts["files"]["line_kb"], facts["files"]["below_line"]["images"]
+        sizes = images["Size_kb"][images["Size_kb"] > 0]
+        figures["file_sizes"] = drawn.file_sizes(sizes, line_kb=line, num_below=below)
+    if facts["colours"]:
+        figures["colours"] = drawn.colour_histogram(facts["colours"]["histogram"])
+    if facts["groups"]:
+        figures["groups"] = drawn.group_sizes(facts["groups"]["by_size"])
+    if reference:
+        figures["cleaning"] = drawn.cleaning_cost(
+            {reason: row["images"] for reason, row in reference.items()},
+            {reason: row["ships"] for reason, row in reference.items()},
+        )
+    if facts["split"]:
+        splits = facts["split"]["splits"]
+        figures["split"] = drawn.split_balance({name: row["share_by_num_ships"] for name, row in splits.items()})
+    if samples:
+        first = {sample.kind: sample for sample in reversed(samples)}
+        figures["samples"] = drawn.sample_panel(
+            [
+                drawn.SampleImage(KIND_NAMES[kind], first[kind].image_hwc, first[kind].mask_hw)
+                for kind in KIND_NAMES
+                if kind in first
+            ]
+        )
+    return figures

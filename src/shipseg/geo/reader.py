@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,16 +17,146 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError, DataError
 from shipseg.geo.bands import BandChoice, choose_bands
 from shipseg.geo.gdal import gdal_name, gdal_session, is_part_of_container, is_remote, reason_of
-from shipseg.geo.georef import GeoReference
+from shipseg.geo.georef import GeoReference, georeference_of
 from shipseg.geo.stretch import Stretch, choose_stretch, parse_stretch
-from shipseg.scenes.acquired import acquisition_time
-from shipseg.scenes.fingerprint import fingerprint_of_file, fingerprint_of_raster
-from shipseg.scenes.placing import georeference_of
-from shipseg.scenes.probes import probe_places
-from shipseg.scenes.resizing import resize_valid
+from shipseg.resizing import resize_valid
 from shipseg.tiling import Window
 
-__all__ = ["Scene", "open_scene"]
+__all__ = ["Scene", "acquisition_time", "fingerprint_of_file", "fingerprint_of_raster", "open_scene", "probe_places"]
+
+
+# Where to look at a scene to learn what its values are like, without reading all of it.
+
+_LOOK_PX = 1024  # side of a look at the whole scene
+_PLACES, _PLACE_PX = 8, 128  # without small overviews: so many places a side, each so large: 1024 px together
+_OVERVIEW_AT_MOST_PX = 4096  # side; larger ones are as slow to read as the scene
+
+
+def probe_places(height: int, width: int, overviews: Sequence[int]) -> list[tuple[Window, tuple[int, int]]]:
+    """Return the windows to look at and the (h, w) to read each in: the whole scene reduced, or places all over it.
+
+    Args:
+        height: Rows of the scene.
+        width: Columns of the scene.
+        overviews: By how much the reduced copies in the file are smaller.
+    """
+    longest = max(height, width)
+    if longest / max([1, *overviews]) <= _OVERVIEW_AT_MOST_PX:
+        reduction = max(1.0, longest / _LOOK_PX)
+        return [(Window(0, 0, height, width), (max(1, round(height / reduction)), max(1, round(width / reduction))))]
+    shape = min(_PLACE_PX, height), min(_PLACE_PX, width)
+    return [(Window(row, col, *shape), shape) for row in _starts(height) for col in _starts(width)]
+
+
+def _starts(side: int) -> list[int]:
+    """Return where places begin along a side: in the middle of equal parts."""
+    starts = [int(side * (part + 0.5) / _PLACES - _PLACE_PX / 2) for part in range(_PLACES)]
+    return sorted({min(max(start, 0), max(side - _PLACE_PX, 0)) for start in starts})
+
+
+# When a scene was taken, as far as its file says.
+
+# The most trustworthy first: GDAL's own name for what it reads beside scenes of known satellites, then what others
+# write, last the TIFF's date, which some programs set to when the file was made.
+_KEYS = (
+    "ACQUISITIONDATETIME",
+    "ACQUISITION_DATETIME",
+    "ACQUISITION_DATE",
+    "ACQUIRED",
+    "DATETIME",
+    "SENSING_TIME",
+    "PRODUCT_START_TIME",
+    "NITF_IDATIM",
+    "EXIF_DATETIMEORIGINAL",
+    "TIFFTAG_DATETIME",
+)
+_DATE = re.compile(
+    r"(\d{4})[-:/]?(\d{2})[-:/]?(\d{2})"
+    r"(?:[T ]?(\d{2}):?(\d{2})(?::?(\d{2})(?:\.(\d+))?)? ?(Z|[+-]\d{2}:?\d{2})?)?"
+)
+
+
+def acquisition_time(tags: Iterable[Mapping[str, str]]) -> str | None:
+    """Return the time in ISO 8601 from a file's metadata (several name-value tables, the first wins), or None.
+
+    Seconds and the zone are there only where the file states them.
+
+    Example:
+        >>> acquisition_time([{"TIFFTAG_DATETIME": "2026:05:04 10:11:12"}])
+        '2026-05-04T10:11:12'
+    """
+    tables = [{key.upper(): value for key, value in table.items()} for table in tags]
+    for key in _KEYS:
+        for table in tables:
+            found = _iso(table.get(key, ""))
+            if found:
+                return found
+    return None
+
+
+def _iso(text: str) -> str | None:
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31 and int(year) > 1900):
+        return None
+    date = f"{year}-{month}-{day}"
+    if hour is None:
+        return date
+    seconds = "" if second is None else f":{second}" + ("" if fraction is None else f".{fraction}")
+    return f"{date}T{hour}:{minute}{seconds}{zone or ''}"
+
+
+# What tells one version of a scene's file from another, cheaply: a run that goes on compares it.
+
+_HEADER_BYTES = 65536
+
+
+def fingerprint_of_file(path: Path) -> dict[str, int | str]:
+    """Return a file's size, the time of its last change and a hash of its first 64 KB.
+
+    Raises:
+        DataError: The file cannot be read any more.
+    """
+    try:
+        facts = path.stat()
+        with path.open("rb") as stream:
+            header = hashlib.sha256(stream.read(_HEADER_BYTES)).hexdigest()
+    except OSError as error:
+        raise DataError(f"the scene {path} cannot be read any more ({error.strerror}): check the path") from error
+    return {"size": facts.st_size, "modified_ns": facts.st_mtime_ns, "header": header}
+
+
+def fingerprint_of_raster(dataset: Any, path: str) -> dict[str, int | str]:
+    """Return the same for what is no file here: a hash of what GDAL knows of an open rasterio dataset.
+
+    That is its layout, its metadata, the pixels of the block in its middle and, of a TIFF, where its last block lies:
+    in a compressed file that moves with nearly every change.
+
+    Raises:
+        DataError: The connection was lost.
+    """
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window
+
+    rows, cols = dataset.block_shapes[0]
+    row, col = dataset.height // 2 // rows * rows, dataset.width // 2 // cols * cols
+    middle = Window(col, row, min(cols, dataset.width - col), min(rows, dataset.height - row))
+    last = f"{(dataset.width - 1) // cols}_{(dataset.height - 1) // rows}"
+    try:
+        with gdal_session(path):
+            pixels = dataset.read(1, window=middle).tobytes()
+            place = [dataset.get_tag_item(f"BLOCK_{what}_{last}", "TIFF", bidx=1) for what in ("OFFSET", "SIZE")]
+    except RasterioError as error:
+        raise DataError(
+            f"the scene {path} cannot be read any more ({reason_of(error, path)}): check the address and the connection"
+        ) from error
+    known = repr(
+        (sorted(dataset.profile.items(), key=str), sorted(dataset.tags().items()), dataset.overviews(1), place)
+    )
+    return {"header": hashlib.sha256(known.encode() + pixels).hexdigest()}
+
 
 _EXACT_AT_MOST_PX = 8192**2  # read whole into memory: 200 MB of 8-bit RGB, more of wider types
 _PAUSES_S = (1.0, 4.0, 15.0)  # before reading again what was lost on its way; GDAL repeats only what a server refused

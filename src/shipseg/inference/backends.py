@@ -6,7 +6,6 @@ Nothing here is imported before it is used, so that predicting with an ONNX file
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -18,11 +17,12 @@ from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
 from shipseg.model.card import CARD_KEY, parse_card
 from shipseg.model.onnxfile import check_graph, read_metadata, read_onnx
+from shipseg.processes import usable_cores
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["INPUT_NAME", "OUTPUT_NAME", "Backend", "OnnxBackend", "Precision", "TorchBackend", "usable_cores"]
+__all__ = ["INPUT_NAME", "OUTPUT_NAME", "Backend", "OnnxBackend", "Precision", "TorchBackend"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -54,11 +54,6 @@ class Backend(Protocol):
             float32 (N, 1, H, W) in 0-1.
         """
         ...
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
 
 
 class TorchBackend:

@@ -17,16 +17,19 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
-from shipseg.files import atomic_path, remove_leftovers
+from shipseg.files import atomic_path, ensure_folder, remove_leftovers, write_json, write_text
 from shipseg.inference.backends import INPUT_NAME, OUTPUT_NAME, OnnxBackend, TorchBackend
-from shipseg.inference.locate import ONNX_FILE, find_weights
-from shipseg.model.card import CARD_KEY, Card
+from shipseg.inference.locate import ONNX_FILE, find_model, find_weights
+from shipseg.model.bundle import README_FILE, WEIGHTS_FILE, load_network, save_model
+from shipseg.model.card import CARD_FILE, CARD_KEY, Card
+from shipseg.model.card_page import describe_card
 from shipseg.model.onnxfile import HASH_KEY, graph_hash
 
 if TYPE_CHECKING:
     from shipseg.model.network import ShipNetwork
 
-__all__ = ["TOLERANCE", "ExportReport", "copy_onnx", "deepness_metadata", "export_onnx"]
+__all__ = ["TOLERANCE", "ExportReport", "copy_model", "copy_onnx", "copy_target", "deepness_metadata", "export_onnx"]
+
 
 TOLERANCE: Final = 1e-4
 """Largest difference in probability that an exported file may show; 4e-6 is usual."""
@@ -245,3 +248,47 @@ def _trial_images(batch: int, height: int, width: int, *, seed: int) -> NDArray[
         spread = cv2.normalize(blurred, np.empty_like(blurred), 0, 255, cv2.NORM_MINMAX)
         images.append(spread.transpose(2, 0, 1))
     return np.ascontiguousarray(np.stack(images), dtype=np.float32)
+
+
+# A copy of a model with another card: other rules, another calibration, the same weights.
+
+
+def copy_target(model: str | Path, out: Path) -> Path:
+    """Return where `copy_model` writes: `out/model`, or `out/model.onnx` for an ONNX file.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: That is the model itself.
+    """
+    source = find_model(model)
+    target = Path(out) / (ONNX_FILE if source.is_file() else "model")
+    if target.resolve() == source.resolve():
+        raise ConfigError(f"{target} would be written over the model {model} itself: choose another folder")
+    return target
+
+
+def copy_model(model: str | Path, out: Path, card: Card) -> Path:
+    """Write the model with another card into `out` and return its path; the card comes last.
+
+    Args:
+        model: A run, a model folder, an ONNX file made by shipseg, or a bundled name.
+        out: Folder that gets `model/`, or `model.onnx` for an ONNX file.
+        card: Of the same weights.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: The copy would be written over the model itself.
+        StorageError: It cannot be written.
+    """
+    source, target = find_model(model), copy_target(model, out)
+    if source.is_file():
+        copy_onnx(source, target, card)
+        return target
+    remove_leftovers(ensure_folder(target))
+    if (source / WEIGHTS_FILE).is_file():
+        card = save_model(target, load_network(source)[0], card)
+    if (source / ONNX_FILE).is_file():
+        copy_onnx(source / ONNX_FILE, target / ONNX_FILE, card)
+    write_text(target / README_FILE, describe_card(card))
+    write_json(target / CARD_FILE, card.model_dump(mode="json"))
+    return target

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError, ModelError
 from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
 from shipseg.inference.locate import BACKENDS, bundled_models, load_backend
-from shipseg.inference.mirrors import mean_over_mirrors
 from shipseg.masks.ships import Ship, find_ships
 from shipseg.model.card import Card, Views
 from shipseg.reading import read_image
@@ -31,7 +31,54 @@ __all__ = [
     "bundled_models",
     "checked_threshold",
     "load_model",
+    "mean_over_mirrors",
 ]
+
+
+# Test-time augmentation: the probability is averaged over mirror images and rotations of the same pixels. Seen from
+# above no direction is special, so the network should give each of them the same probability.
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+_MIRRORS: Final = tuple((flip_rows, flip_cols, swap) for swap in (False, True) for flip_rows, flip_cols in (
+    (False, False), (True, True), (True, False), (False, True)
+))  # fmt: skip
+"""Whether rows, columns, and rows with columns change places: the first two are a half turn apart, the first four all
+mirror images that keep the sides, all eight those of a square."""
+_SURE: Final = 1e-7
+"""Probabilities nearer to 0 or 1 than this count as this near: one sure answer does not outweigh all others."""
+
+
+def mean_over_mirrors(run: Run, images_n3hw: NDArray[np.float32], *, views: int) -> NDArray[np.float32]:
+    """Return the probability (N, 1, H, W) whose log odds are the mean over mirror images.
+
+    Args:
+        run: The network: images (N, 3, H, W), of swapped sides, too, to probability (N, 1, H, W).
+        images_n3hw: What it takes.
+        views: Over how many mirror images: 1, 2, 4 or 8.
+    """
+    if views == 1:
+        return run(images_n3hw)
+    total: NDArray[np.float32] | None = None
+    for mirror in _MIRRORS[:views]:
+        prob = np.clip(
+            _mirrored(run(np.ascontiguousarray(_mirrored(images_n3hw, mirror))), mirror, back=True), _SURE, 1 - _SURE
+        )
+        odds = np.log(prob) - np.log1p(-prob)
+        total = odds if total is None else total + odds
+    assert total is not None
+    return np.asarray(1.0 / (1.0 + np.exp(-total / np.float32(views))), np.float32)
+
+
+def _mirrored(
+    values_nchw: NDArray[np.float32], mirror: tuple[bool, bool, bool], *, back: bool = False
+) -> NDArray[np.float32]:
+    flip_rows, flip_cols, swap = mirror
+    if swap and not back:
+        values_nchw = values_nchw.swapaxes(2, 3)
+    values_nchw = values_nchw[:, :, :: -1 if flip_rows else 1, :: -1 if flip_cols else 1]
+    return values_nchw.swapaxes(2, 3) if swap and back else values_nchw
+
 
 Image = NDArray[np.uint8]
 

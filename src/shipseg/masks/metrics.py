@@ -9,19 +9,23 @@ side has some.
 
 from __future__ import annotations
 
-from shipseg.masks.histogram import ProbabilityHistogram, ThresholdCurve
-from shipseg.masks.instances import (
-    AIRBUS_IOU_THRESHOLDS,
-    SIZE_BINS_PX,
-    ShipCounts,
-    airbus_score,
-    airbus_score_from_iou,
-    count_ships,
-    iou_matrix,
-    match_at,
-    ship_iou_matrix,
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipseg import extras
+from shipseg.errors import ConfigError
+from shipseg.masks.pixels import (
+    PixelCounts,
+    ProbabilityHistogram,
+    ThresholdCurve,
+    count_pixels,
+    ratio,
+    seed_protocol_dice,
 )
-from shipseg.masks.pixels import PixelCounts, count_pixels, seed_protocol_dice
+from shipseg.masks.ships import Ship
 
 __all__ = [
     "AIRBUS_IOU_THRESHOLDS",
@@ -39,3 +43,218 @@ __all__ = [
     "seed_protocol_dice",
     "ship_iou_matrix",
 ]
+
+
+# Scores of ships as instances: IoU between ships, matching, the Airbus score, counts by size.
+#
+# Reached through `shipseg.masks.metrics`.
+
+AIRBUS_IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+"""0.50, 0.55 ... 0.95."""
+
+SIZE_BINS_PX: tuple[tuple[float, float], ...] = ((0, 100), (100, 1000), (1000, float("inf")))
+"""Bins of the area of a true ship in pixels, from the first number to below the second."""
+
+_F2_BETA_SQUARED = 4
+
+
+def iou_matrix(
+    true_masks: Sequence[NDArray[np.bool_]], predicted_masks: Sequence[NDArray[np.bool_]]
+) -> NDArray[np.float64]:
+    """Return the IoU of each true ship with each predicted one: float64 (T, P), by pycocotools.
+
+    Args:
+        true_masks: T masks bool (H, W), one per ship.
+        predicted_masks: P masks of the same shape.
+
+    Raises:
+        ConfigError: Masks are not all (H, W) of one shape.
+        MissingExtraError: pycocotools is not installed.
+    """
+    shapes = {np.shape(mask) for mask in (*true_masks, *predicted_masks)}
+    if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
+        raise ConfigError(f"masks of one image must all have the same shape (H, W), got {sorted(shapes)}")
+    if not len(true_masks) or not len(predicted_masks):
+        return np.zeros((len(true_masks), len(predicted_masks)))
+    with extras.needing("train"):
+        from pycocotools import mask as coco
+    true, predicted = (
+        [coco.encode(np.asfortranarray(np.asarray(mask) != 0).view(np.uint8)) for mask in masks]
+        for masks in (true_masks, predicted_masks)
+    )
+    # No crowds: the plain IoU of every pair.
+    return np.asarray(coco.iou(predicted, true, [0] * len(true)), np.float64).T
+
+
+def ship_iou_matrix(true_ships: Sequence[Ship], predicted_ships: Sequence[Ship]) -> NDArray[np.float64]:
+    """Return the IoU of each true ship with each predicted one: float64 (T, P), from their crops alone.
+
+    The same as `iou_matrix` on their full masks, without making those.
+    """
+    iou_tp = np.zeros((len(true_ships), len(predicted_ships)))
+    if not iou_tp.size:
+        return iou_tp
+    boxes_t1, boxes_1p = np.array([s.mask_box for s in true_ships]), np.array([s.mask_box for s in predicted_ships])
+    starts = np.maximum(boxes_t1[:, None, :2], boxes_1p[None, :, :2])
+    ends = np.minimum(boxes_t1[:, None, 2:], boxes_1p[None, :, 2:])
+    for t, p in np.argwhere((starts < ends).all(axis=2)).tolist():
+        true, predicted = true_ships[t], predicted_ships[p]
+        row0, col0 = (int(place) for place in starts[t, p])
+        row1, col1 = (int(place) for place in ends[t, p])
+        shared = np.count_nonzero(_cut(true, row0, col0, row1, col1) & _cut(predicted, row0, col0, row1, col1))
+        iou_tp[t, p] = shared / (true.area_px + predicted.area_px - shared)
+    return iou_tp
+
+
+def _cut(ship: Ship, row0: int, col0: int, row1: int, col1: int) -> NDArray[np.bool_]:
+    top, left = ship.mask_box[:2]
+    return ship.mask[row0 - top : row1 - top, col0 - left : col1 - left]
+
+
+def _matches(iou_tp: NDArray[np.float64], threshold: float) -> list[tuple[int, int]]:
+    """Return the matched pairs (true, predicted): best IoU first, each ship at most once."""
+    candidates = np.argwhere(iou_tp > threshold)
+    order = np.argsort(-iou_tp[candidates[:, 0], candidates[:, 1]], kind="stable")
+    free_true, free_predicted = set(range(iou_tp.shape[0])), set(range(iou_tp.shape[1]))
+    pairs = []
+    for true, predicted in candidates[order].tolist():
+        if true in free_true and predicted in free_predicted:
+            free_true.remove(true)
+            free_predicted.remove(predicted)
+            pairs.append((true, predicted))
+    return pairs
+
+
+def match_at(iou_tp: NDArray[np.float64], threshold: float) -> tuple[int, int, int]:
+    """Return (true positives, false positives, false negatives) of ships at an IoU threshold.
+
+    A predicted ship is a hit when its IoU with a true ship that is still free is *above* the threshold; pairs are made
+    best IoU first. Ships of one mask do not overlap one another, so from 0.5 on no other order could give other counts.
+
+    Args:
+        iou_tp: float (T, P), IoU of each true with each predicted ship.
+        threshold: From 0 to below 1.
+    """
+    hits = len(_matches(iou_tp, threshold))
+    return hits, iou_tp.shape[1] - hits, iou_tp.shape[0] - hits
+
+
+def airbus_score_from_iou(iou_tp: NDArray[np.float64]) -> float:
+    """Return the Airbus score of one image from the IoU (T, P) of its ships: see `airbus_score`."""
+    if not iou_tp.size:
+        return ratio(0, 0, nothing=iou_tp.shape == (0, 0))
+    scores = []
+    for threshold in AIRBUS_IOU_THRESHOLDS:
+        hits, false_alarms, missed = match_at(iou_tp, threshold)
+        weighted = (1 + _F2_BETA_SQUARED) * hits
+        scores.append(weighted / (weighted + _F2_BETA_SQUARED * missed + false_alarms))
+    return float(np.mean(scores))
+
+
+def airbus_score(true_masks: Sequence[NDArray[np.bool_]], predicted_masks: Sequence[NDArray[np.bool_]]) -> float:
+    """Return the score of one image in the Airbus challenge, from 0 to 1.
+
+    The F2 score of its ships (a missed ship weighs four times a false alarm) at the IoU thresholds 0.50, 0.55 ... 0.95,
+    averaged. No ship and none predicted is 1; ships on one side only are 0. The score of a dataset is the mean over its
+    images.
+
+    Args:
+        true_masks: One bool mask (H, W) per true ship.
+        predicted_masks: One bool mask (H, W) per predicted ship.
+
+    Raises:
+        ConfigError: Masks are not all (H, W) of one shape.
+        MissingExtraError: pycocotools is not installed.
+
+    Source: the evaluation page of the Kaggle Airbus Ship Detection Challenge.
+
+    Example:
+        >>> ship = np.zeros((8, 8), bool)
+        >>> ship[2:4, 2:6] = True
+        >>> airbus_score([ship], [ship]), airbus_score([], []), airbus_score([ship], [])
+        (1.0, 1.0, 0.0)
+    """
+    return airbus_score_from_iou(iou_matrix(true_masks, predicted_masks))
+
+
+@dataclass(frozen=True, slots=True)
+class ShipCounts:
+    """Ships matched, predicted and true, of one image or of many added up with `+`.
+
+    Where a score divides by 0 it is 1.0 when there is neither a true nor a predicted ship, else 0.0.
+
+    Args:
+        matched: Pairs of a true and a predicted ship.
+        predicted: All predicted ships.
+        true: All true ships.
+        matched_by_size: Matched true ships per bin of `SIZE_BINS_PX`.
+        true_by_size: True ships per bin.
+    """
+
+    matched: int = 0
+    predicted: int = 0
+    true: int = 0
+    matched_by_size: tuple[int, ...] = (0,) * len(SIZE_BINS_PX)
+    true_by_size: tuple[int, ...] = (0,) * len(SIZE_BINS_PX)
+
+    def __add__(self, other: ShipCounts) -> ShipCounts:
+        """Return the counts of both."""
+        return ShipCounts(
+            self.matched + other.matched,
+            self.predicted + other.predicted,
+            self.true + other.true,
+            tuple(a + b for a, b in zip(self.matched_by_size, other.matched_by_size, strict=True)),
+            tuple(a + b for a, b in zip(self.true_by_size, other.true_by_size, strict=True)),
+        )
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted ships that are matched."""
+        return ratio(self.matched, self.predicted, nothing=self.true == 0)
+
+    @property
+    def recall(self) -> float:
+        """Share of the true ships that are matched."""
+        return ratio(self.matched, self.true, nothing=self.predicted == 0)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return ratio(2 * self.matched, self.predicted + self.true, nothing=True)
+
+    @property
+    def recall_by_size(self) -> dict[str, float | None]:
+        """Recall per bin of the true ship's area, "0-100", "100-1000", "1000-inf" px; None where there is no ship."""
+        return {
+            f"{low:g}-{high:g}": matched / true if true else None
+            for (low, high), matched, true in zip(SIZE_BINS_PX, self.matched_by_size, self.true_by_size, strict=True)
+        }
+
+
+def count_ships(
+    iou_tp: NDArray[np.float64], true_areas_px: Sequence[float], *, iou_threshold: float = 0.5
+) -> ShipCounts:
+    """Return the counts of one image.
+
+    Args:
+        iou_tp: float (T, P), IoU of each true with each predicted ship.
+        true_areas_px: Area of each true ship (T,).
+        iou_threshold: A pair matches when its IoU is above this.
+
+    Raises:
+        ConfigError: There is not one area per row of `iou_tp`.
+    """
+    if len(true_areas_px) != iou_tp.shape[0]:
+        raise ConfigError(f"{iou_tp.shape[0]} true ships need as many areas, got {len(true_areas_px)}")
+    hit = [true for true, _ in _matches(iou_tp, iou_threshold)]
+    return ShipCounts(
+        matched=len(hit),
+        predicted=iou_tp.shape[1],
+        true=iou_tp.shape[0],
+        matched_by_size=_by_size([true_areas_px[true] for true in hit]),
+        true_by_size=_by_size(true_areas_px),
+    )
+
+
+def _by_size(areas_px: Sequence[float]) -> tuple[int, ...]:
+    return tuple(sum(low <= area < high for area in areas_px) for low, high in SIZE_BINS_PX)

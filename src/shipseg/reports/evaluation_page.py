@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from shipseg.errors import DataError
-from shipseg.evaluation.curves import ALL_IMAGES
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.labelled import Labelled, Source
 from shipseg.evaluation.results import Evaluation
 from shipseg.evaluation.scores import true_ships, union_mask
+from shipseg.evaluation.sweep import ALL_IMAGES
 from shipseg.extras import needing
 from shipseg.masks.ships import keep_confident
 from shipseg.reports import evaluation_rows, figures

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shipseg.evaluation.calibration import ReliabilityBin
-from shipseg.evaluation.curves import Curve, Curves
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
+from shipseg.evaluation.sweep import Curve, Curves
 from shipseg.model.card import Card
 from shipseg.reports.examples import Picture
 from shipseg.reports.figures import Estimate, Reliability
-from shipseg.reports.numbers import NONE, number, share
+from shipseg.reports.page import NONE, number, share
 
 __all__ = [
     "ScoreRow",

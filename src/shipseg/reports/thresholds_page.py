@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shipseg.evaluation.calibration import calibration_error
-from shipseg.evaluation.curves import ALL_IMAGES
 from shipseg.evaluation.operating_points import OperatingPoint, wish_in_words
-from shipseg.evaluation.retune import Retuned
-from shipseg.evaluation.sweep import DecisionSweep
-from shipseg.evaluation.thresholds import as_calibrated
+from shipseg.evaluation.sweep import ALL_IMAGES, DecisionSweep
+from shipseg.evaluation.thresholds import Retuned, as_calibrated
 from shipseg.reports import evaluation_rows, figures
-from shipseg.reports.numbers import number
-from shipseg.reports.page import drawing, write_page
+from shipseg.reports.page import drawing, number, write_page
 
 __all__ = ["PointRow", "point_row", "write_threshold_report"]
 

@@ -26,9 +26,9 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg import files, locks
+from shipseg import files
 from shipseg.errors import ConfigError, StorageError
-from shipseg.scenes.blend import Block, Carry
+from shipseg.scenes.tiles import Block, Carry
 from shipseg.tiling import Window
 
 __all__ = ["Pieces", "RowWriter", "working_in"]
@@ -169,7 +169,7 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
     with contextlib.ExitStack() as stack:
         lock: IO[str] | None = None
         while lock is None or not _is_at(folder / _LOCK_FILE, lock):  # who had it before may have deleted the folder
-            lock = stack.enter_context(locks.locked(files.ensure_folder(folder) / _LOCK_FILE, taken=taken))
+            lock = stack.enter_context(files.locked(files.ensure_folder(folder) / _LOCK_FILE, taken=taken))
         _clear(folder, identity)
         pieces = Pieces(folder)
         try:

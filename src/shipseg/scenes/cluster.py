@@ -24,10 +24,11 @@ from shipseg.config import MAX_WORKERS
 from shipseg.errors import ConfigError
 from shipseg.extras import needing
 from shipseg.inference.predictor import Predictor
+from shipseg.processes import usable_cores
 from shipseg.progress import track
+from shipseg.scenes.batch import Attempt, Work, attempt_scene
 from shipseg.scenes.options import SceneOptions
-from shipseg.scenes.result import SceneResult, Seconds
-from shipseg.scenes.several import Attempt, Work, attempt_scene
+from shipseg.scenes.ships import SceneResult, Seconds
 
 __all__ = ["QUIET_RAY", "predict_on_ray"]
 
@@ -134,7 +135,7 @@ def _start(workers: int | None) -> None:
         if workers is not None and workers > MAX_WORKERS:
             raise ConfigError(f"workers must be at most {MAX_WORKERS} on one machine, got {workers}")
         # Workers that wait for the disk or a GPU take no core each: there may be more of them than cores.
-        cores = max(len(os.sched_getaffinity(0)), workers or 1)
+        cores = max(usable_cores(), workers or 1)
         settings = {"address": "local", "include_dashboard": False, "num_cpus": cores}
     for tries_left in reversed(range(1 if address else _STARTS)):
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shipseg.geo.gdal import is_part_of_container, is_remote
-from shipseg.inference.pictures import distinct_names
+from shipseg.inference.images import distinct_names
 from shipseg.reading import IMAGE_SUFFIXES
 
 __all__ = ["MAX_PICTURE_PX", "SCENE_SUFFIXES", "is_scene", "scene_names", "sort_inputs"]

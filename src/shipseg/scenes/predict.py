@@ -15,17 +15,14 @@ from shipseg.geo.reader import Scene, open_scene
 from shipseg.inference.predictor import Predictor
 from shipseg.model.card import Card
 from shipseg.progress import stage
-from shipseg.scenes.blend import Block
 from shipseg.scenes.checkpoint import Pieces, working_in
 from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.gate import Gate
 from shipseg.scenes.options import SceneOptions
-from shipseg.scenes.output import PROBABILITY_FILE, Outcome, finished_facts, publish, write_outcome
-from shipseg.scenes.rasters import probability_raster
-from shipseg.scenes.result import Finds, SceneResult, Seconds
-from shipseg.scenes.ships import SceneShips, measure_ships
+from shipseg.scenes.output import PROBABILITY_FILE, Outcome, finished_facts, probability_raster, publish, write_outcome
+from shipseg.scenes.ships import Finds, SceneResult, SceneShips, Seconds, measure_ships
 from shipseg.scenes.stream import Looking, look
-from shipseg.scenes.tiles import TilePlan, plan_tiles
+from shipseg.scenes.tiles import Block, TilePlan, plan_tiles
 from shipseg.scenes.vectors import check_formats
 
 __all__ = ["find_ships_in", "predict_scene"]

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.errors import ConfigError
+from shipseg.errors import ConfigError, ModelError
 from shipseg.model.card import CardInput
 from shipseg.tiling import Window, blend_weights, starts
 
-__all__ = ["MAX_TILE_PX", "Axis", "TilePlan", "plan_tiles"]
+__all__ = [
+    "FLOOR",
+    "LEVELS",
+    "MAX_TILE_PX",
+    "NO_DATA",
+    "Axis",
+    "Block",
+    "Carry",
+    "RowBlender",
+    "TilePlan",
+    "from_levels",
+    "lowest_level",
+    "plan_tiles",
+    "to_levels",
+]
+
 
 MAX_TILE_PX: Final = 4096
 """A tile is at most this many scene pixels a side: a few tiles are held, whatever the pixels measure."""
@@ -121,3 +136,148 @@ def _axis(side: int, card: CardInput, scale: float, metres: float) -> Axis:
     if side <= tile:
         return Axis(side, (0,), side, max(1, round(side * scale)), overlap)
     return Axis(side, tuple(starts(side, tile=tile, overlap=overlap)), tile, shown, overlap)
+
+
+# Blending tiles that come row by row, and letting go of every pixel as soon as no later tile reaches it.
+#
+# The sums are those of `tiling.Accumulator`, float32 in the same order, so the result is the same bit for bit. What is
+# held is one tile's width of the row at work. The rows that the next row of tiles shares with this one, their sums
+# and weights, go through a file, block by block (`Carry`).
+
+Carry = NDArray[np.float32] | None
+"""Sums and weights (2, rows, columns) of a block's pixels that the next row of tiles shares; None where all are 0."""
+
+
+class Block(NamedTuple):
+    """Pixels of a scene that are final. Blocks come row by row, and together they are the scene."""
+
+    window: Window
+    levels_hw: NDArray[np.uint16]
+    """See `levels`."""
+
+
+class RowBlender:
+    """Blends one row of tiles, from the left.
+
+    Args:
+        plan: The scene's tiles.
+        row: Which row of tiles.
+        carried: What `add` gave for the row above, in order; not asked for the first row.
+
+    Example:
+        >>> from shipseg.model.card import CardInput
+        >>> from shipseg.scenes.tiles import plan_tiles
+        >>> plan = plan_tiles((40, 90), CardInput(tile=64, overlap=8), None)
+        >>> blender = RowBlender(plan, 0, iter(()))
+        >>> [blender.add(np.ones((40, 64), np.float32))[0].shape for _ in plan.row(0)]
+        [(40, 26), (40, 64)]
+    """
+
+    def __init__(self, plan: TilePlan, row: int, carried: Iterator[Carry]) -> None:
+        self._plan, self._carried = plan, carried
+        self._weights_hw = plan.weights()
+        rows = plan.rows
+        self._final_rows = rows.final(row) - rows.starts[row]
+        self._shared_rows = 0 if row == 0 else rows.starts[row - 1] + rows.tile - rows.starts[row]
+        # Sums and weights of the columns from the next tile's first on; `_begun` counts the blocks begun in there.
+        self._open = np.zeros((2, rows.tile, 0), np.float32)
+        self._column = self._begun = 0
+
+    def add(self, prob_hw: NDArray[np.float32] | None) -> tuple[NDArray[np.float32], Carry]:
+        """Take the next tile; return the blended probability of the pixels that are final by it, and what is carried.
+
+        Args:
+            prob_hw: float32 (h, w) in scene pixels; None for a tile that the network was not shown, which does not
+                count in the mean.
+
+        Returns:
+            float32 (rows, columns) from the tile's first pixel to the first pixels of the next tiles, 0 where no tile
+            counted; and sums and weights of the same columns in the rows below, for the next row's blender.
+        """
+        columns = self._plan.columns
+        self._open = self._widened()
+        if prob_hw is not None:
+            sums_hw, weights_hw = self._open[..., : columns.tile]
+            sums_hw += prob_hw * self._weights_hw
+            weights_hw += self._weights_hw
+        final_columns = columns.final(self._column) - columns.starts[self._column]
+        self._column += 1
+        done, self._open = self._open[..., :final_columns], self._open[..., final_columns:]
+        sums_hw, weights_hw = done[:, : self._final_rows]
+        mean_hw = np.zeros(sums_hw.shape, np.float32)
+        np.divide(sums_hw, weights_hw, out=mean_hw, where=weights_hw > 0)
+        below = done[:, self._final_rows :]
+        return mean_hw, below.copy() if below[1].any() else None
+
+    def _widened(self) -> NDArray[np.float32]:
+        """Return the open columns, at least a tile of them, begun with what the row above carried."""
+        columns, parts = self._plan.columns, [self._open]
+        missing = columns.tile - self._open.shape[-1]
+        while missing > 0:
+            begun, width = self._begun, columns.final(self._begun) - columns.starts[self._begun]
+            parts.append(np.zeros((2, self._plan.rows.tile, width), np.float32))
+            carry = next(self._carried) if self._shared_rows else None
+            if carry is not None:
+                parts[-1][:, : self._shared_rows] = carry
+            self._begun, missing = begun + 1, missing - width
+        return np.concatenate(parts, axis=-1)
+
+
+# Probability as a scene's run keeps it: uint16 steps of 1e-4, so that all later decisions use the same numbers.
+#
+# A run that was killed and went on, a scene cut into shards, tiled and untiled: all of them store levels, and ships are
+# found in levels only, never in the float32 they came from.
+
+LEVELS: Final = 10_000
+"""Level of probability 1; a step is 1e-4."""
+NO_DATA: Final = 65_535
+"""Level of a pixel that was not looked at: no data in the scene, or outside the water or area asked for."""
+FLOOR: Final = 50
+"""Levels below this (probability 0.005) are stored as 0: open sea compresses to nothing."""
+
+
+def to_levels(prob_hw: NDArray[np.floating], valid_hw: NDArray[np.bool_] | None = None) -> NDArray[np.uint16]:
+    """Return the levels (H, W) of a probability, rounded to the nearest, `NO_DATA` where it is not valid.
+
+    Args:
+        prob_hw: Floating point (H, W), 0 to 1.
+        valid_hw: bool (H, W), True where the scene has data; None for everywhere.
+
+    Raises:
+        ModelError: A valid probability is NaN or outside 0 to 1.
+
+    Example:
+        >>> to_levels(np.array([[0.97, 0.0049, 1.0]], np.float32)).tolist()
+        [[9700, 0, 10000]]
+    """
+    valid_hw = np.ones(prob_hw.shape, bool) if valid_hw is None else valid_hw
+    seen = prob_hw if valid_hw.all() else np.where(valid_hw, prob_hw, np.float32(0))
+    if seen.size and not (seen.min() >= 0 and seen.max() <= 1):  # also true for NaN
+        raise ModelError("the model gave probabilities that are no numbers from 0 to 1: its weights are damaged")
+    levels = np.rint(seen * np.float32(LEVELS)).astype(np.uint16)
+    levels[levels < FLOOR] = 0
+    levels[~valid_hw] = NO_DATA
+    return levels
+
+
+def from_levels(levels_hw: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return the probability (H, W) of levels, float32 in 0-1; 0 where there is no data.
+
+    Level 9700 gives the float32 nearest to 0.97: a threshold written as a decimal of four digits cuts exactly there.
+
+    Example:
+        >>> bool(from_levels(np.array([[9700]], np.uint16))[0, 0] == np.float32(0.97))
+        True
+    """
+    return np.where(levels_hw == NO_DATA, np.uint16(0), levels_hw).astype(np.float32) / np.float32(LEVELS)
+
+
+def lowest_level(threshold: float) -> int:
+    """Return the lowest level whose probability reaches the threshold, as `masks.ships.ship_pixels` compares them.
+
+    Raises:
+        ConfigError: The threshold is not above 0 and at most 1.
+    """
+    if not 0 < threshold <= 1:
+        raise ConfigError(f"threshold must be above 0 and at most 1, got {threshold}")
+    return int(np.searchsorted(from_levels(np.arange(LEVELS + 1, dtype=np.uint16)), np.float32(threshold)))

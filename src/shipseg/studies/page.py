@@ -13,11 +13,9 @@ from shipseg.errors import TrainingError
 from shipseg.reports import figures
 from shipseg.reports.page import drawing, write_page
 from shipseg.studies import layout
-from shipseg.studies.results import empty_share, scored_split
 from shipseg.studies.spec import METRICS, Study
-from shipseg.studies.tables import StudyTable, as_csv, tabulate
-from shipseg.studies.trials import Trial, as_yaml
-from shipseg.studies.words import as_markdown, signed, verdict
+from shipseg.studies.tables import StudyTable, as_csv, as_markdown, signed, tabulate, verdict
+from shipseg.studies.trials import Trial, as_yaml, empty_share, scored_split
 from shipseg.training.history import HISTORY_FILE, EpochRow, read_history
 
 __all__ = ["PAGE_FILE", "collect", "write_tables"]

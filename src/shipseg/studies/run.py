@@ -17,9 +17,8 @@ from shipseg.progress import track
 from shipseg.studies import layout, leases
 from shipseg.studies.page import PAGE_FILE, collect, write_tables
 from shipseg.studies.spec import Study
-from shipseg.studies.tables import StudyTable
+from shipseg.studies.tables import StudyTable, verdict
 from shipseg.studies.trials import Trial, expand
-from shipseg.studies.words import verdict
 from shipseg.studies.worker_pool import crew
 
 __all__ = ["StudyReport", "run_study"]

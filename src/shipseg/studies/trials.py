@@ -14,9 +14,19 @@ from shipseg.config import Recipe
 from shipseg.data.prepared import PreparedDataset
 from shipseg.errors import ConfigError
 from shipseg.recipes import load_recipe
-from shipseg.studies.spec import Study, Variant
+from shipseg.studies.spec import METRICS, Study, Variant
 
-__all__ = ["Trial", "as_yaml", "expand", "repeat_commands"]
+__all__ = [
+    "SCORE_COLUMNS",
+    "SIZES",
+    "Trial",
+    "as_yaml",
+    "empty_share",
+    "expand",
+    "failure",
+    "repeat_commands",
+    "scored_split",
+]
 
 
 @dataclass(frozen=True)
@@ -106,3 +116,26 @@ def _prepare_flags(trial: Trial, data: PreparedDataset) -> list[str]:
             flags += [f"--{name.replace('_', '-')}", str(options[name])]
     flags += ["--any-size"] if options["any_size"] else []
     return [*flags, "--csv", source["csv"], "--images", source["images"]]
+
+
+# What a trial comes to, as it stands in its result.json.
+
+SIZES = ("<100", "100-1000", ">=1000")
+"""Areas of ships in pixels that recall is given by; as in `shipseg.evaluation.scores.SIZE_BINS`."""
+SCORE_COLUMNS = (*METRICS, *(f"recall {size}" for size in SIZES))
+"""Scores that a result holds."""
+
+
+def failure(trial: Trial, reason: str) -> dict[str, Any]:
+    """Return the result of a trial that failed."""
+    return {"variant": trial.variant, "seed": trial.seed, "failed": " ".join(reason.split())}
+
+
+def scored_split(data: PreparedDataset) -> str:
+    """Return the split that trials are scored on: test where there is one, else val."""
+    return "val" if data.rows("test").empty else "test"
+
+
+def empty_share(data: PreparedDataset) -> float:
+    """Return the share of the images without a ship in that split."""
+    return float((data.rows(scored_split(data))["Ships"] == 0).mean())

@@ -12,19 +12,118 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import torch
+
+from shipseg import __version__
+from shipseg.data.prepare import PrepareOptions, prepare
 from shipseg.data.prepared import PreparedDataset, open_dataset
-from shipseg.errors import ShipsegError, TrainingInterrupted
+from shipseg.errors import ConfigError, MissingExtraError, ShipsegError, StorageError, TrainingInterrupted
+from shipseg.evaluation.evaluate import evaluate
+from shipseg.evaluation.labelled import labelled_from_dataset
+from shipseg.evaluation.results import write_evaluation
+from shipseg.inference.predictor import load_model
 from shipseg.studies import layout, leases
-from shipseg.studies.conduct import conduct, put_away
-from shipseg.studies.spec import load_study
-from shipseg.studies.trials import Trial, expand
+from shipseg.studies.spec import METRICS, load_study
+from shipseg.studies.trials import SIZES, Trial, expand, failure, repeat_commands, scored_split
 from shipseg.studies.worker_pool import ENDS_THE_STUDY
+from shipseg.training.checkpoint import LAST, PREVIOUS
+from shipseg.training.history import HISTORY_FILE, read_history
+from shipseg.training.run import TrainAndTestModel
 
-__all__ = ["main", "work"]
+__all__ = ["conduct", "main", "put_away", "work"]
 
+
+# One trial from its recipe to its result: prepare where needed, train, score at full resolution.
+
+_LOG = logging.getLogger(__name__)
+_MEETS_EVERY_TRIAL = (StorageError, MissingExtraError, TrainingInterrupted)
 _LOOK_AGAIN_S = 1.0
+
+
+def conduct(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
+    """Do a trial, or go on with it, and return its result; what goes wrong with it alone becomes its result.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written.
+        MissingExtraError: An optional package is not installed.
+        TrainingInterrupted: A signal stopped the training; a checkpoint was written.
+    """
+    _LOG.info("trial %s begins", trial.name)
+    try:
+        result = _conducted(trial, data, out)
+    except _MEETS_EVERY_TRIAL:
+        raise
+    except ShipsegError as error:
+        result = failure(trial, str(error))
+    _LOG.info("trial %s: %s", trial.name, result["failed"] or "done")
+    return result
+
+
+def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any]:
+    used = _at_its_size(trial, given, out)
+    split = scored_split(used)
+    run, scores = layout.run_folder(out, trial), layout.scores_folder(out, trial)
+    report = TrainAndTestModel(trial.recipe, used.root, run).train(resume=True)
+    predictor = load_model(run)
+    evaluation = evaluate(predictor, labelled_from_dataset(used, split))
+    write_evaluation(evaluation, scores)
+    metrics = evaluation.metrics
+    recall = metrics["recall_by_size"]
+    history = read_history(run / HISTORY_FILE)
+    return {
+        "variant": trial.variant,
+        "seed": trial.seed,
+        "failed": "",
+        **{name: metrics[name] for name in METRICS},
+        **{f"recall {size}": recall[size] for size in SIZES},
+        "split": split,
+        "num_images": metrics["num_images"],
+        "threshold": metrics["threshold"],
+        "min_peak": metrics["min_peak"],
+        "minutes": round(sum(row.seconds for row in history) / 60, 3),
+        "images_seen": report.steps * trial.recipe.train.batch_size,
+        "steps": report.steps,
+        "best_epoch": report.best_epoch,
+        "parameters": _num_parameters(predictor.backend),
+        "threads": torch.get_num_threads(),
+        "shipseg": __version__,
+        "commands": repeat_commands(trial, given, split=split, threads=torch.get_num_threads()),
+    }
+
+
+def put_away(trial: Trial, out: Path) -> None:
+    """Remove the checkpoints of a finished trial: five times as large as its model, they are of no more use."""
+    for name in (LAST, PREVIOUS):
+        (layout.run_folder(out, trial) / name).unlink(missing_ok=True)
+
+
+def _num_parameters(backend: Any) -> int:
+    return sum(parameter.numel() for parameter in backend.network.parameters())
+
+
+def _at_its_size(trial: Trial, given: PreparedDataset, out: Path) -> PreparedDataset:
+    """Return the dataset, prepared anew from its source where the trial wants another size."""
+    options = given.report["options"]
+    if trial.size is None or trial.size == options["size"]:
+        return given
+    if options["drop_list_sha256"] is not None:
+        raise ConfigError(
+            f"{given.root} was prepared with a drop list, which it does not keep, so it cannot be prepared anew with "
+            f"size {trial.size}: prepare both datasets yourself and run the study on each"
+        )
+    target = layout.prepared(out, trial.size)
+    kept = {name: options[name] for name in ("val_share", "test_share", "seed", "min_kb", "keep_empty", "any_size")}
+    source = given.report["source"]
+    chosen = PrepareOptions(size=trial.size, **kept, csv=Path(source["csv"]), images=Path(source["images"]), workers=1)
+    while (claim := leases.take(layout.claims(out), target.name)) is None:
+        time.sleep(_LOOK_AGAIN_S)
+    with claim.kept():
+        prepare(Path(source["root"]), target, chosen)
+    return open_dataset(target)
+
+
 _PARENT_CHECK_S = 0.5
 
 

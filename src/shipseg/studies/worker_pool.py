@@ -17,8 +17,7 @@ from typing import IO
 
 from shipseg.errors import ShipsegError
 from shipseg.studies import layout, leases
-from shipseg.studies.results import failure
-from shipseg.studies.trials import Trial
+from shipseg.studies.trials import Trial, failure
 
 __all__ = ["ENDS_THE_STUDY", "Crew", "crew"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shipseg.processes import single_threaded_opencv
 from shipseg.synth.distributions import Rng, chance, uniform
 from shipseg.synth.endless_noise import PlacedRng, endless_white
 from shipseg.synth.ground import Cell, Grid, ScenePlan
@@ -22,7 +23,7 @@ from shipseg.synth.paint.sensor import WhiteNoise, draw_sensor, expose
 from shipseg.synth.paint.wakes import paint_orphan_wake
 from shipseg.synth.paint.weather import paint_weather
 from shipseg.synth.view import SMALLEST_SHIP_PX
-from shipseg.synth.world import ORPHAN_WAKE_SHARE, one_thread, resample
+from shipseg.synth.world import ORPHAN_WAKE_SHARE, resample
 
 __all__ = ["CellPicture", "DrawnShip", "paint_cell"]
 
@@ -78,7 +79,7 @@ class CellPicture:
 
 def paint_cell(plan: ScenePlan, cell: Cell) -> CellPicture:
     """Return one cell of a scene; the same bits for the same arguments, whichever other cells have been painted."""
-    with one_thread():
+    with single_threaded_opencv():
         grid = plan.grid
         corner = (grid.native(cell.window.row0 - grid.margin), grid.native(cell.window.col0 - grid.margin))
         scene_rngs = {

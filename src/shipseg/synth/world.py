@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
+from shipseg.processes import single_threaded_opencv
 from shipseg.synth.distributions import (
     NATIVE_METRES_PER_PIXEL,
     PICTURE_KINDS,
@@ -41,7 +40,7 @@ from shipseg.synth.view import (
     without_leftovers,
 )
 
-__all__ = ["is_empty", "make_picture", "make_scene", "one_thread", "render", "resample"]
+__all__ = ["is_empty", "make_picture", "make_scene", "render", "resample"]
 
 STREAMS = ("kind", "sea", "land", "clutter", "ships", "weather", "sensor")
 """Independent streams of random numbers: a change in one part leaves the others as they were."""
@@ -96,7 +95,7 @@ def render(
     if seed < 0 or index < 0:
         raise ConfigError(f"seed and index must not be negative, got {seed} and {index}")
     empty = is_empty(index, config.empty_share) if empty is None else empty
-    with one_thread():
+    with single_threaded_opencv():
         for attempt in range(ATTEMPTS):
             rngs = {
                 name: np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, index, stream, attempt, part))))
@@ -106,17 +105,6 @@ def render(
             if empty or _has_ship(view, middle_px):
                 return view
     raise AssertionError("open sea always has room for a ship")
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep OpenCV to one thread inside the block: its sums then come out the same on every machine."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def _has_ship(view: View, middle_px: float | None) -> bool:

@@ -2,27 +2,177 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from shipseg.config import Recipe
+from shipseg.config import Recipe, TrainConfig
 from shipseg.data.prepared import PreparedDataset
-from shipseg.model.losses import build_loss
+from shipseg.model.losses import Loss, build_loss
 from shipseg.model.network import ShipNetwork, build_network
-from shipseg.training.averaging import AveragedNetwork
-from shipseg.training.batches import TrainingBatches, ValidationBatches
+from shipseg.training.batches import Batch, TrainingBatches, ValidationBatches
 from shipseg.training.distributed import Processes
-from shipseg.training.forward import Forward
-from shipseg.training.optimizers import build_optimizer
 
-__all__ = ["Assembly", "assemble", "seed_step"]
+__all__ = [
+    "OPTIMIZERS",
+    "Assembly",
+    "AveragedNetwork",
+    "Forward",
+    "assemble",
+    "build_optimizer",
+    "padded_logits",
+    "seed_step",
+    "set_learning_rate",
+    "share_of_new",
+]
+
+
+# The exponential moving average of a network, which is what gets validated and kept.
+
+
+def share_of_new(step: int, decay: float) -> float:
+    """Return how much of the average the weights after step `step` (0 for the first) make up.
+
+    The average forgets faster at the start, min(decay, (1 + step) / (10 + step)), or a short training would end with
+    the weights it began with.
+    """
+    return 1.0 - min(decay, (1 + step) / (10 + step))
+
+
+class AveragedNetwork:
+    """A network's running average: weights and the statistics of its norms.
+
+    Args:
+        network: The one that learns; the average starts as its copy.
+        decay: What the average keeps at each step, once it has warmed up.
+    """
+
+    def __init__(self, network: ShipNetwork, *, decay: float) -> None:
+        self.network = copy.deepcopy(network)
+        self.network.eval().requires_grad_(requires_grad=False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: ShipNetwork, *, step: int) -> None:
+        """Move the average towards `network` as it is after step `step` (0 for the first)."""
+        share = share_of_new(step, self.decay)
+        averages, values = self.network.state_dict(), network.state_dict()
+        for name, average in averages.items():
+            if average.is_floating_point():
+                average.lerp_(values[name], share)
+            else:
+                average.copy_(values[name])
+
+
+# Optimisers by name, over two groups of weights: those that decay, and biases and norms, which do not.
+
+Groups = list[dict[str, Any]]
+
+
+def _adam(groups: Groups, config: TrainConfig) -> Optimizer:
+    return torch.optim.Adam(groups, lr=config.lr)
+
+
+def _adamw(groups: Groups, config: TrainConfig) -> Optimizer:
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def _sgd(groups: Groups, config: TrainConfig) -> Optimizer:
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+
+
+def _rmsprop(groups: Groups, config: TrainConfig) -> Optimizer:
+    return torch.optim.RMSprop(groups, lr=config.lr, momentum=config.momentum)
+
+
+def _adagrad(groups: Groups, config: TrainConfig) -> Optimizer:
+    return torch.optim.Adagrad(groups, lr=config.lr)
+
+
+OPTIMIZERS: dict[str, Callable[[Groups, TrainConfig], Optimizer]] = {
+    "adam": _adam,
+    "adamw": _adamw,
+    "sgd": _sgd,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+}
+"""By the name in a recipe's `train.optimizer`."""
+
+
+def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
+    """Return the recipe's optimiser over all weights of `network` that learn.
+
+    Weight decay acts on kernels only. Biases and the scales of norms are one-dimensional; pulling them to zero
+    regularises nothing.
+    """
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return OPTIMIZERS[config.optimizer]([group for group in groups if group["params"]], config)
+
+
+def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+    """Let the next step of `optimizer` use `lr` for all its groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+# One pass of a batch through a network: the same in training and in validation.
+
+
+@dataclass(frozen=True)
+class Forward:
+    """How batches go through a network.
+
+    Args:
+        loss: Logits and coverage -> scalar.
+        device: Where the network is.
+        bf16: Whether to autocast to bfloat16; the loss is computed in fp32 all the same.
+        channels_last: Whether images are laid out so.
+    """
+
+    loss: Loss
+    device: torch.device
+    bf16: bool
+    channels_last: bool
+
+    @classmethod
+    def of(cls, train: TrainConfig, *, loss: Loss, device: torch.device) -> Forward:
+        """Return the pass that a recipe asks for."""
+        return cls(loss=loss, device=device, bf16=train.precision == "bf16", channels_last=train.channels_last)
+
+    def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss (scalar), the logits (n, 1, h, w) and the targets on the device, all float32."""
+        images = batch.images_n3hw.to(self.device, non_blocking=True)
+        targets_n1hw = batch.targets_n1hw.to(self.device, non_blocking=True)
+        if self.channels_last:
+            images = images.to(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            logits_n1hw = padded_logits(network, images)
+        logits_n1hw = logits_n1hw.float()
+        return self.loss(logits_n1hw, targets_n1hw), logits_n1hw, targets_n1hw
+
+
+def padded_logits(network: nn.Module, images_n3hw: Tensor) -> Tensor:
+    """Return logits (n, 1, h, w) for images of any size: mirrored at the right and bottom to the network's multiple."""
+    height, width = images_n3hw.shape[-2:]
+    multiple = int(network.multiple)  # type: ignore[arg-type]  # an attribute of ShipNetwork
+    below, right = -height % multiple, -width % multiple
+    if below or right:
+        mode = "reflect" if below < height and right < width else "replicate"
+        images_n3hw = F.pad(images_n3hw, (0, right, 0, below), mode=mode)
+    logits: Tensor = network(images_n3hw)
+    return logits[..., :height, :width]
 
 
 @dataclass

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -17,6 +16,7 @@ from shipseg.data.dataset import AirbusShipDetectionDataset
 from shipseg.data.prepared import PreparedDataset
 from shipseg.data.sampling import ShipStratifiedSampler
 from shipseg.errors import DataError, ShipsegError, TrainingError
+from shipseg.processes import single_threaded_opencv
 from shipseg.training.distributed import Processes
 from shipseg.training.signals import ignore_in_loader
 
@@ -144,7 +144,7 @@ def _loader(
 
 def _batches(loader: DataLoader[Any], image_ids: Sequence[str]) -> Iterator[Batch]:
     with _explained():
-        with _forkable_opencv() if loader.num_workers else contextlib.nullcontext():
+        with single_threaded_opencv() if loader.num_workers else contextlib.nullcontext():
             items = iter(loader)  # starts the loading processes
         try:
             for item in items:
@@ -168,20 +168,6 @@ def _end_processes(items: Iterator[Any]) -> None:
     shut_down = getattr(items, "_shutdown_workers", None)
     if shut_down is not None:
         shut_down()
-
-
-@contextlib.contextmanager
-def _forkable_opencv() -> Iterator[None]:
-    """End OpenCV's threads for the length of the block.
-
-    A process forked while they live waits for ever for threads that were not forked along, at its first large image.
-    """
-    num_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(num_threads)
 
 
 class _LoadError(ShipsegError):

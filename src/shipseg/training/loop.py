@@ -12,11 +12,9 @@ from torch import nn
 
 from shipseg.errors import NonFiniteLossError
 from shipseg.progress import track
-from shipseg.training.assembly import Assembly, seed_step
+from shipseg.training.assembly import Assembly, seed_step, set_learning_rate
 from shipseg.training.batches import Batch
-from shipseg.training.optimizers import set_learning_rate
-from shipseg.training.signals import StopRequest
-from shipseg.training.stages import note_stage
+from shipseg.training.signals import StopRequest, note_stage
 from shipseg.training.state import RunState
 from shipseg.training.validation import validate
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from shipseg.config import Decision, PhaseConfig, Recipe, ScheduleConfig, validated
 from shipseg.data.prepared import PreparedDataset, open_dataset
@@ -21,20 +22,57 @@ from shipseg.recipes import load_recipe
 from shipseg.reports import figures
 from shipseg.training import run_folder
 from shipseg.training.assembly import Assembly, assemble
-from shipseg.training.cards import card_of
 from shipseg.training.checkpoint import StoredCheckpoint, read_checkpoint
 from shipseg.training.devices import explained_failures, numerics, resolve_device
 from shipseg.training.distributed import LostProcessError, Processes, joined
 from shipseg.training.fine_tuning import Start, read_start
 from shipseg.training.history import COLUMNS, HISTORY_FILE, Scalars, read_history
 from shipseg.training.loop import Desk, train_to_the_end
-from shipseg.training.report import TrainingReport
 from shipseg.training.resume import check_same_run, environment
-from shipseg.training.signals import StopRequest, listening
-from shipseg.training.stages import note_stage
+from shipseg.training.run_folder import card_of
+from shipseg.training.signals import StopRequest, listening, note_stage
 from shipseg.training.state import RunState
 
 __all__ = ["TrainAndTestModel", "TrainingReport"]
+
+
+# What a run says at its end.
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """How a run ended.
+
+    Args:
+        run: Its folder.
+        model: The folder of its best weights with their card.
+        epochs: Epochs trained, over all sittings.
+        steps: Steps likewise.
+        best_epoch: The epoch whose weights were kept, counted from 1.
+        scores: Their scores on validation, at the resolution of training.
+        decision: From probabilities to ships, chosen on validation at full resolution.
+        hours: Hours of training and validation, over all sittings.
+        stopped_early: Whether early stopping ended it.
+        resumed_at_step: Where this sitting began; None for a new run.
+        was_finished: Whether there was nothing left to do.
+    """
+
+    run: Path
+    model: Path
+    epochs: int
+    steps: int
+    best_epoch: int
+    scores: dict[str, float]
+    decision: Decision
+    hours: float
+    stopped_early: bool
+    resumed_at_step: int | None
+    was_finished: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as texts and numbers, for a command's summary."""
+        return {**asdict(self), "run": str(self.run), "model": str(self.model), "decision": self.decision.model_dump()}
+
 
 LOG = logging.getLogger(__name__)
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime as dt
 import hashlib
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from shipseg import files, locks
+import torch
+
+from shipseg import __version__, files
 from shipseg.config import Decision
 from shipseg.data.prepared import PreparedDataset
 from shipseg.errors import ModelError, TrainingError
 from shipseg.evaluation.thresholds import Choice
 from shipseg.model.bundle import save_model
-from shipseg.model.card import read_card
+from shipseg.model.card import Card, CardInput, read_card
 from shipseg.model.network import ShipNetwork
 from shipseg.recipes import dump_recipe
 from shipseg.training.assembly import Assembly
-from shipseg.training.cards import card_of
 from shipseg.training.checkpoint import (
     StoredCheckpoint,
     find_checkpoint,
@@ -30,10 +33,87 @@ from shipseg.training.checkpoint import (
     save_checkpoint,
 )
 from shipseg.training.history import HISTORY_FILE, write_history
-from shipseg.training.stages import note_stage
+from shipseg.training.signals import note_stage
 from shipseg.training.state import Best, RunState
 
-__all__ = ["MODEL_FOLDER", "RECIPE_FILE", "begin", "best_network", "locked", "publish", "save", "save_best_model"]
+__all__ = [
+    "MODEL_FOLDER",
+    "RECIPE_FILE",
+    "begin",
+    "best_network",
+    "card_of",
+    "locked",
+    "publish",
+    "save",
+    "save_best_model",
+]
+
+
+# The card of a trained model, written from what the run knows.
+
+
+def card_of(
+    state: RunState,
+    data: PreparedDataset,
+    *,
+    multiple: int,
+    choice: Choice,
+    finished: bool,
+) -> Card:
+    """Return the card of a run's best weights.
+
+    Args:
+        state: The run; it has a best validation.
+        data: What it was trained on.
+        multiple: What height and width given to the network are multiples of.
+        choice: From probabilities to ships, and why so.
+        finished: Whether the run has come to its end.
+    """
+    recipe, best = state.recipe, state.best
+    assert best is not None
+    resized = recipe.input.mode == "resized"
+    card = Card(
+        name=recipe.name,
+        network=recipe.network,
+        input=CardInput(mode=recipe.input.mode, scale=data.scale if resized else 1.0, multiple=multiple,
+                        tile=_tile(multiple)),
+        data={"fingerprint": data.fingerprint, "name": data.root.resolve().name, **_counts(data)},
+        training={
+            "recipe": state.current_recipe().model_dump(mode="json"),
+            "finished": finished,
+            "epochs": state.epoch,
+            "best_epoch": best.epoch,
+            "steps": best.step,
+            "images_seen": best.step * recipe.train.batch_size,
+            "seed": recipe.train.seed,
+            "processes": state.world_size,
+            "hours": round(sum(row.seconds for row in state.history) / 3600, 4),
+            **({"started_from": state.started_from} if state.started_from else {}),
+        },
+        scores={f"val_{name}": value for name, value in vars(best.scores).items()},
+        versions={"shipseg": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        created=dt.datetime.now(dt.UTC).date().isoformat(),
+    )  # fmt: skip
+    return choice.on(card)
+
+
+def _tile(multiple: int) -> int:
+    """Return the card's usual tile, as a multiple of what the network needs."""
+    usual = int(CardInput().tile)
+    return max(usual // multiple, 1) * multiple
+
+
+def _counts(data: PreparedDataset) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for split in ("train", "val"):
+        ships = data.rows(split)["Ships"]
+        counts |= {
+            f"{split}_images": len(ships),
+            f"{split}_images_with_ships": int((ships > 0).sum()),
+            f"{split}_ships": int(ships.sum()),
+        }
+    return counts
+
 
 RECIPE_FILE = "recipe.yaml"
 MODEL_FOLDER = "model"
@@ -49,7 +129,7 @@ def locked(run: Path) -> Iterator[None]:
         StorageError: The folder cannot be written.
     """
     taken = TrainingError(f"another process is training in {run}: wait for it, stop it, or choose another folder")
-    with locks.locked(files.ensure_folder(run) / _LOCK_FILE, taken=taken):
+    with files.locked(files.ensure_folder(run) / _LOCK_FILE, taken=taken):
         yield
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Literal
 
 from shipseg.errors import TrainingInterrupted
 
-__all__ = ["StopRequest", "ignore_in_loader", "listening"]
+__all__ = ["STAGES", "Stage", "StopRequest", "ignore_in_loader", "listening", "note_stage"]
+
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # torchrun passes on the Ctrl-C that the terminal has already sent to every process; only a later one is a second one.
@@ -98,3 +101,18 @@ def ignore_in_loader(worker: int) -> None:  # noqa: ARG001  (the signature of a 
     """Let a loading process outlive a signal sent to the whole group: the training process still needs its step."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+# What a run is doing at this moment, for whoever listens: the resume trial aims its kills by it.
+
+Stage = Literal["training", "validating", "checkpoint", "model", "choosing", "on"]
+"""`checkpoint` and `model` last until `on`, when the file or folder is whole."""
+
+STAGES = logging.getLogger("shipseg.training.signals")
+"""Gets a DEBUG record `STAGE STEP` at the start of each stage; silent unless its level is set."""
+STAGES.setLevel(logging.INFO)
+
+
+def note_stage(stage: Stage, *, step: int) -> None:
+    """Say that a stage begins, `step` steps after the start of the run."""
+    STAGES.debug("%s %d", stage, step)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from shipseg.errors import NonFiniteLossError
 from shipseg.masks.metrics import ProbabilityHistogram
 from shipseg.progress import track
+from shipseg.training.assembly import Forward
 from shipseg.training.batches import ValidationBatches
 from shipseg.training.distributed import Processes
-from shipseg.training.forward import Forward
-from shipseg.training.scores import Scores
 from shipseg.training.signals import StopRequest
+from shipseg.training.state import Scores
 
 __all__ = ["validate"]
 

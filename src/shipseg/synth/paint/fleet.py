@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from shipseg.synth.comets import COMETS_SHORTER_PX, paint_comet
 from shipseg.synth.distributions import SHIPS_PER_IMAGE, Rng, chance, choose, log_uniform, uniform
 from shipseg.synth.paint.board import Pose
 from shipseg.synth.paint.canvas import Berth, Canvas
 from shipseg.synth.paint.ships import LabelStyle, ShipSize, draw_size, paint_ship
-from shipseg.synth.paint.wakes import paint_wake
+from shipseg.synth.paint.wakes import COMETS_SHORTER_PX, paint_comet, paint_wake
 
 __all__ = ["draw_num_ships", "place_anchorage", "place_fleet"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shipseg.scenes.flow import Channel, run_stages
+from shipseg.scenes.stream import Channel, run_stages
 
 
 def read(count: int) -> Callable[[Channel[int]], None]:

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from shipseg.synth.glitter import paint_dark_glitter
 from shipseg.synth.paint import sea
 from shipseg.synth.paint.canvas import Canvas, draw_sun
 from shipseg.synth.paint.fields import wave_field
+from shipseg.synth.paint.sea import paint_dark_glitter
 
 
 def _painted(seed: int) -> Canvas:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shipseg.masks.fitted import fill_rectangles
+from shipseg.masks.rectangles import fill_rectangles
 from shipseg.masks.ships import find_ships, keep_confident
 
 Mask = NDArray[np.bool_]

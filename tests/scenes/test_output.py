@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from shipseg.errors import StorageError
 from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import find_ships
-from shipseg.scenes.levels import NO_DATA, from_levels, to_levels
-from shipseg.scenes.rasters import MASK_NO_DATA, probability_raster, write_mask
+from shipseg.scenes.output import MASK_NO_DATA, probability_raster, write_mask
 from shipseg.scenes.ships import measure_ships
+from shipseg.scenes.tiles import NO_DATA, from_levels, to_levels
 from shipseg.tiling import Window
 
 rasterio = pytest.importorskip("rasterio")

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from shipseg.synth import comets
-from shipseg.synth.comets import COMETS_SHORTER_PX, paint_comet
+from shipseg.synth.paint import wakes
 from shipseg.synth.paint.board import Pose
 from shipseg.synth.paint.canvas import Canvas, draw_sun
+from shipseg.synth.paint.wakes import COMETS_SHORTER_PX, paint_comet
 
 
 def _canvas(side: int = 240) -> Canvas:
@@ -56,7 +56,7 @@ def _width(seed: int, *, length: float, beam: float, astern: float) -> float:
 def test_the_width_of_some_plumes_does_not_go_by_the_boat(monkeypatch: pytest.MonkeyPatch) -> None:
     wider = []
     for share in (1.0, 0.0):
-        monkeypatch.setattr(comets, "OWN_WIDTH_SHARE", share)
+        monkeypatch.setattr(wakes, "OWN_WIDTH_SHARE", share)
         slim, broad = (
             np.mean([_width(seed, length=10.0, beam=beam, astern=25.0) for seed in range(40)]) for beam in (2.5, 6.0)
         )

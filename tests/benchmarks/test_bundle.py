@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from benchmarks.bundle import bundle_model
 
+from benchmarks import bundle
 from shipseg.errors import ConfigError, ModelError
 from shipseg.files import write_json
-from shipseg.inference import bundling, locate
-from shipseg.inference.bundling import bundle_model
+from shipseg.inference import locate
 from shipseg.inference.predictor import load_model
 from shipseg.model.card import read_card
 
@@ -54,7 +55,7 @@ def test_it_is_replaced_by_bundling_again(finished: Path, tmp_path: Path) -> Non
 def test_one_that_is_too_large_is_refused_and_nothing_is_left(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundling, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(bundle, "MAX_BYTES", 10_000)
     with pytest.raises(ModelError, match=r"model\.safetensors of shipseg-small takes 0\.\d MB, 16 MB can be shipped"):
         bundle_model(finished, "shipseg-small", facts={}, folder=tmp_path / "models")
     assert [path for path in (tmp_path / "models").rglob("*") if path.is_file()] == []
@@ -71,7 +72,7 @@ def test_an_unfinished_training_and_a_strange_name_are_refused(model_folder: Pat
 def test_what_comes_with_shipseg_is_small_described_and_the_same_in_both_forms(name: str) -> None:
     file, folder = locate.bundled_models()[name], locate.find_weights(name)
     for path in (file, *folder.iterdir()):
-        assert path.stat().st_size <= bundling.MAX_BYTES
+        assert path.stat().st_size <= bundle.MAX_BYTES
     card = read_card(file)
     assert card == read_card(folder)
     assert (card.name, card.license) == (name, "Apache-2.0")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipseg.evaluation.fine import FineHistogram
 from shipseg.masks.metrics import count_pixels
+from shipseg.masks.pixels import FineHistogram
 
 
 @settings(max_examples=40)
