@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from shipseg.exploration.explore import Exploration, explore, write_exploration
-from shipseg.exploration.inputs import gather
+from shipseg.exploration.inputs import read_inputs
 from shipseg.exploration.ships import measure_each_ship
 from shipseg.masks import rle
 
@@ -75,10 +75,10 @@ def cpu_seconds(work: Callable[[], Result]) -> tuple[float, Result]:
 
 def time_parts(csv: Path, out: Path) -> tuple[dict[str, float], Exploration]:
     """Return processor seconds of reading, measuring, the other facts, and writing."""
-    reading_s, material = cpu_seconds(
-        lambda: gather(csv, csv=None, images=None, labels_size=SHAPE, store=out, workers=1)
+    reading_s, inputs = cpu_seconds(
+        lambda: read_inputs(csv, csv=None, images=None, labels_size=SHAPE, store=out, workers=1)
     )
-    measuring_s, _ = cpu_seconds(lambda: measure_each_ship(material.images, assumed_size=SHAPE))
+    measuring_s, _ = cpu_seconds(lambda: measure_each_ship(inputs.images, assumed_size=SHAPE))
     exploring_s, exploration = cpu_seconds(lambda: explore(csv))
     writing_s, _ = cpu_seconds(lambda: write_exploration(exploration, out))
     parts = {

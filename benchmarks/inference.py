@@ -31,7 +31,7 @@ from shipseg.model.bundle import save_model
 from shipseg.model.card import Card, CardInput
 from shipseg.model.network import build_network
 from shipseg.processes import usable_cores
-from shipseg.synth import WorldConfig, make_picture
+from shipseg.synth import WorldConfig, make_image
 
 NETWORKS = {
     "compact": NetworkConfig(architecture="compact"),
@@ -55,7 +55,7 @@ def main() -> None:
             folder = Path(scratch) / config.architecture
             torch.manual_seed(0)
             save_model(folder, build_network(config), Card(name=name, network=config, input=CardInput(mode="crops")))
-            image_hwc = make_picture(SEED, 0, WorldConfig(size=options.size)).image_hwc
+            image_hwc = make_image(SEED, 0, WorldConfig(size=options.size)).image_hwc
             ways = all_ways(folder, threads=options.threads)
             print_times(f"{name}, {options.size} x {options.size}", probability_calls(ways, image_hwc), options.rounds)
         print_times("around the network", surrounding_calls(options.size), options.rounds)
@@ -81,7 +81,7 @@ def probability_calls(ways: dict[str, Predictor], image_hwc: NDArray[np.uint8]) 
 
 def surrounding_calls(size: int) -> dict[str, Callable[[], object]]:
     """Return what else is done with an image that holds ships: finding them, drawing them."""
-    picture = make_picture(SEED, 1, WorldConfig(size=size, empty_share=0.0))
+    picture = make_image(SEED, 1, WorldConfig(size=size, empty_share=0.0))
     prob_hw = picture.coverage_hw.astype(np.float32) / 255
     ships = find_ships(prob_hw, threshold=0.5)
     return {
@@ -109,7 +109,7 @@ def print_times(title: str, calls: dict[str, Callable[[], object]], rounds: int)
 
 def print_differences(ways: dict[str, Predictor], *, num_images: int) -> None:
     """Print what each way changes in the ships that torch finds in fp32."""
-    images = [make_picture(SEED, index, WorldConfig(empty_share=0.4)).image_hwc for index in range(num_images)]
+    images = [make_image(SEED, index, WorldConfig(empty_share=0.4)).image_hwc for index in range(num_images)]
     print(f"\nagainst torch fp32 on {num_images} synthetic images")
     reference = [ways["torch fp32"].predict(image_hwc) for image_hwc in images]
     for name in ("torch bf16", "onnxruntime"):

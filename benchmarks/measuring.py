@@ -25,8 +25,8 @@ from shipseg.progress import shown, track
 from shipseg.scenes.matching import MapShip, ShipRecord, match_ships
 from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name, metrics_of
 from shipseg.scenes.ships import measure_ship
-from shipseg.scenes.tiles import from_levels, to_levels
-from shipseg.synth.cells import CellPicture, DrawnShip, paint_cell
+from shipseg.scenes.tiles import dequantise, quantise
+from shipseg.synth.cells import CellImage, DrawnShip, paint_cell
 from shipseg.synth.ground import SceneKind, plan_scene
 from shipseg.synth.paint.ships import LabelStyle
 from shipseg.synth.scenes import Place, ship_facts
@@ -39,10 +39,10 @@ SIDE_M = 4608
 PLACE = (32631, 300_000.0, 5_600_000.0)
 """Two degrees west of the zone's middle: grid north is 1.6 degrees off true north."""
 
-Look = Callable[[CellPicture], NDArray[np.floating]]
+Look = Callable[[CellImage], NDArray[np.floating]]
 
 
-def perfect(picture: CellPicture) -> NDArray[np.floating]:
+def perfect(picture: CellImage) -> NDArray[np.floating]:
     """Return the coverage as probability."""
     return picture.coverage_hw.astype(np.float32) / np.float32(255)
 
@@ -67,7 +67,7 @@ def true_ship(number: int, ship: DrawnShip, place: Place, inside: shapely.Polygo
 
 def found_ships(prob_hw: NDArray[np.floating], window: Window, georef: GeoReference, rule: Decision) -> list[MapShip]:
     """Return the ships in a cell as `shipseg predict` measures them."""
-    prob_hw = from_levels(to_levels(prob_hw))
+    prob_hw = dequantise(quantise(prob_hw))
     ships = find_ships(
         prob_hw,
         threshold=rule.threshold,

@@ -16,8 +16,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from shipseg.synth import WorldConfig, make_picture, make_scene, write_airbus_folder
-from shipseg.synth.view import picture_of
+from shipseg.synth import WorldConfig, make_image, make_scene, write_airbus_folder
+from shipseg.synth.view import image_of
 from shipseg.synth.world import render
 
 PARTS = {
@@ -27,7 +27,7 @@ PARTS = {
     "place_fleet": "ships and wakes",
     "paint_weather": "weather",
     "expose": "camera",
-    "picture_of": "JPEG and run-length labels",
+    "image_of": "JPEG and run-length labels",
 }
 
 
@@ -35,10 +35,10 @@ def measure_sizes(seed: int, images: int) -> None:
     """Print pictures per second for some sizes."""
     for size in (256, 384, 768):
         config = WorldConfig(size=size)
-        make_picture(seed, 0, config)
+        make_image(seed, 0, config)
         start = time.process_time()
         for index in range(images):
-            make_picture(seed, index, config)
+            make_image(seed, index, config)
         print(f"{size:5d} px  {images / (time.process_time() - start):7.1f} pictures/s per core")
     start = time.process_time()
     make_scene(seed, 0, 2048, 2048, WorldConfig())
@@ -50,7 +50,7 @@ def measure_kinds(seed: int, images: int) -> None:
     times = defaultdict(list)
     for index in range(images):
         start = time.process_time()
-        picture = picture_of(render(seed, index, (768, 768), WorldConfig()))
+        picture = image_of(render(seed, index, (768, 768), WorldConfig()))
         times[picture.kind, bool(picture.ship_rles)].append(time.process_time() - start)
     for (kind, has_ship), values in sorted(times.items()):
         text = "with ships" if has_ship else "empty"
@@ -63,7 +63,7 @@ def measure_parts(seed: int, images: int) -> None:
     start = time.process_time()
     profile.enable()
     for index in range(images):
-        make_picture(seed, index, WorldConfig())
+        make_image(seed, index, WorldConfig())
     profile.disable()
     total = time.process_time() - start
     seconds: dict[str, float] = defaultdict(float)

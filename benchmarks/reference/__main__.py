@@ -16,13 +16,13 @@ from shipseg import files
 from shipseg.commands.summary import show
 from shipseg.commands.training import recipe_pairs
 from shipseg.errors import ConfigError
-from shipseg.reports.page import drawing, picture_url, write_page
+from shipseg.reports.page import drawing, image_url, write_page
 
 __all__ = ["ReferenceOptions", "reference", "run_reference"]
 
 
 FACTS_FILE, PAGE_FILE = "facts.json", "report.html"
-_QUICK_TWINS = double_sigmoid_trial.TwinPlan(
+_QUICK_PLAN = double_sigmoid_trial.DoubleSigmoidPlan(
     pictures=24, test_pictures=8, size=64, steps=6, batch_size=8, widths=(8, 8, 16)
 )
 
@@ -31,7 +31,7 @@ _QUICK_TWINS = double_sigmoid_trial.TwinPlan(
 class ReferenceOptions:
     """What to do."""
 
-    side_by_side: side_by_side.BesidePlan | None = None
+    side_by_side: side_by_side.SideBySidePlan | None = None
     """The side-by-side on a dataset; None leaves it out."""
     quick: bool = False
     """A rehearsal: few ships, a few steps."""
@@ -54,10 +54,10 @@ def run_reference(out: Path, options: ReferenceOptions | None = None) -> dict[st
         side_by_side.check(options.side_by_side)  # before minutes of other parts
     files.ensure_folder(out)
     ships = 20 if options.quick else 300
-    plan = _QUICK_TWINS if options.quick else double_sigmoid_trial.TwinPlan()
+    plan = _QUICK_PLAN if options.quick else double_sigmoid_trial.DoubleSigmoidPlan()
     facts: dict[str, Any] = {
         "sigmoid_twice": _sigmoid_twice(),
-        "twins": _kept(out, "twins", asdict(plan), lambda: double_sigmoid_trial.train_twins(plan)),
+        "twins": _kept(out, "twins", asdict(plan), lambda: double_sigmoid_trial.train_both(plan)),
         "ceilings": {
             "as_labelled": resolution.ceilings(ships=ships),
             "with_outline": resolution.ceilings(ships=ships, outline_px=1.0),
@@ -115,7 +115,7 @@ def _drawings(facts: dict[str, Any]) -> dict[str, Any]:
     }
     drawn = {
         "asked": figures.outputs_asked_for(q, asked),
-        "twins": figures.twin_curves(facts["twins"]),
+        "twins": figures.double_sigmoid_curves(facts["twins"]),
         "ceilings": figures.resolution_ceilings(facts["ceilings"]["as_labelled"], tuple(resolution.CEILING_WAYS)),
         "shift": figures.shifted_mask(*resolution.shift_example()),
         "sampler": figures.images_seen(facts["sampler"]),
@@ -136,8 +136,8 @@ def _pictures(facts: dict[str, Any], out: Path) -> list[dict[str, Any]]:
             shown = [
                 {
                     "label": side_by_side.PARTS[name],
-                    "overview": picture_url(path.with_name(f"{kind}.jpg").read_bytes()),
-                    "close_up": picture_url(path.read_bytes()),
+                    "overview": image_url(path.with_name(f"{kind}.jpg").read_bytes()),
+                    "close_up": image_url(path.read_bytes()),
                 }
                 for name, path in paths.items()
             ]
@@ -171,11 +171,11 @@ def reference(
         quick: A rehearsal of the other parts: everything runs, little is learned.
         json: Print all facts as JSON.
     """
-    from benchmarks.reference.side_by_side import BesidePlan
+    from benchmarks.reference.side_by_side import SideBySidePlan
 
     from shipseg import progress
 
-    plan = None if dataset is None else BesidePlan(dataset, minutes, recipe_pairs(overrides or []))
+    plan = None if dataset is None else SideBySidePlan(dataset, minutes, recipe_pairs(overrides or []))
     with progress.shown():
         facts = run_reference(out, ReferenceOptions(plan, quick))
     show("What the reference measured", facts if json else _in_short(facts, out), as_json=json)

@@ -20,13 +20,13 @@ from shipseg.masks.rle import decode
 from shipseg.masks.ships import Ship, find_ships, ship_from_mask
 from shipseg.model.network import ShipNetwork, build_network
 from shipseg.progress import track
-from shipseg.synth import Picture, WorldConfig, make_picture
+from shipseg.synth import SyntheticImage, WorldConfig, make_image
 
 with needing("train"):
     import torch
     from torch import Tensor
 
-__all__ = ["TwinPlan", "train_twins"]
+__all__ = ["DoubleSigmoidPlan", "train_both"]
 
 _THRESHOLDS = tuple(np.round([*10.0 ** np.linspace(-5, -1.4, 24), *np.arange(1, 20) / 20], 5).tolist())
 _BINS = 100_000
@@ -34,7 +34,7 @@ _BINS = 100_000
 
 
 @dataclass(frozen=True)
-class TwinPlan:
+class DoubleSigmoidPlan:
     """How much of everything."""
 
     pictures: int = 320
@@ -47,21 +47,23 @@ class TwinPlan:
     seed: int = 0
 
 
-def train_twins(plan: TwinPlan | None = None) -> dict[str, Any]:
+def train_both(plan: DoubleSigmoidPlan | None = None) -> dict[str, Any]:
     """Return for each way of feeding the curve of scores against the threshold, and what it comes to.
 
     Returns:
         By way: threshold, pooled_dice, airbus_score (columns of equal length); best_threshold,
         best_pooled_dice, dice_at_half, loss (of the last fifth of the steps), pooling (see `soft_dice`).
     """
-    plan = plan or TwinPlan()
+    plan = plan or DoubleSigmoidPlan()
     world = WorldConfig(size=plan.size, empty_share=0.25, no_data_share=0.0)
-    train = [make_picture(plan.seed, index, world) for index in track(range(plan.pictures), "drawing pictures")]
-    test = [make_picture(plan.seed + 1, index, world) for index in range(plan.test_pictures)]
+    train = [make_image(plan.seed, index, world) for index in track(range(plan.pictures), "drawing pictures")]
+    test = [make_image(plan.seed + 1, index, world) for index in range(plan.test_pictures)]
     return {fed: _trained(plan, fed, train, test) for fed in get_args(Fed)}
 
 
-def _trained(plan: TwinPlan, fed: Fed, train: list[Picture], test: list[Picture]) -> dict[str, Any]:
+def _trained(
+    plan: DoubleSigmoidPlan, fed: Fed, train: list[SyntheticImage], test: list[SyntheticImage]
+) -> dict[str, Any]:
     torch.manual_seed(plan.seed)
     config = NetworkConfig(architecture="compact", widths=plan.widths, normalization="contrast")
     network = build_network(config).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -81,7 +83,7 @@ def _trained(plan: TwinPlan, fed: Fed, train: list[Picture], test: list[Picture]
     return {**_scored(network.eval(), test), "loss": round(float(np.mean(losses[-max(plan.steps // 5, 1) :])), 5)}
 
 
-def _scored(network: ShipNetwork, test: list[Picture]) -> dict[str, Any]:
+def _scored(network: ShipNetwork, test: list[SyntheticImage]) -> dict[str, Any]:
     histogram = ProbabilityHistogram(_BINS)
     airbus = np.zeros(len(_THRESHOLDS))
     outputs, truths = [], []
@@ -114,7 +116,7 @@ def _airbus_scores(output_hw: NDArray[np.float32], truth: list[Ship]) -> NDArray
     return np.array([airbus_score_from_iou(ship_iou_matrix(truth, ships)) for ships in found])
 
 
-def _stacked(pictures: list[Picture]) -> tuple[Tensor, Tensor]:
+def _stacked(pictures: list[SyntheticImage]) -> tuple[Tensor, Tensor]:
     """Return images uint8 (n, 3, h, w) and coverage float32 (n, 1, h, w) in 0-1."""
     images = np.stack([picture.image_hwc for picture in pictures]).transpose(0, 3, 1, 2)
     coverage = np.stack([picture.coverage_hw for picture in pictures])[:, None].astype(np.float32) / 255

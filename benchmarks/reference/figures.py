@@ -18,12 +18,12 @@ with needing("train"):
     from matplotlib.ticker import PercentFormatter
 
 __all__ = [
+    "double_sigmoid_curves",
     "images_seen",
     "outputs_asked_for",
     "resolution_ceilings",
     "shifted_mask",
     "side_by_side",
-    "twin_curves",
 ]
 
 _FED = {"logits": "fed logits, as they should be", "probabilities": "fed probabilities"}
@@ -50,7 +50,7 @@ def outputs_asked_for(probability: NDArray[np.float64], asked: Mapping[str, Curv
     return figure
 
 
-def twin_curves(twins: Mapping[str, Mapping[str, Any]]) -> Figure:
+def double_sigmoid_curves(twins: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Return scores against the threshold of the two networks that differ in what their loss was fed alone.
 
     Args:

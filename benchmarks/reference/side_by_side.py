@@ -25,11 +25,11 @@ from shipseg.masks.metrics import ProbabilityHistogram
 from shipseg.masks.ships import keep_confident
 from shipseg.progress import track
 from shipseg.recipes import load_recipe
-from shipseg.reports.examples import Picture, close_up, overview, to_jpeg
+from shipseg.reports.examples import ScoredImage, close_up, overview, to_jpeg
 from shipseg.training.history import read_history
 from shipseg.training.run import TrainAndTestModel
 
-__all__ = ["PARTS", "BesidePlan", "check", "compare"]
+__all__ = ["PARTS", "SideBySidePlan", "check", "compare"]
 
 PARTS = {
     "original": "the reference's way",
@@ -55,7 +55,7 @@ _FINE_BINS = 100_000
 
 
 @dataclass(frozen=True)
-class BesidePlan:
+class SideBySidePlan:
     """What to train on and for how long.
 
     Raises:
@@ -73,7 +73,7 @@ class BesidePlan:
             raise ConfigError(f"--minutes must be above 0, got {self.minutes}")
 
 
-def check(plan: BesidePlan) -> PreparedDataset:
+def check(plan: SideBySidePlan) -> PreparedDataset:
     """Return the dataset of a plan that can be carried out.
 
     Raises:
@@ -87,7 +87,7 @@ def check(plan: BesidePlan) -> PreparedDataset:
     return data
 
 
-def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
+def compare(plan: SideBySidePlan, out: Path) -> dict[str, Any]:
     """Train and score the three, and return the scores of each; what is finished in `out` is not done again.
 
     Our runs go on exactly where they were killed; the reference's way starts over.
@@ -117,7 +117,7 @@ def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
                 options = EvaluateOptions(threshold=_fitted_threshold(predictor, data))
             evaluation = evaluate(predictor, source, options=options)
             write_evaluation(evaluation, files.ensure_folder(out / name / "scores"))
-            _write_pictures(evaluation, predictor, source, decision_of(predictor.card, options), out / name)
+            _write_images(evaluation, predictor, source, decision_of(predictor.card, options), out / name)
             scores = {key: evaluation.metrics[key] for key in _SCORES}
             files.write_json(result, {"label": label, **done, "scores": scores})
         parts[name] = json.loads(result.read_text(encoding="utf-8"))
@@ -132,7 +132,7 @@ def compare(plan: BesidePlan, out: Path) -> dict[str, Any]:
     }
 
 
-def _recipes(plan: BesidePlan) -> list[dict[str, Any]]:
+def _recipes(plan: SideBySidePlan) -> list[dict[str, Any]]:
     return [load_recipe(name, plan.overrides).model_dump(mode="json") for name in (_OF_THE_REFERENCE, *_OURS)]
 
 
@@ -144,7 +144,7 @@ def _check_settings(settings: dict[str, Any], out: Path) -> None:
         raise TrainingError(f"{out} holds a comparison with another dataset, time or recipe: choose another folder")
 
 
-def _train(name: str, data: PreparedDataset, plan: BesidePlan, folder: Path) -> dict[str, Any]:
+def _train(name: str, data: PreparedDataset, plan: SideBySidePlan, folder: Path) -> dict[str, Any]:
     if name == _REFITTED:
         of_original = json.loads((folder.parent / _folder_of_model(name) / "result.json").read_text(encoding="utf-8"))
         return {key: of_original[key] for key in ("minutes", "steps", "images_seen")}
@@ -170,7 +170,7 @@ def _train(name: str, data: PreparedDataset, plan: BesidePlan, folder: Path) -> 
     }
 
 
-def _fitted(recipe: Recipe, plan: BesidePlan, trial: Path) -> dict[str, Any]:
+def _fitted(recipe: Recipe, plan: SideBySidePlan, trial: Path) -> dict[str, Any]:
     """Return the overrides with which a recipe fills the time, from a short trial of it."""
     shutil.rmtree(trial, ignore_errors=True)
     short = {"train.epochs": 2, "sampling.batches_per_epoch": _TRIAL_BATCHES}
@@ -214,7 +214,7 @@ def _fitted_threshold(predictor: Predictor, data: PreparedDataset) -> float:
     return min(max(histogram.best_threshold("dice")[0], step), 1 - step)
 
 
-def _write_pictures(
+def _write_images(
     evaluation: Evaluation, predictor: Predictor, source: Source, decision: Decision, folder: Path
 ) -> None:
     """Write an image each of no, one and several ships, with truth and prediction drawn on it: whole, and close up."""
@@ -225,7 +225,7 @@ def _write_pictures(
             continue
         image_hwc = labelled.read()
         shape = (image_hwc.shape[0], image_hwc.shape[1])
-        picture = Picture(
+        picture = ScoredImage(
             scores[labelled.image_id],
             image_hwc,
             union_mask(true_ships(labelled.rles, shape), shape),

@@ -27,7 +27,7 @@ _RECIPE_KEY = re.compile(r"--([a-z_]+(?:\.[a-z_]+)+)(?:=(.*))?", re.DOTALL)
 
 app = App(
     name="shipseg",
-    help="Finds ships in optical satellite images.",
+    help="Detections ships in optical satellite images.",
     version=__version__,
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,  # `run` says how to go on

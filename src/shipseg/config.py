@@ -40,7 +40,7 @@ Rate = Annotated[float, Field(gt=0, le=100)]
 LossName = Literal["bce", "dice", "focal", "lovasz", "tversky"]
 ValidationMetric = Literal["loss", "pooled_dice", "pooled_iou", "image_dice"]
 ThresholdMetric = Literal["pooled_dice", "pooled_iou", "airbus_score", "ship_f1"]
-_NO_WISHES = ("metric", "rectangles", "calibration", "max_images", "keep_below")
+_NOT_TARGETS = ("metric", "rectangles", "calibration", "max_images", "keep_below")
 
 
 class NetworkConfig(Frozen):
@@ -198,10 +198,10 @@ class TrainConfig(Frozen):
 
 
 class ThresholdConfig(Frozen):
-    """What a model's threshold is chosen for, on labelled images at full resolution: the best metric, or one wish."""
+    """What a model's threshold is chosen for, on labelled images at full resolution: the best metric, or one target."""
 
     metric: ThresholdMetric = "pooled_dice"
-    """Score to maximise, where nothing else is wished for."""
+    """Score to maximise, where nothing else is requested."""
     precision: Share | None = None
     """Wish: at least this ship precision, with the highest ship recall."""
     pixel_precision: Share | None = None
@@ -218,14 +218,14 @@ class ThresholdConfig(Frozen):
     max_images: Count = 2000
     """No more than this many images are looked at (drawn by the seed, stratified)."""
     keep_below: Annotated[int, Field(ge=0)] = 0
-    """A training that goes on from a model chooses nothing on fewer validation images, whatever is wished for: the
+    """A training that goes on from a model chooses nothing on fewer validation images, whatever is requested: the
     model's rules are kept, if they were chosen on labelled images."""
 
     @model_validator(mode="after")
-    def _one_wish(self) -> Self:
-        wishes = [name for name, value in self if value is not None and name not in _NO_WISHES]
-        if len(wishes) > 1:
-            raise ValueError(f"{' and '.join(wishes)} are two wishes: give one")
+    def _one_target(self) -> Self:
+        targets = [name for name, value in self if value is not None and name not in _NOT_TARGETS]
+        if len(targets) > 1:
+            raise ValueError(f"{' and '.join(targets)} are two targets: give one")
         return self
 
 

@@ -13,7 +13,7 @@ from shipseg.evaluation.evaluate import EvaluateOptions, evaluate
 from shipseg.evaluation.labelled import open_source
 from shipseg.evaluation.results import Evaluation, write_evaluation
 from shipseg.inference.export import export_onnx
-from shipseg.inference.images import PredictOptions, predict_pictures
+from shipseg.inference.images import PredictOptions, predict_images
 from shipseg.inference.predictor import Predictor, load_model
 from shipseg.reading import list_images
 from shipseg.recipes import load_recipe
@@ -77,7 +77,7 @@ def run_demo(out: Path, *, quick: bool = False, seed: int = 0) -> dict[str, Any]
     predictor = load_model(run)
     evaluation = _score(predictor, unseen, out)
     pictures = list_images(unseen / "train_v2")[: plan.pictures]
-    predict_pictures(pictures, out / "predictions", predictor, PredictOptions(formats=("csv", "coco")))
+    predict_images(pictures, out / "predictions", predictor, PredictOptions(formats=("csv", "coco")))
     return {"training": f"{training.steps:,} steps in {60 * training.hours:.1f} minutes"} | _summary(evaluation, out)
 
 

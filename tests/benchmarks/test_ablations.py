@@ -8,14 +8,14 @@ import pytest
 from benchmarks.ablations import LACKING, WHOLE
 from benchmarks.world_pictures import forced
 
-from shipseg.synth import WorldConfig, make_picture
+from shipseg.synth import WorldConfig, make_image
 
 CONFIG = WorldConfig(size=160, empty_share=0.3, no_data_share=0.0)
 
 
 def _digests(lacking: str, indices: range) -> list[str]:
     with forced(LACKING[lacking]):
-        pictures = [make_picture(21, index, CONFIG) for index in indices]
+        pictures = [make_image(21, index, CONFIG) for index in indices]
     return [hashlib.sha256(each.image_hwc.tobytes() + each.coverage_hw.tobytes()).hexdigest() for each in pictures]
 
 

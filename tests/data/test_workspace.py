@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shipseg.data.cleaning import CleaningRules
-from shipseg.data.workspace import ensure_room, finished_report, move_up, working_in
+from shipseg.data.workspace import check_disk_space, finished_report, move_up, working_in
 from shipseg.errors import ConfigError, DataError, StorageError
 from shipseg.files import write_json
 
@@ -134,10 +134,10 @@ def test_a_byte_less_than_needed_is_refused_and_just_enough_is_not(
     for free, enough in ((needed * 1.05 - 1, False), (needed * 1.05 + 1, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: Usage(0, 0, free))
         if enough:
-            ensure_room(wanted, rules, 60, folder=folder / "train_v2", work=work)
+            check_disk_space(wanted, rules, 60, folder=folder / "train_v2", work=work)
         else:
             with pytest.raises(StorageError, match=f"cache of {num_images} images at 30 x 60 px"):
-                ensure_room(wanted, rules, 60, folder=folder / "train_v2", work=work)
+                check_disk_space(wanted, rules, 60, folder=folder / "train_v2", work=work)
 
 
 def test_what_an_interrupted_run_reserved_counts_as_there(
@@ -148,7 +148,7 @@ def test_what_an_interrupted_run_reserved_counts_as_there(
     work.mkdir()
     (work / "images.npy").write_bytes(bytes(1_000_000))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 0))
-    ensure_room(wanted, CleaningRules(), 60, folder=folder / "train_v2", work=work)
+    check_disk_space(wanted, CleaningRules(), 60, folder=folder / "train_v2", work=work)
 
 
 def test_a_native_dataset_needs_scratch_only(
@@ -158,7 +158,7 @@ def test_a_native_dataset_needs_scratch_only(
     work = folder / ".prepare"
     work.mkdir()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 10 * TEXTURES * 1.05 + 1))
-    ensure_room(wanted, CleaningRules(), "native", folder=folder / "train_v2", work=work)
+    check_disk_space(wanted, CleaningRules(), "native", folder=folder / "train_v2", work=work)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 10 * TEXTURES))
     with pytest.raises(StorageError, match="work of reading 10 images"):
-        ensure_room(wanted, CleaningRules(), "native", folder=folder / "train_v2", work=work)
+        check_disk_space(wanted, CleaningRules(), "native", folder=folder / "train_v2", work=work)

@@ -13,7 +13,7 @@ from shipseg.errors import DataError
 from shipseg.evaluation.bootstrap import count_interval
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.labelled import Labelled
-from shipseg.evaluation.operating_points import OperatingPoint, best_peaks, find_point, middle_of_best, wish_in_words
+from shipseg.evaluation.operating_points import OperatingPoint, best_peaks, describe_target, find_point, middle_of_best
 from shipseg.evaluation.survey import survey_images
 
 Model = Callable[..., GivesProbability]
@@ -102,11 +102,11 @@ def test_what_never_finds_a_ship_cannot_grant_a_wish(red_model: Model, labelled:
 
 
 def test_wishes_have_words() -> None:
-    assert wish_in_words(ThresholdConfig(metric="ship_f1")) == "best ship F1"
-    assert wish_in_words(ThresholdConfig(precision=0.9)) == "ship precision of at least 0.9"
-    assert wish_in_words(ThresholdConfig(pixel_precision=0.8)) == "pixel precision of at least 0.8"
-    assert "at most 2 % of the images without ships" in wish_in_words(ThresholdConfig(false_alarm_images=0.02))
-    assert "at most 5 false alarms per 1000 km2" in wish_in_words(ThresholdConfig(false_alarms_per_1000km2=5))
+    assert describe_target(ThresholdConfig(metric="ship_f1")) == "best ship F1"
+    assert describe_target(ThresholdConfig(precision=0.9)) == "ship precision of at least 0.9"
+    assert describe_target(ThresholdConfig(pixel_precision=0.8)) == "pixel precision of at least 0.8"
+    assert "at most 2 % of the images without ships" in describe_target(ThresholdConfig(false_alarm_images=0.02))
+    assert "at most 5 false alarms per 1000 km2" in describe_target(ThresholdConfig(false_alarms_per_1000km2=5))
 
 
 def test_ties_go_to_the_place_nearest_to_their_middle() -> None:

@@ -18,7 +18,7 @@ from shipseg.config import Decision, ThresholdConfig
 from shipseg.errors import ConfigError, DataError, ImageError
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.labelled import Labelled
-from shipseg.evaluation.thresholds import USUAL_WISHES, Choice, Retuned, choose_decision, retune, write_retuned
+from shipseg.evaluation.thresholds import USUAL_TARGETS, Choice, Retuned, choose_decision, retune, write_retuned
 from shipseg.inference.predictor import Predictor
 from shipseg.masks.ships import find_ships
 from shipseg.model.calibration import Calibration
@@ -306,9 +306,9 @@ def test_the_models_own_calibration_stays_unless_another_is_asked_for(images: li
 
 
 def test_the_usual_wishes_are_answered_as_far_as_there_is_something_to_count(images: list[Labelled]) -> None:
-    assert [point.config for point in made(images, metric="ship_f1").usual] == list(USUAL_WISHES)
+    assert [point.config for point in made(images, metric="ship_f1").usual] == list(USUAL_TARGETS)
     only_ships = made(images[:6], metric="ship_f1").usual
-    assert [point.config for point in only_ships] == [w for w in USUAL_WISHES if w.false_alarm_images is None]
+    assert [point.config for point in only_ships] == [w for w in USUAL_TARGETS if w.false_alarm_images is None]
 
 
 def test_files_hold_curves_by_group_in_calibrated_probability_and_every_point(

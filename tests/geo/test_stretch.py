@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
-from shipseg.geo.stretch import Stretch, StretchWish, choose_stretch, parse_stretch
+from shipseg.geo.stretch import RequestedStretch, Stretch, choose_stretch, parse_stretch
 
 U16 = np.dtype("uint16")
 
@@ -23,13 +23,13 @@ def not_looked_at() -> NDArray[np.generic]:
 @pytest.mark.parametrize(
     ("text", "wish"),
     [
-        ("0,3000", StretchWish(0, 3000, percent=False)),
-        (" -25.5, 3 ", StretchWish(-25.5, 3, percent=False)),
-        ("none", StretchWish(0, 255, percent=False)),
-        ("percent:2,98", StretchWish(2, 98, percent=True)),
+        ("0,3000", RequestedStretch(0, 3000, percent=False)),
+        (" -25.5, 3 ", RequestedStretch(-25.5, 3, percent=False)),
+        ("none", RequestedStretch(0, 255, percent=False)),
+        ("percent:2,98", RequestedStretch(2, 98, percent=True)),
     ],
 )
-def test_wishes_are_understood(text: str, wish: StretchWish) -> None:
+def test_wishes_are_understood(text: str, wish: RequestedStretch) -> None:
     assert parse_stretch(text) == wish
 
 

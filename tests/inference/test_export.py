@@ -188,7 +188,9 @@ def test_the_copy_predicts_calibrated_whatever_runs_it(
     image_hwc = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
     before, after = load_model(source), load_model(copy)
     np.testing.assert_allclose(after.probability(image_hwc), BENT.apply(before.probability(image_hwc)), atol=1e-6)
-    np.testing.assert_allclose(after.uncalibrated().probability(image_hwc), before.probability(image_hwc), atol=1e-6)
+    np.testing.assert_allclose(
+        after.without_calibration().probability(image_hwc), before.probability(image_hwc), atol=1e-6
+    )
 
 
 def test_the_same_ships_come_out_at_the_threshold_that_corresponds(

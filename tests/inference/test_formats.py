@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, DataError
 from shipseg.inference.formats import (
-    PictureShips,
+    ImageShips,
     SubmissionSummary,
     check_submission,
     ship_runs,
@@ -29,8 +29,8 @@ from shipseg.masks.rle import decode, decode_many, encode, runs_of_mask
 from shipseg.masks.ships import find_ships, ships_from_mask
 
 
-def picture(name: str, mask_hw: NDArray[np.bool_]) -> PictureShips:
-    return PictureShips(name, mask_hw.shape, ships_from_mask(mask_hw))
+def picture(name: str, mask_hw: NDArray[np.bool_]) -> ImageShips:
+    return ImageShips(name, mask_hw.shape, ships_from_mask(mask_hw))
 
 
 def two_ships() -> NDArray[np.bool_]:
@@ -48,7 +48,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def test_the_csv_holds_one_row_per_ship_measured_in_pixel_edges(tmp_path: Path) -> None:
     prob_hw = np.where(two_ships(), 0.75, 0.0).astype(np.float32)
     pictures = [
-        PictureShips("a.jpg", (30, 40), find_ships(prob_hw, threshold=0.5)),
+        ImageShips("a.jpg", (30, 40), find_ships(prob_hw, threshold=0.5)),
         picture("empty.jpg", np.zeros((5, 5), bool)),
     ]
     write_ships_csv(tmp_path / "ships.csv", pictures)
@@ -174,7 +174,7 @@ def test_a_sound_submission_is_counted(tmp_path: Path, sample: Path) -> None:
 def test_what_predict_writes_is_sound(tmp_path: Path, sample: Path) -> None:
     mask_hw = np.zeros(SHAPE, bool)
     mask_hw[1:3, 0] = mask_hw[0, 2:4] = True
-    pictures = [PictureShips("a.jpg", SHAPE, ()), PictureShips("b.jpg", SHAPE, ships_from_mask(mask_hw))]
+    pictures = [ImageShips("a.jpg", SHAPE, ()), ImageShips("b.jpg", SHAPE, ships_from_mask(mask_hw))]
     write_submission(tmp_path / "submission.csv", pictures)
     summary = check_submission(tmp_path / "submission.csv", sample=sample, shape=SHAPE)
     assert summary == SubmissionSummary(num_images=2, num_empty=1, num_ships=2)

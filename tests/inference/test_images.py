@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from shipseg.config import Decision
 from shipseg.errors import ConfigError, DataError, StorageError
 from shipseg.inference import images
-from shipseg.inference.images import PredictOptions, find_pictures, predict_pictures
+from shipseg.inference.images import PredictOptions, find_images, predict_images
 from shipseg.inference.predictor import Predictor
 from shipseg.masks.rle import decode_many
 from shipseg.model.card import Card, CardInput
@@ -69,7 +69,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def test_a_picture_becomes_a_mask_an_overlay_and_a_row(tmp_path: Path, predictor: Predictor) -> None:
     picture = write(tmp_path / "a.png", sea_with_ship())
-    report = predict_pictures([picture], tmp_path / "out", predictor)
+    report = predict_images([picture], tmp_path / "out", predictor)
     mask_hw = read_mask(tmp_path / "out" / "masks" / "a.png")
     expected_hw = np.zeros((50, 70), np.uint8)
     expected_hw[SHIP] = 255
@@ -105,7 +105,7 @@ def variants() -> dict[str, tuple[str, NDArray[np.integer]]]:
 @pytest.mark.parametrize("kind", variants())
 def test_the_ship_is_found_in_every_kind_of_file(tmp_path: Path, predictor: Predictor, kind: str) -> None:
     name, image = variants()[kind]
-    report = predict_pictures([write(tmp_path / name, image)], tmp_path / "out", predictor)
+    report = predict_images([write(tmp_path / name, image)], tmp_path / "out", predictor)
     assert report.ok
     mask_hw = read_mask(tmp_path / "out" / "masks" / f"{Path(name).stem}.png")
     expected_hw = np.zeros((50, 70), bool)
@@ -121,7 +121,7 @@ def test_a_photograph_turned_by_its_exif_mark_is_turned_back(tmp_path: Path, pre
     exif = b"Exif\0\0" + b"II*\0\x08\x00\x00\x00" + b"\x01\x00" + entry + b"\0\0\0\0"
     data[2:2] = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     (tmp_path / "a.jpg").write_bytes(bytes(data))
-    predict_pictures([tmp_path / "a.jpg"], tmp_path / "out", predictor)
+    predict_images([tmp_path / "a.jpg"], tmp_path / "out", predictor)
     mask_hw = read_mask(tmp_path / "out" / "masks" / "a.png")
     assert mask_hw.shape == (70, 50)
     rows, columns = np.nonzero(mask_hw)
@@ -135,7 +135,7 @@ def test_pictures_of_any_size_get_masks_of_their_size(
     tmp_path: Path, predictor: Predictor, shape: tuple[int, int]
 ) -> None:
     picture = write(tmp_path / "a.png", np.full((*shape, 3), 255, np.uint8))
-    predict_pictures([picture], tmp_path / "out", predictor)
+    predict_images([picture], tmp_path / "out", predictor)
     mask_hw = read_mask(tmp_path / "out" / "masks" / "a.png")
     assert mask_hw.shape == shape
     assert (mask_hw == 255).all()
@@ -147,7 +147,7 @@ def test_one_bad_file_does_not_stop_a_folder_and_is_reported(tmp_path: Path, pre
     whole = write(tmp_path / "c.png", sea_with_ship()).read_bytes()
     (tmp_path / "in" / "c.png").write_bytes(whole[: len(whole) // 2])
     write(tmp_path / "in" / "d.png", sea_with_ship())
-    report = predict_pictures(
+    report = predict_images(
         [tmp_path / "in"], tmp_path / "out", predictor, PredictOptions(submission=tmp_path / "s.csv")
     )
     assert not report.ok
@@ -174,9 +174,9 @@ def test_one_bad_file_does_not_stop_a_folder_and_is_reported(tmp_path: Path, pre
 def test_the_list_of_failures_goes_when_they_are_mended(tmp_path: Path, predictor: Predictor) -> None:
     bad = tmp_path / "a.png"
     bad.write_bytes(b"not a picture")
-    assert not predict_pictures([bad], tmp_path / "out", predictor).ok
+    assert not predict_images([bad], tmp_path / "out", predictor).ok
     write(bad, sea_with_ship())
-    assert predict_pictures([bad], tmp_path / "out", predictor).ok
+    assert predict_images([bad], tmp_path / "out", predictor).ok
     assert not (tmp_path / "out" / "failed.csv").exists()
 
 
@@ -186,7 +186,7 @@ def test_the_submission_holds_the_masks(tmp_path: Path, predictor: Predictor) ->
     write(tmp_path / "in" / "b.png", image_hwc)
     write(tmp_path / "in" / "a.png", np.zeros((50, 70, 3), np.uint8))
     options = PredictOptions(submission=tmp_path / "deep" / "submission.csv", overlays=False)
-    report = predict_pictures([tmp_path / "in"], tmp_path / "out", predictor, options)
+    report = predict_images([tmp_path / "in"], tmp_path / "out", predictor, options)
     rows = read_rows(tmp_path / "deep" / "submission.csv")
     assert [(row["ImageId"], bool(row["EncodedPixels"])) for row in rows] == [
         ("a.png", False),
@@ -203,7 +203,7 @@ def test_one_name_in_two_folders_is_written_twice_but_is_no_submission(tmp_path:
     folders = [tmp_path / "north", tmp_path / "south"]
     for folder in folders:
         write(folder / "a.png", sea_with_ship())
-    predict_pictures(folders, tmp_path / "out", predictor)
+    predict_images(folders, tmp_path / "out", predictor)
     assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == [
         "north__a.png.png",
         "south__a.png.png",
@@ -212,13 +212,13 @@ def test_one_name_in_two_folders_is_written_twice_but_is_no_submission(tmp_path:
         str(folder / "a.png") for folder in folders
     ]
     with pytest.raises(ConfigError, match=r"a\.png stands for several pictures"):
-        predict_pictures(folders, tmp_path / "out2", predictor, PredictOptions(submission=tmp_path / "s.csv"))
+        predict_images(folders, tmp_path / "out2", predictor, PredictOptions(submission=tmp_path / "s.csv"))
     assert not (tmp_path / "out2").exists()
 
 
 def test_coco_is_written_beside_the_csv_when_asked_for(tmp_path: Path, predictor: Predictor) -> None:
     picture = write(tmp_path / "a.png", sea_with_ship())
-    predict_pictures([picture], tmp_path / "out", predictor, PredictOptions(formats=("coco",)))
+    predict_images([picture], tmp_path / "out", predictor, PredictOptions(formats=("coco",)))
     value = json.loads((tmp_path / "out" / "ships.coco.json").read_text())
     assert [annotation["bbox"] for annotation in value["annotations"]] == [[10, 20, 30, 6]]
     assert (tmp_path / "out" / "ships.csv").is_file()
@@ -228,8 +228,8 @@ def test_a_threshold_that_is_given_is_used(tmp_path: Path, predictor: Predictor)
     image_hwc = np.full((40, 40, 3), 0, np.uint8)
     image_hwc[10:20, 10:20] = 128
     picture = write(tmp_path / "a.png", image_hwc)
-    assert predict_pictures([picture], tmp_path / "out", predictor).num_ships == 0
-    assert predict_pictures([picture], tmp_path / "out", predictor, PredictOptions(threshold=0.5)).num_ships == 1
+    assert predict_images([picture], tmp_path / "out", predictor).num_ships == 0
+    assert predict_images([picture], tmp_path / "out", predictor, PredictOptions(threshold=0.5)).num_ships == 1
 
 
 def test_running_again_gives_the_same_files_whatever_was_left_there(tmp_path: Path, predictor: Predictor) -> None:
@@ -240,12 +240,12 @@ def test_running_again_gives_the_same_files_whatever_was_left_there(tmp_path: Pa
         files = [path for path in out.rglob("*") if path.is_file()]
         return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
-    predict_pictures([tmp_path / "in"], out, predictor)
+    predict_images([tmp_path / "in"], out, predictor)
     first = state()
     (out / "masks" / "a.png").write_bytes(b"half a")
     (out / "masks" / ".a.png.999999999.part").write_bytes(b"half a")
     (out / ".ships.csv.999999999.part").write_bytes(b"half a")
-    predict_pictures([tmp_path / "in"], out, predictor)
+    predict_images([tmp_path / "in"], out, predictor)
     assert state() == first
 
 
@@ -259,7 +259,7 @@ def test_killed_at_any_moment_there_is_no_half_a_file_and_the_next_run_finishes(
         "from shipseg.inference.images import *; from shipseg.inference.predictor import Predictor\n"
         "from shipseg.model.card import Card\n"
         "print('ready', flush=True)\n"
-        "predict_pictures([Path(sys.argv[2])], Path(sys.argv[3]), Predictor(Card(), t.RedBackend()))"
+        "predict_images([Path(sys.argv[2])], Path(sys.argv[3]), Predictor(Card(), t.RedBackend()))"
     )
     for kill in range(3):
         command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "in"), str(tmp_path / "out")]
@@ -272,7 +272,7 @@ def test_killed_at_any_moment_there_is_no_half_a_file_and_the_next_run_finishes(
         process.stdout.close()
         for path in (tmp_path / "out" / "masks").glob("[!.]*"):
             assert read_mask(path).shape == (300, 400)
-    report = predict_pictures([tmp_path / "in"], tmp_path / "out", predictor)
+    report = predict_images([tmp_path / "in"], tmp_path / "out", predictor)
     assert report.num_ships == 60
     assert [path for path in (tmp_path / "out").rglob("*") if path.name.endswith(".part")] == []
 
@@ -282,7 +282,7 @@ def test_an_overlay_larger_than_anyone_can_look_at_is_made_smaller(
 ) -> None:
     monkeypatch.setattr(images, "_MAX_OVERLAY_SIDE_PX", 35)
     picture = write(tmp_path / "a.png", sea_with_ship())
-    predict_pictures([picture], tmp_path / "out", predictor)
+    predict_images([picture], tmp_path / "out", predictor)
     overlay = cv2.imread(str(tmp_path / "out" / "overlays" / "a.jpg"))
     assert overlay is not None
     assert overlay.shape == (25, 35, 3)
@@ -298,7 +298,7 @@ def test_unknown_formats_and_impossible_thresholds_are_refused_at_once() -> None
 
 def test_inputs_that_are_not_there_are_refused_before_anything_is_written(tmp_path: Path, predictor: Predictor) -> None:
     with pytest.raises(DataError, match=r"nowhere\.png"):
-        predict_pictures([tmp_path / "nowhere.png"], tmp_path / "out", predictor)
+        predict_images([tmp_path / "nowhere.png"], tmp_path / "out", predictor)
     assert not (tmp_path / "out").exists()
 
 
@@ -306,7 +306,7 @@ def test_a_file_where_the_output_should_go_is_named(tmp_path: Path, predictor: P
     picture = write(tmp_path / "a.png", sea_with_ship())
     (tmp_path / "out").write_text("I was here first")
     with pytest.raises(StorageError, match="out"):
-        predict_pictures([picture], tmp_path / "out", predictor)
+        predict_images([picture], tmp_path / "out", predictor)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -314,7 +314,7 @@ def test_an_output_folder_that_may_not_be_written_is_named(tmp_path: Path, predi
     picture = write(tmp_path / "a.png", sea_with_ship())
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(StorageError, match="locked"):
-        predict_pictures([picture], tmp_path / "locked" / "out", predictor)
+        predict_images([picture], tmp_path / "locked" / "out", predictor)
 
 
 def make(root: Path, *names: str) -> list[Path]:
@@ -327,7 +327,7 @@ def make(root: Path, *names: str) -> list[Path]:
 
 
 def called(inputs: list[Path], out: Path) -> dict[str, str]:
-    return {picture.label: picture.name for picture in find_pictures(inputs, out)}
+    return {picture.label: picture.name for picture in find_images(inputs, out)}
 
 
 def test_a_folder_stands_for_the_images_directly_in_it_sorted_by_name(tmp_path: Path) -> None:
@@ -370,13 +370,13 @@ def test_one_file_name_in_two_folders_is_told_apart_by_the_folder(tmp_path: Path
 
 def test_as_many_folders_as_needed_tell_pictures_apart(tmp_path: Path) -> None:
     files = make(tmp_path, "x/day/a.png", "y/day/a.png", "y/night/a.png")
-    names = [picture.name for picture in find_pictures(files, tmp_path / "out")]
+    names = [picture.name for picture in find_images(files, tmp_path / "out")]
     assert names == ["x__day__a.png", "y__day__a.png", "night__a.png"]
 
 
 def test_a_name_made_from_folders_does_not_meet_a_file_that_is_called_so(tmp_path: Path) -> None:
     files = make(tmp_path, "north/a.png", "south/a.png", "south/north__a.png.jpg")
-    names = [picture.name for picture in find_pictures(files, tmp_path / "out")]
+    names = [picture.name for picture in find_images(files, tmp_path / "out")]
     assert len(set(names)) == 3
 
 
@@ -392,18 +392,18 @@ def test_earlier_results_are_never_taken_for_input(tmp_path: Path) -> None:
 def test_only_earlier_results_are_no_input(tmp_path: Path) -> None:
     make(tmp_path, "out/masks/a.png")
     with pytest.raises(DataError, match="nothing but results of an earlier run"):
-        find_pictures([tmp_path / "out" / "masks"], tmp_path / "out")
+        find_images([tmp_path / "out" / "masks"], tmp_path / "out")
 
 
 def test_no_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to predict"):
-        find_pictures([], tmp_path / "out")
+        find_images([], tmp_path / "out")
 
 
 def test_an_input_that_is_not_there_is_named_before_any_work(tmp_path: Path) -> None:
     files = make(tmp_path, "a.png")
     with pytest.raises(DataError, match=r"there is no picture or folder .*b\.png"):
-        find_pictures([*files, tmp_path / "b.png"], tmp_path / "out")
+        find_images([*files, tmp_path / "b.png"], tmp_path / "out")
 
 
 def test_a_folder_without_pictures_is_refused_with_what_would_be_one(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_a_folder_without_pictures_is_refused_with_what_would_be_one(tmp_path: P
     with pytest.raises(
         DataError, match=r"in holds no picture \(.*\.jpg.*\); folders inside it are not looked into, --recursive does"
     ):
-        find_pictures([tmp_path / "in"], tmp_path / "out")
+        find_images([tmp_path / "in"], tmp_path / "out")
 
 
 def test_a_file_name_that_is_not_unicode_is_shown_readably(tmp_path: Path) -> None:
@@ -427,14 +427,14 @@ def test_folders_inside_are_looked_into_only_when_asked_and_otherwise_counted(
     make(tmp_path, "in/a.png", "in/b/a.png", "in/b/c/d.png", "in/.hidden/e.png", "in/notes/f.txt", "in/out/masks/a.png")
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     inputs, out = [tmp_path / "in"], tmp_path / "in" / "out"
-    assert [picture.name for picture in find_pictures(inputs, out)] == ["a"]
+    assert [picture.name for picture in find_images(inputs, out)] == ["a"]
     assert caplog.messages == [f"2 folders with pictures inside {tmp_path / 'in'} not looked into: --recursive does"]
     caplog.clear()
-    assert [picture.name for picture in find_pictures(inputs, out, recursive=True)] == ["in__a.png", "b__a.png", "d"]
+    assert [picture.name for picture in find_images(inputs, out, recursive=True)] == ["in__a.png", "b__a.png", "d"]
     assert caplog.messages == []
 
 
 def test_results_are_not_written_among_the_pictures(tmp_path: Path) -> None:
     make(tmp_path, "in/a.png", "in/masks/a.png")
     with pytest.raises(ConfigError, match=r"among the pictures in .*in: choose another folder"):
-        find_pictures([tmp_path / "in"], tmp_path / "in" / ".")
+        find_images([tmp_path / "in"], tmp_path / "in" / ".")

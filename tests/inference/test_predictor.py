@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from shipseg.cli import run as shipseg
 from shipseg.config import Decision
 from shipseg.errors import ConfigError, ImageError, ModelError
-from shipseg.inference.predictor import Predictor, load_model, mean_over_mirrors
-from shipseg.model.card import Card, CardInput, Views, read_card
+from shipseg.inference.predictor import Predictor, load_model, mean_over_tta_views
+from shipseg.model.card import Card, CardInput, TtaViews, read_card
 
 
 class RedBackend:
@@ -275,8 +275,8 @@ def test_ships_that_touch_are_parted_when_the_card_says_so() -> None:
     image_hwc[30, 10:60, 0] = 150  # a valley that is still above the threshold
     whole, parting = red_predictor(threshold=0.5), red_predictor(threshold=0.5, separate=True)
     assert [len(model.predict(image_hwc).ships) for model in (whole, parting)] == [1, 2]
-    assert len(whole.deciding(separate=True).predict(image_hwc).ships) == 2
-    assert len(parting.deciding(separate=False).predict(image_hwc).ships) == 1
+    assert len(whole.with_decision(separate=True).predict(image_hwc).ships) == 2
+    assert len(parting.with_decision(separate=False).predict(image_hwc).ships) == 1
     np.testing.assert_array_equal(parting.predict(image_hwc).mask, whole.predict(image_hwc).mask)
 
 
@@ -286,11 +286,11 @@ def test_ships_become_rectangles_when_the_card_says_so() -> None:
     image_hwc[20:23, 60:70] = image_hwc[29:32, 60:70] = 0  # a bow
     outlines, boxes = red_predictor(threshold=0.5), red_predictor(threshold=0.5, rectangles=True)
     assert outlines.predict(image_hwc).ships[0].area_px == 50 * 12 + 10 * 6
-    for model in (boxes, outlines.deciding(rectangles=True)):
+    for model in (boxes, outlines.with_decision(rectangles=True)):
         (ship,) = model.predict(image_hwc).ships
         assert ship.mask.all()
         np.testing.assert_array_equal(model.predict(image_hwc).mask, ship.full_mask((60, 90)))
-    assert boxes.deciding(rectangles=False).predict(image_hwc).ships[0].area_px == 50 * 12 + 10 * 6
+    assert boxes.with_decision(rectangles=False).predict(image_hwc).ships[0].area_px == 50 * 12 + 10 * 6
 
 
 Array = NDArray[np.float32]
@@ -309,15 +309,17 @@ def _red_more_to_the_right(images_n3hw: Array) -> Array:
 @pytest.mark.parametrize("views", [1, 2, 4, 8])
 def test_a_network_that_knows_no_direction_is_not_changed(views: int) -> None:
     images = np.random.default_rng(1).uniform(0, 255, (2, 3, 8, 12)).astype(np.float32)
-    np.testing.assert_allclose(mean_over_mirrors(_red, images, views=views), _red(images), atol=1e-6)
+    np.testing.assert_allclose(mean_over_tta_views(_red, images, views=views), _red(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("views", [2, 4, 8])
 def test_a_leaning_to_one_side_cancels_out(views: int) -> None:
     images = np.random.default_rng(1).uniform(0, 255, (2, 3, 12, 12)).astype(np.float32)
-    leaning = mean_over_mirrors(_red_more_to_the_right, images, views=1)
+    leaning = mean_over_tta_views(_red_more_to_the_right, images, views=1)
     assert np.abs(leaning - _red(images)).max() > 0.1
-    np.testing.assert_allclose(mean_over_mirrors(_red_more_to_the_right, images, views=views), _red(images), atol=1e-5)
+    np.testing.assert_allclose(
+        mean_over_tta_views(_red_more_to_the_right, images, views=views), _red(images), atol=1e-5
+    )
 
 
 def test_every_mirror_image_is_another() -> None:
@@ -327,13 +329,13 @@ def test_every_mirror_image_is_another() -> None:
         seen.append(images_n3hw.tobytes())
         return _red(images_n3hw)
 
-    mean_over_mirrors(note, np.arange(3 * 16, dtype=np.float32).reshape(1, 3, 4, 4), views=8)
+    mean_over_tta_views(note, np.arange(3 * 16, dtype=np.float32).reshape(1, 3, 4, 4), views=8)
     assert len(set(seen)) == 8
 
 
 @pytest.mark.parametrize("views", [1, 4])
 def test_a_model_keeps_the_number_its_threshold_was_chosen_for(
-    views: Views, model_folder: Path, airbus_folder: Path, tmp_path: Path
+    views: TtaViews, model_folder: Path, airbus_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "tuned"
     assert shipseg(["threshold", str(model_folder), str(airbus_folder), "--out", str(out), "--views", str(views)]) == 0
@@ -341,7 +343,7 @@ def test_a_model_keeps_the_number_its_threshold_was_chosen_for(
     assert card.input.views == views
     assert ("mean over 4 mirror images" in (out / "model" / "README.md").read_text()) == (views == 4)
     image = np.random.default_rng(2).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    model, once = load_model(out / "model"), load_model(model_folder).uncalibrated()
-    same = np.allclose(model.uncalibrated().probability(image), once.probability(image), atol=1e-6)
+    model, once = load_model(out / "model"), load_model(model_folder).without_calibration()
+    same = np.allclose(model.without_calibration().probability(image), once.probability(image), atol=1e-6)
     assert same == (views == 1)
-    np.testing.assert_array_equal(model.looking(views=1).uncalibrated().probability(image), once.probability(image))
+    np.testing.assert_array_equal(model.with_tta(1).without_calibration().probability(image), once.probability(image))

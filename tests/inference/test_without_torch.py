@@ -15,7 +15,7 @@ import pytest
 
 from shipseg.inference.export import ExportReport
 from shipseg.inference.locate import bundled_models
-from shipseg.synth import WorldConfig, make_picture
+from shipseg.synth import WorldConfig, make_image
 
 # What the extra `train` brings. Importing any of it fails as it does where it is not installed.
 EXTRA = [
@@ -124,7 +124,7 @@ def test_without_a_model_the_sentence_says_how_to_get_one(tmp_path: Path, pictur
 
 @pytest.mark.skipif(not bundled_models(), reason="no model has been bundled yet")
 def test_a_ship_of_the_synthetic_world_is_found_by_the_shipped_model(tmp_path: Path) -> None:
-    picture = make_picture(7, 3, WorldConfig(empty_share=0.0))  # never trained on: another seed
+    picture = make_image(7, 3, WorldConfig(empty_share=0.0))  # never trained on: another seed
     cv2.imwrite(str(tmp_path / "a.png"), cv2.cvtColor(picture.image_hwc, cv2.COLOR_RGB2BGR))
     done = shipseg("predict", tmp_path / "a.png", "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from shipseg.evaluation.scores import ImageScore
 from shipseg.reports.examples import (
     PREDICTED_COLOR,
     TRUE_COLOR,
-    Picture,
+    ScoredImage,
     choose_groups,
     choose_panel,
     close_up,
@@ -101,13 +101,13 @@ def test_the_panel_takes_the_median_of_each_kind() -> None:
     assert len(choose_panel(images[:3])) == 1
 
 
-def picture(true: tuple[slice, slice] | None, predicted: tuple[slice, slice] | None, side: int = 400) -> Picture:
+def picture(true: tuple[slice, slice] | None, predicted: tuple[slice, slice] | None, side: int = 400) -> ScoredImage:
     true_hw, predicted_hw = np.zeros((side, side), bool), np.zeros((side, side), bool)
     if true:
         true_hw[true] = True
     if predicted:
         predicted_hw[predicted] = True
-    return Picture(score("x"), np.full((side, side, 3), 90, np.uint8), true_hw, predicted_hw)
+    return ScoredImage(score("x"), np.full((side, side, 3), 90, np.uint8), true_hw, predicted_hw)
 
 
 def places(drawn_hwc: NDArray[np.uint8], color: tuple[int, int, int]) -> tuple[int, int, int, int]:
@@ -139,7 +139,7 @@ def test_a_picture_of_nothing_is_shown_whole() -> None:
 
 
 def test_images_smaller_than_a_close_up_and_not_square_are_drawn() -> None:
-    shown = Picture(score("x"), np.zeros((20, 50, 3), np.uint8), np.ones((20, 50), bool), np.zeros((20, 50), bool))
+    shown = ScoredImage(score("x"), np.zeros((20, 50, 3), np.uint8), np.ones((20, 50), bool), np.zeros((20, 50), bool))
     assert overview(shown, side=100).shape == (40, 100, 3)
     assert close_up(shown, side=100).shape == (40, 100, 3)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shipseg.errors import StorageError
-from shipseg.scenes.checkpoint import Pieces, working_in
+from shipseg.scenes.checkpoint import TileRowStore, working_in
 from shipseg.scenes.tiles import NO_DATA, Block
 from shipseg.tiling import Window
 
@@ -19,7 +19,7 @@ LEVELS = np.array([[0, 9700, NO_DATA], [50, 10_000, 0]], np.uint16)
 CARRY = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
 
 
-def write_row(pieces: Pieces, row: int) -> None:
+def write_row(pieces: TileRowStore, row: int) -> None:
     with pieces.row(row, {"network": 2}) as writer:
         writer.add(Block(Window(2 * row, 0, 2, 3), LEVELS), CARRY)
         writer.add(Block(Window(2 * row, 3, 2, 3), LEVELS), None)
@@ -32,7 +32,7 @@ def test_a_row_comes_back_as_it_was(tmp_path: Path) -> None:
         blocks = list(pieces.blocks(0))
         assert [block.window for block in blocks] == [Window(0, 0, 2, 3), Window(0, 3, 2, 3)]
         for block in blocks:
-            np.testing.assert_array_equal(block.levels_hw, LEVELS)
+            np.testing.assert_array_equal(block.quantised_hw, LEVELS)
         carried = list(pieces.carried(1))
         np.testing.assert_array_equal(carried[0], CARRY)
         assert carried[1] is None

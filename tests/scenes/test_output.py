@@ -18,7 +18,7 @@ from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import find_ships
 from shipseg.scenes.output import MASK_NO_DATA, probability_raster, write_mask
 from shipseg.scenes.ships import measure_ships
-from shipseg.scenes.tiles import NO_DATA, from_levels, to_levels
+from shipseg.scenes.tiles import NO_DATA, dequantise, quantise
 from shipseg.tiling import Window
 
 rasterio = pytest.importorskip("rasterio")
@@ -38,21 +38,21 @@ def a_probability(shape: tuple[int, int], *, seed: int = 0) -> NDArray[np.uint16
     prob_hw[shape[0] // 4 : shape[0] // 4 + 12, shape[1] // 3 : shape[1] // 3 + 40] = 0.9
     valid_hw = np.ones(shape, bool)
     valid_hw[-7:, :5] = False
-    return to_levels(prob_hw, valid_hw)
+    return quantise(prob_hw, valid_hw)
 
 
-def blocks(levels_hw: NDArray[np.uint16], *, rows: int, columns: int) -> Iterator[tuple[Window, NDArray[np.uint16]]]:
-    height, width = levels_hw.shape
+def blocks(quantised_hw: NDArray[np.uint16], *, rows: int, columns: int) -> Iterator[tuple[Window, NDArray[np.uint16]]]:
+    height, width = quantised_hw.shape
     for row in range(0, height, rows):
         for column in range(0, width, columns):
             window = Window(row, column, min(rows, height - row), min(columns, width - column))
-            yield window, levels_hw[window.slices]
+            yield window, quantised_hw[window.slices]
 
 
-def write(path: Path, levels_hw: NDArray[np.uint16], *, rows: int = 100, columns: int = 130) -> Path:
-    height, width = levels_hw.shape
+def write(path: Path, quantised_hw: NDArray[np.uint16], *, rows: int = 100, columns: int = 130) -> Path:
+    height, width = quantised_hw.shape
     with probability_raster(path, (height, width), georef_of((height, width))) as raster:
-        for window, values_hw in blocks(levels_hw, rows=rows, columns=columns):
+        for window, values_hw in blocks(quantised_hw, rows=rows, columns=columns):
             raster.add(window, values_hw)
     return path
 
@@ -64,10 +64,10 @@ def write(path: Path, levels_hw: NDArray[np.uint16], *, rows: int = 100, columns
 def test_levels_come_back_however_they_were_cut(
     tmp_path: Path, shape: tuple[int, int], rows: int, columns: int
 ) -> None:
-    levels_hw = a_probability(shape) if shape[0] > 60 else np.arange(shape[1], dtype=np.uint16)[None]
-    path = write(tmp_path / "probability.tif", levels_hw, rows=rows, columns=columns)
+    quantised_hw = a_probability(shape) if shape[0] > 60 else np.arange(shape[1], dtype=np.uint16)[None]
+    path = write(tmp_path / "probability.tif", quantised_hw, rows=rows, columns=columns)
     with rasterio.open(path) as dataset:
-        np.testing.assert_array_equal(dataset.read(1), levels_hw)
+        np.testing.assert_array_equal(dataset.read(1), quantised_hw)
         assert dataset.nodata == NO_DATA
         assert dataset.scales == (1e-4,)
         assert "probability" in dataset.descriptions[0]
@@ -77,9 +77,9 @@ def test_levels_come_back_however_they_were_cut(
 
 
 def test_the_same_levels_give_the_same_bytes(tmp_path: Path) -> None:
-    levels_hw = a_probability((1200, 1100))
-    first = write(tmp_path / "1" / "probability.tif", levels_hw, rows=100, columns=130)
-    second = write(tmp_path / "2" / "probability.tif", levels_hw, rows=333, columns=1100)
+    quantised_hw = a_probability((1200, 1100))
+    first = write(tmp_path / "1" / "probability.tif", quantised_hw, rows=100, columns=130)
+    second = write(tmp_path / "2" / "probability.tif", quantised_hw, rows=333, columns=1100)
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -103,12 +103,12 @@ def test_the_layout_is_that_of_a_cog(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="needs gdalinfo (Debian: gdal-bin)")
 @pytest.mark.parametrize("has_crs", [True, False])
 def test_gdalinfo_reads_it_without_a_warning(tmp_path: Path, has_crs: bool) -> None:
-    levels_hw = a_probability((300, 1200))
+    quantised_hw = a_probability((300, 1200))
     georef = georef_of((300, 1200)) if has_crs else GeoReference.nowhere((300, 1200), "a picture")
     with probability_raster(tmp_path / "probability.tif", (300, 1200), georef) as raster:
-        raster.add(Window(0, 0, 300, 1200), levels_hw)
+        raster.add(Window(0, 0, 300, 1200), quantised_hw)
     ships = measure_ships([], georef, scene="scene", shape=(300, 1200))
-    write_mask(tmp_path / "mask.tif", blocks(levels_hw, rows=100, columns=1200), ships)
+    write_mask(tmp_path / "mask.tif", blocks(quantised_hw, rows=100, columns=1200), ships)
     for name in ("probability.tif", "mask.tif"):
         done = subprocess.run(["gdalinfo", "-stats", tmp_path / name], capture_output=True, text=True, check=True)
         assert done.stderr == ""
@@ -116,26 +116,26 @@ def test_gdalinfo_reads_it_without_a_warning(tmp_path: Path, has_crs: bool) -> N
 
 
 def test_the_mask_is_the_ships_and_nothing_else(tmp_path: Path) -> None:
-    levels_hw = a_probability((700, 531))
-    levels_hw[600:603, 400:404] = 9000  # a second spot, which is no ship by the rules: it is not handed over
-    found = find_ships(from_levels(levels_hw), threshold=0.5, min_area_px=50)
+    quantised_hw = a_probability((700, 531))
+    quantised_hw[600:603, 400:404] = 9000  # a second spot, which is no ship by the rules: it is not handed over
+    found = find_ships(dequantise(quantised_hw), threshold=0.5, min_area_px=50)
     ships = measure_ships([(ship, False) for ship in found], georef_of((700, 531)), scene="scene", shape=(700, 531))
-    write_mask(tmp_path / "mask.tif", blocks(levels_hw, rows=60, columns=200), ships)
+    write_mask(tmp_path / "mask.tif", blocks(quantised_hw, rows=60, columns=200), ships)
     expected_hw = np.zeros((700, 531), np.uint8)
     expected_hw[175:187, 177:217] = 1
-    expected_hw[levels_hw == NO_DATA] = MASK_NO_DATA
+    expected_hw[quantised_hw == NO_DATA] = MASK_NO_DATA
     with rasterio.open(tmp_path / "mask.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(1), expected_hw)
         assert (dataset.dtypes, dataset.nodata) == (("uint8",), MASK_NO_DATA)
 
 
 def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
-    levels_hw = a_probability((700, 531))
+    quantised_hw = a_probability((700, 531))
     with (
         pytest.raises(OSError, match="not the raster's"),
         probability_raster(tmp_path / "p.tif", (700, 531), georef_of((700, 531))) as raster,
     ):
-        raster.add(Window(0, 0, 300, 531), levels_hw[:300])
+        raster.add(Window(0, 0, 300, 531), quantised_hw[:300])
         raise OSError("not the raster's own fault")
     assert list(tmp_path.iterdir()) == []
 

@@ -63,10 +63,10 @@ def facts_of(ships: SceneShips, **changes: Any) -> dict[str, Any]:
 
 
 def page_of(folder: Path, ships: SceneShips, **changes: Any) -> str:
-    picture_hwc = np.full((300, 450, 3), 90, np.uint8)
+    drawn_hwc = np.full((300, 450, 3), 90, np.uint8)
     square_hwc = np.full((144, 144, 3), 90, np.uint8)
     close_ups = {ship.id: square_hwc for ship in ships.ships}
-    path = write_scene_page(folder / "report.html", picture_hwc, ships, facts_of(ships, **changes), close_ups=close_ups)
+    path = write_scene_page(folder / "report.html", drawn_hwc, ships, facts_of(ships, **changes), close_ups=close_ups)
     return path.read_text()
 
 

@@ -24,12 +24,12 @@ from shipseg.errors import ConfigError, DataError, ModelError, StorageError
 from shipseg.geo.reader import Scene
 from shipseg.inference.predictor import Predictor
 from shipseg.masks.ships import Ship, find_ships
-from shipseg.scenes.checkpoint import Pieces, working_in
+from shipseg.scenes.checkpoint import TileRowStore, working_in
 from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
-from shipseg.scenes.stream import Looking, look
-from shipseg.scenes.tiles import NO_DATA, Block, from_levels, plan_tiles, to_levels
+from shipseg.scenes.stream import TileJob, run_tiles
+from shipseg.scenes.tiles import NO_DATA, Block, dequantise, plan_tiles, quantise
 from shipseg.tiling import Window
 
 BARE = SceneOptions(formats=(), quicklook=False)
@@ -50,10 +50,10 @@ def test_a_scene_equals_the_predictor_on_the_whole_image(height: int, width: int
     image_hwc = ships_image(height, width, seed=height)
     predictor = make_predictor()
     result = predict_scene(write_scene(tmp_path / "a.tif", image_hwc), tmp_path / "out", predictor, BARE)
-    expected_hw = to_levels(predictor.probability(image_hwc))
+    expected_hw = quantise(predictor.probability(image_hwc))
     np.testing.assert_array_equal(levels_of(result.folder), expected_hw)
     decision = predictor.card.decision
-    expected = find_ships(from_levels(expected_hw), threshold=0.5, min_peak=decision.min_peak, min_area_px=4)
+    expected = find_ships(dequantise(expected_hw), threshold=0.5, min_peak=decision.min_peak, min_area_px=4)
     assert result.ships is not None
     assert {ship.ship.mask_box for ship in result.ships} == {ship.mask_box for ship in expected}
     assert sum(ship.ship.area_px for ship in result.ships) == sum(ship.area_px for ship in expected)
@@ -64,7 +64,7 @@ def test_a_scene_of_one_tile_equals_the_predictor_at_any_scale(scale: float, tmp
     image_hwc = ships_image(50, 60)
     predictor = make_predictor(scale=scale)
     result = predict_scene(write_scene(tmp_path / "a.tif", image_hwc), tmp_path / "out", predictor, BARE)
-    np.testing.assert_array_equal(levels_of(result.folder), to_levels(predictor.probability(image_hwc)))
+    np.testing.assert_array_equal(levels_of(result.folder), quantise(predictor.probability(image_hwc)))
 
 
 def test_a_scene_of_finer_pixels_gives_the_same_ships_on_the_ground(tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_pixels_without_data_are_no_data_and_cut_the_ships_beside_them(tmp_path:
     image_hwc[100:108, 40:80] = 250
     scene = write_scene(tmp_path / "a.tif", image_hwc, nodata=0)
     result = predict_scene(scene, tmp_path / "out", make_predictor(), BARE)
-    levels_hw = levels_of(result.folder)
-    np.testing.assert_array_equal(levels_hw == NO_DATA, (image_hwc == 0).all(axis=2))
+    quantised_hw = levels_of(result.folder)
+    np.testing.assert_array_equal(quantised_hw == NO_DATA, (image_hwc == 0).all(axis=2))
     assert [(ship.ship.mask_box, ship.cut) for ship in result.ships or ()] == [
         ((50, 120, 60, 150), True),
         ((100, 40, 108, 80), False),
@@ -130,7 +130,7 @@ def test_a_scene_that_another_process_finishes_before_the_lock_is_not_done_again
     scene = write_scene(tmp_path / "a.tif", ships_image(100, 120))
     with monkeypatch.context() as patch:
 
-        def working_late(folder: Path, identity: dict[str, Any]) -> AbstractContextManager[Pieces]:
+        def working_late(folder: Path, identity: dict[str, Any]) -> AbstractContextManager[TileRowStore]:
             patch.undo()
             assert predict_scene(scene, tmp_path / "out", make_predictor(), BARE).status == "done"
             return working_in(folder, identity)
@@ -154,9 +154,9 @@ def test_only_tiles_in_the_area_reach_the_network(tmp_path: Path) -> None:
     area.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
     predictor = make_predictor()
     result = predict_scene(scene, tmp_path / "out", predictor, dataclasses.replace(BARE, area=area))
-    levels_hw = levels_of(result.folder)
-    assert (levels_hw[:100, :100] != NO_DATA).all()
-    assert (levels_hw[100:] == NO_DATA).all()
+    quantised_hw = levels_of(result.folder)
+    assert (quantised_hw[:100, :100] != NO_DATA).all()
+    assert (quantised_hw[100:] == NO_DATA).all()
     assert isinstance(predictor.backend, Red)
     assert predictor.backend.num_tiles == result.facts["tiles"]["network"] < 10
     assert result.facts["tiles"]["outside"] > 20
@@ -178,14 +178,14 @@ def test_tiles_that_the_gate_calls_empty_never_reach_the_network_and_the_ships_a
     for gated in (False, True):
         predictor = make_predictor()
         finder = ShipFinder(plan.shape, predictor.card.decision)
-        looking = Looking(scene=InMemory(image_hwc), plan=plan, predictor=predictor, gate=Dark() if gated else None)
+        job = TileJob(scene=InMemory(image_hwc), plan=plan, predictor=predictor, gate=Dark() if gated else None)
 
         def consume(blocks: Iterator[Block], finder: ShipFinder = finder) -> None:
             for block in blocks:
                 finder.add(block)
 
         with working_in(tmp_path / str(gated), {}) as pieces:
-            counts, _ = look(looking, pieces, consume)
+            counts, _ = run_tiles(job, pieces, consume)
         found[gated] = [found.ship for found in finder.ships()]
         assert isinstance(predictor.backend, Red)
         assert predictor.backend.num_tiles == counts["network"] == (6 if gated else plan.num_tiles)

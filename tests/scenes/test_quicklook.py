@@ -42,8 +42,8 @@ def drawn(ships: SceneShips, *, grey: int = 70) -> tuple[NDArray[np.uint8], froz
     return draw_quicklook(look_hwc, np.ones((height, width), bool), ships)
 
 
-def is_pink(picture_hwc: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return np.asarray((np.abs(picture_hwc.astype(int) - PINK) < 40).all(axis=-1))
+def is_pink(drawn_hwc: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.asarray((np.abs(drawn_hwc.astype(int) - PINK) < 40).all(axis=-1))
 
 
 @given(height=st.integers(1, 90_000), width=st.integers(1, 90_000), has_place=st.booleans())
@@ -69,12 +69,12 @@ def test_a_look_is_true_to_the_ground() -> None:
 
 def test_outlines_lie_around_the_ships_and_do_not_cover_them() -> None:
     georef = utm((2000, 2000))
-    picture_hwc, numbered = drawn(ships_at([(1000, 800, 40, 300)], georef))
+    drawn_hwc, numbered = drawn(ships_at([(1000, 800, 40, 300)], georef))
     scale = look_shape(georef)[1] / 2000
-    rows, columns = np.nonzero(is_pink(picture_hwc))
+    rows, columns = np.nonzero(is_pink(drawn_hwc))
     edges = (rows.min() / scale, columns.min() / scale, (rows.max() + 1) / scale, (columns.max() + 1) / scale)
     np.testing.assert_allclose(edges, (1000, 800, 1040, 1100), atol=8)
-    inside = picture_hwc[round(1010 * scale) : round(1030 * scale), round(820 * scale) : round(1080 * scale)]
+    inside = drawn_hwc[round(1010 * scale) : round(1030 * scale), round(820 * scale) : round(1080 * scale)]
     assert (inside == 70).all()
     assert numbered == {1}
 
@@ -82,15 +82,15 @@ def test_outlines_lie_around_the_ships_and_do_not_cover_them() -> None:
 @pytest.mark.parametrize("grey", [20, 235], ids=["dark sea", "bright sea"])
 def test_numbers_stand_out_on_any_sea(grey: int) -> None:
     georef = utm((1000, 1000))
-    picture_hwc, _ = drawn(ships_at([(500, 500, 10, 60)], georef), grey=grey)
-    plate_hwc = picture_hwc[495:515, 567:580]  # right of the ship
+    drawn_hwc, _ = drawn(ships_at([(500, 500, 10, 60)], georef), grey=grey)
+    plate_hwc = drawn_hwc[495:515, 567:580]  # right of the ship
     assert plate_hwc.max() > 200
     assert np.percentile(plate_hwc, 20) < 110
 
 
 def test_ships_too_small_to_be_seen_are_circled() -> None:
-    picture_hwc, numbered = drawn(ships_at([(2000, 3000, 3, 6)], utm((4000, 4000))))
-    rows, columns = np.nonzero(is_pink(picture_hwc))
+    drawn_hwc, numbered = drawn(ships_at([(2000, 3000, 3, 6)], utm((4000, 4000))))
+    rows, columns = np.nonzero(is_pink(drawn_hwc))
     assert rows.max() - rows.min() > 12
     assert columns.max() - columns.min() > 12
     assert numbered == {1}
@@ -99,28 +99,28 @@ def test_ships_too_small_to_be_seen_are_circled() -> None:
 def test_in_a_crowd_only_numbers_with_room_are_written_and_the_legend_says_so() -> None:
     boxes = [(10 + 14 * row, 10 + 26 * column, 4, 18) for row in range(40) for column in range(30)]
     ships = ships_at(boxes, utm((600, 900)))
-    picture_hwc, numbered = drawn(ships)
+    drawn_hwc, numbered = drawn(ships)
     assert 0 < len(numbered) < len(ships.ships) == 1200
     single_hwc, everyone = drawn(ships_at(boxes[:1], utm((600, 900))))
     assert everyone == {1}
     height = look_shape(ships.georef)[0]
-    assert not np.array_equal(picture_hwc[height:], single_hwc[height:])
+    assert not np.array_equal(drawn_hwc[height:], single_hwc[height:])
 
 
 def test_no_data_is_grey() -> None:
     georef = utm((1100, 1100))
     valid_hw = np.ones((1100, 1100), bool)
     valid_hw[:100] = False
-    picture_hwc, _ = draw_quicklook(np.zeros((1100, 1100, 3), np.uint8), valid_hw, ships_at([], georef))
-    assert (picture_hwc[:100] == NO_DATA_COLOR).all()
-    assert (picture_hwc[100:1100] == 0).all()
+    drawn_hwc, _ = draw_quicklook(np.zeros((1100, 1100, 3), np.uint8), valid_hw, ships_at([], georef))
+    assert (drawn_hwc[:100] == NO_DATA_COLOR).all()
+    assert (drawn_hwc[100:1100] == 0).all()
 
 
 def _bar_and_arrow(georef: GeoReference) -> tuple[int, NDArray[np.float64]]:
     """Return the length of the bar in pixels and the direction (x, y) from the arrow's middle to its head."""
-    picture_hwc, _ = drawn(ships_at([], georef))
+    drawn_hwc, _ = drawn(ships_at([], georef))
     height = look_shape(georef)[0]
-    bright = picture_hwc[height:].min(axis=-1) > 150
+    bright = drawn_hwc[height:].min(axis=-1) > 150
     row = np.flatnonzero(bright[:, :-80].sum(axis=1) == bright[:, :-80].sum(axis=1).max())[0]
     bar = np.flatnonzero(bright[row, :-80])
     arrow = np.argwhere(bright[:, -70:])
@@ -144,8 +144,8 @@ def test_the_bar_is_as_long_as_it_says_and_the_arrow_points_north() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (7, 5)])
 def test_scenes_of_a_few_pixels_have_a_picture(tmp_path: Path, shape: tuple[int, int]) -> None:
     for georef in (nowhere(shape), utm(shape)):
-        picture_hwc, _ = drawn(ships_at([(0, 0, 1, 1)], georef))
-        write_png(tmp_path / "quicklook.png", picture_hwc)
+        drawn_hwc, _ = drawn(ships_at([(0, 0, 1, 1)], georef))
+        write_png(tmp_path / "quicklook.png", drawn_hwc)
         back = cv2.imread(str(tmp_path / "quicklook.png"))
         assert back is not None
-        np.testing.assert_array_equal(back[..., ::-1], picture_hwc)
+        np.testing.assert_array_equal(back[..., ::-1], drawn_hwc)

@@ -16,7 +16,7 @@ from shipseg.masks.ships import Ship, find_ships
 from shipseg.model.card import Card, CardInput
 from shipseg.scenes import components
 from shipseg.scenes.components import ShipFinder
-from shipseg.scenes.tiles import NO_DATA, Block, Carry, RowBlender, TilePlan, from_levels, plan_tiles, to_levels
+from shipseg.scenes.tiles import NO_DATA, Block, Carry, RowBlender, TilePlan, dequantise, plan_tiles, quantise
 from shipseg.tiling import Accumulator, Window
 
 DECISION = Decision(threshold=0.5, min_peak=0.6, min_area_px=2)
@@ -90,16 +90,16 @@ def test_a_tiled_scene_has_the_ships_of_the_predictor_on_the_whole(
     card = Card(input=CardInput(tile=64, overlap=overlap), decision=DECISION)
     predictor = Predictor(card, Red())
     image_hwc = scene_of_ships(height, width, seed)
-    expected_hw = to_levels(predictor.probability(image_hwc))
+    expected_hw = quantise(predictor.probability(image_hwc))
     plan = plan_tiles((height, width), card.input, None)
     tiles = [image_hwc[window.slices] for row in range(plan.num_rows) for window in plan.row(row)]
     probs: list[NDArray[np.float32] | None] = [predictor.tiles_probability(tile[None])[0] for tile in tiles]
     finder = ShipFinder((height, width), DECISION)
-    levels_hw = np.zeros((height, width), np.uint16)
+    quantised_hw = np.zeros((height, width), np.uint16)
     for window, mean_hw in streamed(plan, probs):
-        levels_hw[window.slices] = to_levels(predictor.calibrated(mean_hw))
-        finder.add(Block(window, levels_hw[window.slices]))
-    np.testing.assert_array_equal(levels_hw, expected_hw)
+        quantised_hw[window.slices] = quantise(predictor.calibrated(mean_hw))
+        finder.add(Block(window, quantised_hw[window.slices]))
+    np.testing.assert_array_equal(quantised_hw, expected_hw)
     same_ships([found.ship for found in finder.ships()], whole_ships(expected_hw, DECISION))
 
 
@@ -116,8 +116,8 @@ def scene_of_ships(height: int, width: int, seed: int) -> NDArray[np.uint8]:
     return image_hwc
 
 
-def whole_ships(levels_hw: NDArray[np.uint16], decision: Decision) -> tuple[Ship, ...]:
-    return find_ships(from_levels(levels_hw), **decision.rules)
+def whole_ships(quantised_hw: NDArray[np.uint16], decision: Decision) -> tuple[Ship, ...]:
+    return find_ships(dequantise(quantised_hw), **decision.rules)
 
 
 def same_ships(found: list[Ship], expected: tuple[Ship, ...]) -> None:
@@ -139,13 +139,13 @@ def same_ships(found: list[Ship], expected: tuple[Ship, ...]) -> None:
         np.testing.assert_array_equal(ours.corners_xy, theirs.corners_xy)
 
 
-def in_blocks(levels_hw: NDArray[np.uint16], rows: list[int], columns: list[int]) -> Iterator[Block]:
+def in_blocks(quantised_hw: NDArray[np.uint16], rows: list[int], columns: list[int]) -> Iterator[Block]:
     """Yield the blocks between the given first rows and columns."""
-    height, width = levels_hw.shape
+    height, width = quantised_hw.shape
     for row0, row1 in zip(rows, [*rows[1:], height], strict=True):
         for col0, col1 in zip(columns, [*columns[1:], width], strict=True):
             window = Window(row0, col0, row1 - row0, col1 - col0)
-            yield Block(window, levels_hw[window.slices])
+            yield Block(window, quantised_hw[window.slices])
 
 
 def cuts(side: int, random: np.random.Generator) -> list[int]:
@@ -158,16 +158,16 @@ def test_ships_are_whole_and_once_wherever_blocks_meet(
     height: int, width: int, share: float, holes: bool, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    levels_hw = np.where(random.random((height, width)) < share, random.integers(5000, 10_001, (height, width)), 0)
-    levels_hw = levels_hw.astype(np.uint16)
+    quantised_hw = np.where(random.random((height, width)) < share, random.integers(5000, 10_001, (height, width)), 0)
+    quantised_hw = quantised_hw.astype(np.uint16)
     if holes:
-        levels_hw[random.random((height, width)) < 0.05] = NO_DATA
+        quantised_hw[random.random((height, width)) < 0.05] = NO_DATA
     finder = ShipFinder((height, width), DECISION)
-    for block in in_blocks(levels_hw, cuts(height, random), cuts(width, random)):
+    for block in in_blocks(quantised_hw, cuts(height, random), cuts(width, random)):
         finder.add(block)
-    expected = whole_ships(levels_hw, DECISION)
+    expected = whole_ships(quantised_hw, DECISION)
     same_ships([found.ship for found in finder.ships()], expected)
-    beyond = np.pad(levels_hw == NO_DATA, 1, constant_values=True)
+    beyond = np.pad(quantised_hw == NO_DATA, 1, constant_values=True)
     for found in finder.ships():
         row0, col0, row1, col1 = found.ship.mask_box
         around = np.pad(found.ship.mask, 1)
@@ -182,41 +182,43 @@ def test_ships_are_whole_and_once_wherever_blocks_meet(
 @given(st.integers(0, 2**32))
 def test_ships_that_touch_are_parted_alike_wherever_blocks_meet(seed: int) -> None:
     random = np.random.default_rng(seed)
-    levels_hw = np.zeros((60, 90), np.uint16)
+    quantised_hw = np.zeros((60, 90), np.uint16)
     for _ in range(8):  # bars with soft sides, many of which touch
         row, column = random.integers(0, [50, 70])
         for inset, level in enumerate((5500, 7500, 9500)):
-            levels_hw[row + inset : row + 9 - inset, column + inset : column + 20 - inset] = level
-    finder = ShipFinder(levels_hw.shape[:2], PARTING)
-    for block in in_blocks(levels_hw, cuts(60, random), cuts(90, random)):
+            quantised_hw[row + inset : row + 9 - inset, column + inset : column + 20 - inset] = level
+    finder = ShipFinder(quantised_hw.shape[:2], PARTING)
+    for block in in_blocks(quantised_hw, cuts(60, random), cuts(90, random)):
         finder.add(block)
-    same_ships([found.ship for found in finder.ships()], whole_ships(levels_hw, PARTING))
+    same_ships([found.ship for found in finder.ships()], whole_ships(quantised_hw, PARTING))
 
 
 def test_a_spiral_through_all_blocks_is_one_ship() -> None:
-    levels_hw = np.zeros((21, 21), np.uint16)
+    quantised_hw = np.zeros((21, 21), np.uint16)
     low, high = 0, 20
     while low < high:
-        levels_hw[low, low : high + 1] = levels_hw[low : high + 1, high] = levels_hw[high, low : high + 1] = 9000
-        levels_hw[low + 2 : high + 1, low] = 9000
-        levels_hw[low + 2, low : low + 3] = 9000
+        quantised_hw[low, low : high + 1] = quantised_hw[low : high + 1, high] = quantised_hw[high, low : high + 1] = (
+            9000
+        )
+        quantised_hw[low + 2 : high + 1, low] = 9000
+        quantised_hw[low + 2, low : low + 3] = 9000
         low, high = low + 2, high - 2
     finder = ShipFinder((21, 21), Decision(threshold=0.5))
-    for block in in_blocks(levels_hw, list(range(0, 21, 3)), list(range(0, 21, 4))):
+    for block in in_blocks(quantised_hw, list(range(0, 21, 3)), list(range(0, 21, 4))):
         finder.add(block)
     (found,) = finder.ships()
-    assert found.ship.area_px == np.count_nonzero(levels_hw)
+    assert found.ship.area_px == np.count_nonzero(quantised_hw)
     assert found.cut
 
 
 def test_what_is_too_large_for_a_ship_is_dropped_with_its_reason_and_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "MAX_SIDE_PX", 50)
-    levels_hw = np.zeros((300, 40), np.uint16)
-    levels_hw[10:290, 10:20] = 8000  # grows over many rows of blocks
-    levels_hw[100:110, 30:38] = 8000
+    quantised_hw = np.zeros((300, 40), np.uint16)
+    quantised_hw[10:290, 10:20] = 8000  # grows over many rows of blocks
+    quantised_hw[100:110, 30:38] = 8000
     finder = ShipFinder((300, 40), Decision(threshold=0.5))
     held = []
-    for block in in_blocks(levels_hw, list(range(0, 300, 10)), [0, 15]):
+    for block in in_blocks(quantised_hw, list(range(0, 300, 10)), [0, 15]):
         finder.add(block)
         held.append(sum(len(part) for group in finder._groups.values() for part in group.parts))
     assert [found.ship.mask_box for found in finder.ships()] == [(100, 30, 110, 38)]
@@ -227,7 +229,7 @@ def test_what_is_too_large_for_a_ship_is_dropped_with_its_reason_and_not_held(mo
 
 
 def test_the_threshold_means_the_same_for_levels_and_for_probabilities() -> None:
-    levels_hw = np.array([[9699, 0, 9700]], np.uint16)
+    quantised_hw = np.array([[9699, 0, 9700]], np.uint16)
     finder = ShipFinder((1, 3), Decision(threshold=0.97))
-    finder.add(Block(Window(0, 0, 1, 3), levels_hw))
+    finder.add(Block(Window(0, 0, 1, 3), quantised_hw))
     assert [found.ship.mask_box for found in finder.ships()] == [(0, 2, 1, 3)]

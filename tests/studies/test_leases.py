@@ -18,7 +18,7 @@ from shipseg.studies import leases
 
 
 def hold(folder: Path, name: str, **changes: object) -> Path:
-    """Write a claim of another process as it would have written it."""
+    """Write a lease of another process as it would have written it."""
     values = {**vars(leases.Holder.this_process()), **changes}
     path = folder / f"{name}.0"
     path.write_text(json.dumps(values))
@@ -83,15 +83,15 @@ def test_a_claim_that_is_not_written_yet_holds(tmp_path: Path) -> None:
 
 def test_a_kept_claim_stays_fresh_and_is_released_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_REFRESH_EVERY_S", 0.01)
-    claim = leases.take(tmp_path, "a")
-    assert claim is not None
+    lease = leases.take(tmp_path, "a")
+    assert lease is not None
     long_ago = time.time() - 1000
-    with claim.kept():
-        os.utime(claim.path, (long_ago, long_ago))
+    with lease.kept():
+        os.utime(lease.path, (long_ago, long_ago))
         deadline = time.monotonic() + 10
-        while claim.path.stat().st_mtime < long_ago + 900 and time.monotonic() < deadline:
+        while lease.path.stat().st_mtime < long_ago + 900 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert claim.path.stat().st_mtime > long_ago + 900
+        assert lease.path.stat().st_mtime > long_ago + 900
         assert leases.take(tmp_path, "a") is None
     assert leases.take(tmp_path, "a") is not None
 
@@ -101,9 +101,9 @@ def test_who_lost_its_claim_to_another_is_stopped(tmp_path: Path, monkeypatch: p
     stopped = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     try:
-        claim = leases.take(tmp_path, "a")
-        assert claim is not None
-        with claim.kept():
+        lease = leases.take(tmp_path, "a")
+        assert lease is not None
+        with lease.kept():
             (tmp_path / "a.1").write_text(json.dumps(vars(leases.Holder("elsewhere", 1, "1"))))
             assert stopped.wait(10)
     finally:

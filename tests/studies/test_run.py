@@ -246,7 +246,7 @@ def test_what_meets_every_trial_ends_the_study_with_its_sentence(
         run_study(tiny_study(name="other"), dataset_folder, out)
     shutil.rmtree(out / "claims")
     (out / "claims").write_text("in the way")
-    with pytest.raises(ShipsegError, match="claims cannot be written, a file or folder of another kind is in the way"):
+    with pytest.raises(ShipsegError, match="leases cannot be written, a file or folder of another kind is in the way"):
         run_study(tiny_study(), dataset_folder, out)
     assert len(numbers(out)) == 2
 

@@ -18,7 +18,7 @@ from shipseg.errors import StorageError
 from shipseg.studies import layout, leases
 from shipseg.studies.spec import Study
 from shipseg.studies.trials import expand
-from shipseg.studies.worker import conduct, work
+from shipseg.studies.worker import run_trial, work
 from shipseg.training.run import TrainAndTestModel
 
 StudyMaker = Callable[..., Study]
@@ -84,7 +84,7 @@ def test_a_variant_of_another_size_is_prepared_anew_and_scored_on_the_same_image
     variants = [{"name": "both"}, {"name": "small", "prepare": {"size": 32}}]
     both, small = expand(tiny_study(seeds=[0], variants=variants))
     data = open_dataset(dataset_folder)
-    results = [conduct(trial, data, tmp_path) for trial in (both, small)]
+    results = [run_trial(trial, data, tmp_path) for trial in (both, small)]
     assert [result["failed"] for result in results] == ["", ""]
     assert [path.name for path in (tmp_path / "datasets").iterdir()] == ["size-32"]
     made = open_dataset(tmp_path / "datasets/size-32")
@@ -99,7 +99,7 @@ def test_a_loss_that_becomes_infinite_is_the_trials_result(
 ) -> None:
     wild = {"train.optimizer": "sgd", "train.lr": 100, "train.clip_norm": None, "loss.weights": {"bce": 1e30}}
     (trial,) = expand(tiny_study(seeds=[0], baseline="wild", variants=[{"name": "wild", "set": wild}]))
-    result = conduct(trial, open_dataset(dataset_folder), tmp_path)
+    result = run_trial(trial, open_dataset(dataset_folder), tmp_path)
     assert (result["variant"], result["seed"]) == ("wild", 0)
     assert "became infinite or NaN at step 1" in result["failed"]
 
@@ -113,7 +113,7 @@ def test_a_full_disk_is_not_the_trials_own_failure(
     monkeypatch.setattr(TrainAndTestModel, "train", full)
     (trial,) = expand(tiny_study(seeds=[0], variants=[{"name": "both"}]))
     with pytest.raises(StorageError, match="no space left"):
-        conduct(trial, open_dataset(dataset_folder), tmp_path)
+        run_trial(trial, open_dataset(dataset_folder), tmp_path)
 
 
 def test_what_was_prepared_with_a_drop_list_cannot_be_prepared_at_another_size(
@@ -124,5 +124,5 @@ def test_what_was_prepared_with_a_drop_list_cannot_be_prepared_at_another_size(
     report["options"]["drop_list_sha256"] = "0" * 64
     (tmp_path / "dataset/report.json").write_text(json.dumps(report))
     (trial,) = expand(tiny_study(seeds=[0], variants=[{"name": "both", "prepare": {"size": 32}}]))
-    result = conduct(trial, open_dataset(tmp_path / "dataset"), tmp_path / "study")
+    result = run_trial(trial, open_dataset(tmp_path / "dataset"), tmp_path / "study")
     assert "was prepared with a drop list, which it does not keep" in result["failed"]

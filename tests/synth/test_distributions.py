@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shipseg.masks import rle
-from shipseg.synth import WorldConfig, make_picture
+from shipseg.synth import WorldConfig, make_image
 from shipseg.synth.distributions import BEAM_RATIO, LABEL_LENGTH, choose
 from shipseg.synth.paint import fleet
 from shipseg.synth.paint.fleet import draw_num_ships
@@ -56,7 +56,7 @@ def test_pictures_hold_as_many_ships_of_such_sizes_as_real_ones(monkeypatch: pyt
     """End to end, after crowding, clouds and borders took their part; without the ships that are extra at berths."""
     monkeypatch.setattr(fleet, "MORE_AT_BERTHS", 0)
     config = WorldConfig(empty_share=0.0)
-    pictures = [make_picture(1, index, config) for index in range(150)]
+    pictures = [make_image(1, index, config) for index in range(150)]
     counts = np.array([len(picture.ship_rles) for picture in pictures])
     areas = np.array([rle.area_px(text) for picture in pictures for text in picture.ship_rles])
     assert 0.54 < np.mean(counts == 1) < 0.75  # real: 0.637

@@ -21,7 +21,7 @@ import pytest
 
 from shipseg.errors import ConfigError, StorageError
 from shipseg.masks import rle
-from shipseg.synth import WorldConfig, make_picture, write_airbus_folder
+from shipseg.synth import WorldConfig, make_image, write_airbus_folder
 from shipseg.synth.folder import image_id, plan_jobs
 
 SMALL = WorldConfig(size=96, empty_share=0.4)
@@ -73,7 +73,7 @@ def test_file_and_label_are_those_of_make_picture(tmp_path: Path) -> None:
         labels[row["ImageId"]].extend([row["EncodedPixels"]] if row["EncodedPixels"] else [])
     for index in range(4):
         # 4 * 0.4 rounds to 2 empty images, so half of them are.
-        picture = make_picture(9, index, WorldConfig(size=96, empty_share=0.5))
+        picture = make_image(9, index, WorldConfig(size=96, empty_share=0.5))
         name = image_id(9, index)
         np.testing.assert_array_equal(_image(tmp_path / "train_v2" / name), picture.image_hwc)
         assert labels[name] == list(picture.ship_rles)

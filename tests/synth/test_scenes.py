@@ -16,7 +16,7 @@ from rasterio.features import rasterize
 from shipseg.errors import ConfigError
 from shipseg.masks.ships import ship_from_mask
 from shipseg.synth import WorldConfig, ground, write_scenes
-from shipseg.synth.cells import CellPicture, paint_cell
+from shipseg.synth.cells import CellImage, paint_cell
 from shipseg.synth.endless_noise import PlacedRng
 from shipseg.synth.ground import SCENE_KINDS, Grid, SceneKind, plan_scene
 from shipseg.synth.paint.fields import even_noise, fractal_noise, wave_field
@@ -33,7 +33,7 @@ def _small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ground, "HARBOUR_SHIPS", (4, 8))
 
 
-def _painted(index: int, kind: SceneKind, config: WorldConfig, side: int = 700) -> tuple[Any, list[CellPicture]]:
+def _painted(index: int, kind: SceneKind, config: WorldConfig, side: int = 700) -> tuple[Any, list[CellImage]]:
     plan = plan_scene(3, index, (side, side), kind, config)
     return plan, [paint_cell(plan, cell) for cell in plan.cells]
 

@@ -15,28 +15,28 @@ from hypothesis import strategies as st
 
 from shipseg.errors import ConfigError
 from shipseg.masks import rle
-from shipseg.synth import Picture, WorldConfig, make_picture, make_scene
+from shipseg.synth import SyntheticImage, WorldConfig, make_image, make_scene
 from shipseg.synth.paint.ships import LabelStyle
-from shipseg.synth.view import parted, picture_of, without_leftovers
+from shipseg.synth.view import image_of, split_touching, without_leftovers
 from shipseg.synth.world import is_empty, render
 
 LABEL_STYLES: tuple[LabelStyle, ...] = ("rectangle", "hull")
 
 DIGEST_PROGRAM = """
 import hashlib, json, sys
-from shipseg.synth import WorldConfig, make_picture
+from shipseg.synth import WorldConfig, make_image
 for index in (5, 0, 3):  # another order than the test's
-    picture = make_picture(11, index, WorldConfig(size=256))
+    picture = make_image(11, index, WorldConfig(size=256))
     print(index, hashlib.sha256(picture.image_hwc.tobytes() + picture.coverage_hw.tobytes()).hexdigest(),
           json.dumps(picture.ship_rles))
 """
 
 
-def _digest(picture: Picture) -> str:
+def _digest(picture: SyntheticImage) -> str:
     return hashlib.sha256(picture.image_hwc.tobytes() + picture.coverage_hw.tobytes()).hexdigest()
 
 
-def _masks(picture: Picture) -> list[np.ndarray]:
+def _masks(picture: SyntheticImage) -> list[np.ndarray]:
     shape = (picture.image_hwc.shape[0], picture.image_hwc.shape[1])
     return [rle.decode(text, shape) for text in picture.ship_rles]
 
@@ -45,20 +45,20 @@ def test_a_picture_is_the_same_bits_in_another_process() -> None:
     run = subprocess.run([sys.executable, "-c", DIGEST_PROGRAM], capture_output=True, text=True, check=True)
     for line in run.stdout.splitlines():
         index, digest, rles = line.split(" ", 2)
-        picture = make_picture(11, int(index), WorldConfig(size=256))
+        picture = make_image(11, int(index), WorldConfig(size=256))
         assert _digest(picture) == digest
         assert list(picture.ship_rles) == json.loads(rles)
 
 
 def test_seed_and_index_each_change_the_picture() -> None:
     config = WorldConfig(size=128)
-    digests = {_digest(make_picture(seed, index, config)) for seed in (0, 1) for index in (0, 1, 2)}
+    digests = {_digest(make_image(seed, index, config)) for seed in (0, 1) for index in (0, 1, 2)}
     assert len(digests) == 6
 
 
 def test_the_number_of_opencv_threads_is_left_as_it_was() -> None:
     before = cv2.getNumThreads()
-    make_picture(0, 0, WorldConfig(size=64))
+    make_image(0, 0, WorldConfig(size=64))
     assert cv2.getNumThreads() == before
 
 
@@ -66,7 +66,7 @@ def test_the_number_of_opencv_threads_is_left_as_it_was() -> None:
 @given(seed=st.integers(0, 10_000), label=st.sampled_from(LABEL_STYLES), side=st.sampled_from([64, 200, 333]))
 def test_labels_are_disjoint_and_agree_with_the_coverage(seed: int, label: LabelStyle, side: int) -> None:
     config = WorldConfig(size=(side, side + 40), empty_share=0.0, label=label)
-    picture = make_picture(seed, 0, config)
+    picture = make_image(seed, 0, config)
     masks = _masks(picture)
     assert picture.image_hwc.shape == (side, side + 40, 3)
     assert picture.image_hwc.dtype == np.uint8
@@ -100,7 +100,7 @@ def test_rectangle_labels_hold_nearly_all_of_the_hull_and_little_more() -> None:
     ratios = []
     for index in range(15):
         rectangle, hull = (
-            make_picture(3, index, WorldConfig(size=256, empty_share=0.0, label=label)) for label in LABEL_STYLES
+            make_image(3, index, WorldConfig(size=256, empty_share=0.0, label=label)) for label in LABEL_STYLES
         )
         if not np.array_equal(rectangle.image_hwc, hull.image_hwc):
             continue  # of the only ship a corner of the rectangle is in the picture and no hull: drawn again
@@ -119,13 +119,13 @@ def test_labels_that_touch_are_parted_on_the_larger_ships_side(width: int, gap: 
     owner[2:10, 1 : width + 1] = 1
     owner[2:10, width + 1 : width + 5] = 2
     coverage = np.where(owner > 0, 255, 0).astype(np.uint8)
-    parted_owner, parted_coverage = parted(owner, coverage)
+    parted_owner, parted_coverage = split_touching(owner, coverage)
     expected = owner.copy()
     expected[:, width + 1 - gap : width + 1] = 0
     np.testing.assert_array_equal(parted_owner, expected)
     np.testing.assert_array_equal(parted_coverage > 0, parted_owner > 0)
     alone = np.where(owner == 1, 1, 0).astype(np.int32)
-    np.testing.assert_array_equal(parted(alone, coverage)[0], alone)
+    np.testing.assert_array_equal(split_touching(alone, coverage)[0], alone)
 
 
 def test_small_craft_stand_out_from_the_water() -> None:
@@ -135,7 +135,7 @@ def test_small_craft_stand_out_from_the_water() -> None:
         ships = render(6, index, (256, 256), config, empty=False)
         if ships.cloudy:
             continue
-        picture = picture_of(ships)
+        picture = image_of(ships)
         for mask in _masks(picture):
             if 20 <= mask.sum() <= 250:
                 around = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
@@ -151,7 +151,7 @@ def test_empty_share_is_exact() -> None:
     for share in (0.0, 0.1, 0.3, 0.78, 1.0):
         assert sum(is_empty(index, share) for index in range(1000)) == round(1000 * share)
     config = WorldConfig(size=96, empty_share=0.3)
-    counts = [len(make_picture(2, index, config).ship_rles) for index in range(30)]
+    counts = [len(make_image(2, index, config).ship_rles) for index in range(30)]
     assert sum(count == 0 for count in counts) == 9
 
 
@@ -168,7 +168,7 @@ def test_coarser_pixels_make_smaller_ships() -> None:
     fine, coarse = (
         np.mean(
             [
-                make_picture(4, i, WorldConfig(size=256, empty_share=0, metres_per_pixel=m)).coverage_hw.mean()
+                make_image(4, i, WorldConfig(size=256, empty_share=0, metres_per_pixel=m)).coverage_hw.mean()
                 for i in range(12)
             ]
         )
@@ -186,7 +186,7 @@ def test_leftovers_under_two_pixels_are_dropped() -> None:
 
 
 def test_no_data_pictures_are_one_colour_and_empty() -> None:
-    picture = make_picture(0, 0, WorldConfig(size=64, empty_share=1.0, no_data_share=1.0))
+    picture = make_image(0, 0, WorldConfig(size=64, empty_share=1.0, no_data_share=1.0))
     assert picture.kind == "no-data"
     assert picture.ship_rles == ()
     assert np.ptp(picture.image_hwc.reshape(-1, 3), axis=0).max() <= 2
@@ -211,4 +211,4 @@ def test_a_bad_world_is_refused_in_one_sentence(arguments: dict[str, object], se
 
 def test_a_negative_index_is_refused() -> None:
     with pytest.raises(ConfigError, match="must not be negative, got 0 and -1"):
-        make_picture(0, -1, WorldConfig(size=64))
+        make_image(0, -1, WorldConfig(size=64))

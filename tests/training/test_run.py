@@ -94,7 +94,7 @@ def test_a_wish_that_cannot_be_granted_does_not_lose_the_run(
     assert card.calibration.method == "isotonic"
     predictor = load_model(report.model, device="cpu")
     image_hwc = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    own = predictor.uncalibrated().probability(image_hwc)
+    own = predictor.without_calibration().probability(image_hwc)
     np.testing.assert_array_equal(predictor.probability(image_hwc), card.calibration.apply(own))
 
 

@@ -59,6 +59,6 @@ class RuleFlags:
     rectangles: Annotated[bool | None, Parameter(negative="--no-rectangles")] = None
 
     @property
-    def only_for_pictures(self) -> list[str]:
+    def only_for_images(self) -> list[str]:
         """Flags that were given and are for pictures alone, as they were written."""
         return [] if self.rectangles is None else ["--rectangles" if self.rectangles else "--no-rectangles"]

@@ -59,7 +59,7 @@ def evaluate(
     if out.resolve() == data.resolve():
         raise ConfigError(f"the scores would be written among the data in {data}: choose another folder for them")
     if has_truth(data):
-        for flag in labels.given + RuleFlags(rectangles=rectangles).only_for_pictures:
+        for flag in labels.given + RuleFlags(rectangles=rectangles).only_for_images:
             raise ConfigError(f"{flag} is not for scenes, and {data} holds scenes: leave it out")
         return score(data, out, model=model, predicted=predicted, threshold=threshold, backend=backend, json=json)
     if predicted is not None:

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from shipseg.commands.flags import RuleFlags
-from shipseg.commands.scenes import ArchiveFlags, SceneFlags, in_short, look_at_scenes
+from shipseg.commands.scenes import ArchiveFlags, SceneFlags, in_short, predict_scenes_here
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ShipsegError
 
 if TYPE_CHECKING:
     from shipseg.inference.images import PredictReport
     from shipseg.inference.predictor import Predictor
-    from shipseg.model.card import Views
+    from shipseg.model.card import TtaViews
     from shipseg.scenes.batch import Attempt
 
 __all__ = ["predict"]
 
 Format = Literal["csv", "coco", "gpkg", "geojson", "parquet"]
-_FOR_PICTURES = ("csv", "coco")
+_IMAGE_FORMATS = ("csv", "coco")
 
 
 def predict(
@@ -70,21 +70,21 @@ def predict(
         json: Print the summary as JSON.
     """
     from shipseg import progress
-    from shipseg.inference.images import PredictOptions, predict_pictures
+    from shipseg.inference.images import PredictOptions, predict_images
     from shipseg.scenes.batch import expand_inputs
     from shipseg.scenes.inputs import sort_inputs
 
     flags, many, rules = scene or SceneFlags(), archive or ArchiveFlags(), rules or RuleFlags()
     asked = _only_for_scenes([*flags.given, *many.given], format or ())
     scenes, pictures = sort_inputs(expand_inputs((first, *others)), out, recursive=recursive, for_scenes=bool(asked))
-    _refuse_what_has_no_use(asked, _only_for_pictures(submission, rules), scenes, pictures)
+    _refuse_what_has_no_use(asked, _only_for_images(submission, rules), scenes, pictures)
     for_scenes = flags.options(format, threshold)
-    for_pictures = PredictOptions(_of_pictures(format or ("csv",)), overlays, threshold, submission, recursive)
+    image_options = PredictOptions(_image_formats(format or ("csv",)), overlays, threshold, submission, recursive)
     load = functools.partial(_load, _found(model), backend, rules, views)
     with progress.shown():
-        report = predict_pictures(pictures, out, load(), for_pictures) if pictures else None
-        attempts = look_at_scenes(scenes, out, load, for_scenes, many) if scenes else ()
-    show(*_told(report, attempts, in_full=json), as_json=json)
+        report = predict_images(pictures, out, load(), image_options) if pictures else None
+        attempts = predict_scenes_here(scenes, out, load, for_scenes, many) if scenes else ()
+    show(*_summary_rows(report, attempts, in_full=json), as_json=json)
     return 0 if (report is None or report.ok) and all(attempt.result is not None for attempt in attempts) else 1
 
 
@@ -101,7 +101,7 @@ def _load(
     model: str,
     backend: str,
     rules: RuleFlags,
-    views: Views | None,
+    views: TtaViews | None,
     *,
     threads: int | None = None,
 ) -> Predictor:
@@ -109,25 +109,25 @@ def _load(
     from shipseg.inference.predictor import load_model
 
     predictor = load_model(model, backend=backend, threads=threads)
-    predictor = predictor if views is None else predictor.looking(views=views)
-    return predictor.deciding(separate=rules.separate, rectangles=rules.rectangles)
+    predictor = predictor if views is None else predictor.with_tta(views)
+    return predictor.with_decision(separate=rules.separate, rectangles=rules.rectangles)
 
 
 def _only_for_scenes(flags: Sequence[str], formats: Sequence[str]) -> list[str]:
     """Return what was given that only scenes have, as it was written."""
-    return [f"--{name}" for name in flags] + [f"--format {n}" for n in formats if n not in _FOR_PICTURES]
+    return [f"--{name}" for name in flags] + [f"--format {n}" for n in formats if n not in _IMAGE_FORMATS]
 
 
-def _only_for_pictures(submission: Path | None, rules: RuleFlags) -> list[str]:
-    return rules.only_for_pictures + ([] if submission is None else ["--submission"])
+def _only_for_images(submission: Path | None, rules: RuleFlags) -> list[str]:
+    return rules.only_for_images + ([] if submission is None else ["--submission"])
 
 
-def _of_pictures(formats: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in formats if name in _FOR_PICTURES)
+def _image_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in formats if name in _IMAGE_FORMATS)
 
 
 def _refuse_what_has_no_use(
-    only_scenes: Sequence[str], only_pictures: Sequence[str], scenes: Sequence[str], pictures: Sequence[Path]
+    only_scenes: Sequence[str], only_images: Sequence[str], scenes: Sequence[str], pictures: Sequence[Path]
 ) -> None:
     """Refuse flags that nothing among the inputs is for, of those given that are for scenes or for pictures alone.
 
@@ -138,11 +138,11 @@ def _refuse_what_has_no_use(
         raise ConfigError(f"{only_scenes[0]} is for scenes, and none of the inputs is one: leave it out")
     if "--shard" in only_scenes and pictures:
         raise ConfigError(f"--shard is for scenes, and {pictures[0]} is none: give scenes alone")
-    if only_pictures and not pictures:
-        raise ConfigError(f"{only_pictures[0]} is for pictures, and none of the inputs is one: leave it out")
+    if only_images and not pictures:
+        raise ConfigError(f"{only_images[0]} is for pictures, and none of the inputs is one: leave it out")
 
 
-def _told(
+def _summary_rows(
     report: PredictReport | None, attempts: tuple[Attempt, ...], *, in_full: bool
 ) -> tuple[str, Mapping[str, Any]]:
     """Return the title and the rows of the summary.

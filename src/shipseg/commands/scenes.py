@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shipseg.scenes.batch import Attempt
     from shipseg.scenes.options import SceneOptions
 
-__all__ = ["ArchiveFlags", "SceneFlags", "in_short", "look_at_scenes"]
+__all__ = ["ArchiveFlags", "SceneFlags", "in_short", "predict_scenes_here"]
 
 
 @Parameter(name="*")
@@ -149,7 +149,7 @@ class ArchiveFlags:
         return [flag.name for flag in fields(self) if getattr(self, flag.name) != flag.default]
 
 
-def look_at_scenes(
+def predict_scenes_here(
     scenes: Sequence[str], out: Path, load: Callable[..., Predictor], options: SceneOptions, flags: ArchiveFlags
 ) -> tuple[Attempt, ...]:
     """Look for ships in this shard's scenes, write the table of several, and return what became of each.

@@ -1,4 +1,4 @@
-"""`threshold`: choosing a finished model's threshold anew, for a wish, on labelled images."""
+"""`threshold`: choosing a finished model's threshold anew, for a target, on labelled images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from shipseg.errors import ConfigError
 if TYPE_CHECKING:
     from shipseg.config import ThresholdConfig
     from shipseg.evaluation.thresholds import Retuned
-    from shipseg.model.card import Views
+    from shipseg.model.card import TtaViews
 
-__all__ = ["WishFlags", "gate", "threshold"]
+__all__ = ["TargetFlags", "gate", "threshold"]
 
 
 _REPORT_FILE = "report.html"
@@ -25,7 +25,7 @@ _REPORT_FILE = "report.html"
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class WishFlags:
+class TargetFlags:
     """What the threshold is to grant; at most one.
 
     Args:
@@ -42,7 +42,7 @@ class WishFlags:
 
     @property
     def settings(self) -> dict[str, float | None]:
-        """The wishes as a configuration has them."""
+        """The targets as a configuration has them."""
         return {
             "precision": self.precision,
             "pixel_precision": self.pixel_precision,
@@ -59,7 +59,7 @@ def threshold(
     out: Path,
     labels: LabelFlags | None = None,
     metric: Literal["airbus_score", "ship_f1", "pooled_dice", "pooled_iou"] | None = None,
-    wishes: WishFlags | None = None,
+    targets: TargetFlags | None = None,
     calibrate: Literal["none", "temperature", "isotonic"] | None = None,
     views: Literal[1, 2, 4, 8] | None = None,
     rectangles: Annotated[bool | None, Parameter(negative="--no-rectangles")] = None,
@@ -76,7 +76,7 @@ def threshold(
             thresholds.json.
         labels: Flags for labelled images.
         metric: The score to maximise; airbus_score unless given.
-        wishes: Flags for wishes, instead of the metric.
+        targets: Flags for targets, instead of the metric.
         calibrate: First make probabilities true on the same images; none undoes that; the model's own unless given.
         views: From now on average over so many mirror images; surer, and as many times the work.
         rectangles: From now on make ships of pictures filled rectangles, as the challenge's labels are, or do not; the
@@ -87,9 +87,9 @@ def threshold(
     """
     from shipseg.config import ThresholdConfig, validated
 
-    asked = (wishes or WishFlags()).settings
+    asked = (targets or TargetFlags()).settings
     if metric is not None and any(value is not None for value in asked.values()):
-        raise ConfigError(f"--metric {metric} and another wish cannot both be granted: give one")
+        raise ConfigError(f"--metric {metric} and another target cannot both be met: give one")
     if seed < 0:
         raise ConfigError(f"seed must be at least 0, got {seed}")
     settings = {
@@ -111,7 +111,7 @@ class _How(NamedTuple):
 
     config: ThresholdConfig
     keep_calibration: bool
-    views: Views | None
+    views: TtaViews | None
     seed: int
 
 
@@ -128,7 +128,7 @@ def _retune(model: str, data: Path, labels: LabelFlags, out: Path, how: _How) ->
     if out.resolve() == data.resolve():
         raise ConfigError(f"the model would be written among the data in {data}: choose another folder for it")
     predictor = load_model(model)
-    predictor = predictor if how.views is None else predictor.looking(views=how.views)
+    predictor = predictor if how.views is None else predictor.with_tta(how.views)
     with progress.shown():
         source = labels.open(data)
         split = f", split {labels.split or DEFAULT_SPLIT}" if is_dataset(data) else ""
@@ -145,7 +145,7 @@ def _retune(model: str, data: Path, labels: LabelFlags, out: Path, how: _How) ->
 def _in_short(retuned: Retuned) -> dict[str, Any]:
     decision, facts, card = retuned.card.decision, retuned.choice.facts, retuned.card
     point = retuned.choice.point
-    shown: dict[str, Any] = {"wish": retuned.wish, "result": point.sentence if point else ""}
+    shown: dict[str, Any] = {"wish": retuned.target, "result": point.sentence if point else ""}
     shown |= {"a pixel is ship from probability": decision.threshold, "a ship needs a peak of": decision.min_peak}
     if decision.rectangles:
         shown["ships become"] = "filled rectangles where one fits"

@@ -40,7 +40,7 @@ REASONS = (
     "small-file",
     "empty-undersampled",
 )
-"""Why an image is left out. The first that applies counts: faults of the files before wishes of the user."""
+"""Why an image is left out. The first that applies counts: faults of the files before requests of the user."""
 
 SOLID_SPREAD = 12
 """An image is solid when no channel's values spread over more than this: no-data spreads over 10 at most after JPEG

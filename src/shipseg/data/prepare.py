@@ -20,10 +20,10 @@ from shipseg.data.groups import find_overlaps
 from shipseg.data.image_table import SourceFiles, join_labels, list_source, with_facts, with_groups, with_masks
 from shipseg.data.labels import find_airbus_folder, read_table
 from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE
-from shipseg.data.report import Outcome, write_results
+from shipseg.data.report import PreparedTables, write_results
 from shipseg.data.scanning import scan_images
 from shipseg.data.splits import SplitShares, split_groups
-from shipseg.data.workspace import WORK_FOLDER, ensure_room, finished_report, move_up, working_in
+from shipseg.data.workspace import WORK_FOLDER, check_disk_space, finished_report, move_up, working_in
 from shipseg.errors import ConfigError, DataError
 from shipseg.extras import needing
 from shipseg.files import remove_leftovers, size_in_words
@@ -154,7 +154,7 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
     images = join_labels(source, table)
     _check_drop_list(images, rules, options)
     wanted = images["has_row"] & images["has_file"]
-    ensure_room(images[wanted], rules, options.size, folder=source.folder.images, work=work)
+    check_disk_space(images[wanted], rules, options.size, folder=source.folder.images, work=work)
 
     facts, textures = scan_images(
         images[wanted], folder=source.folder.images, store=work / _SCAN_FOLDER, workers=workers
@@ -178,7 +178,7 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
     )
     layout = _cache(images[kept], source, work, options, workers)
     row = np.where(kept, np.cumsum(kept) - 1, -1) if layout is not None else np.full(len(images), -1)
-    outcome = Outcome(
+    outcome = PreparedTables(
         images.assign(split=split, row=row),
         textures,
         overlaps,

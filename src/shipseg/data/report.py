@@ -24,7 +24,7 @@ from shipseg.extras import needing
 with needing("train"):
     import pandas as pd
 
-__all__ = ["Outcome", "write_results"]
+__all__ = ["PreparedTables", "write_results"]
 
 _INDEX_COLUMNS = (
     "ImageId",
@@ -49,7 +49,7 @@ _DETAILS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class PreparedTables:
     """What a preparation found.
 
     Args:
@@ -70,7 +70,7 @@ class Outcome:
 
 
 def write_results(
-    out: Path, outcome: Outcome, *, options: Mapping[str, Any], source: Mapping[str, Any]
+    out: Path, outcome: PreparedTables, *, options: Mapping[str, Any], source: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write index.parquet, split.json, problems.csv and, last, report.json into `out`; return the report."""
     index = _index(outcome.images)
@@ -95,7 +95,7 @@ def _index(images: pd.DataFrame) -> pd.DataFrame:
     return index[list(_INDEX_COLUMNS)]
 
 
-def _problem_table(outcome: Outcome) -> pd.DataFrame:
+def _problem_table(outcome: PreparedTables) -> pd.DataFrame:
     found = [(p.image_id, p.row, p.reason, p.detail) for p in outcome.problems]
     images = outcome.images
     left_out = images[images["reason"].isin(_DETAILS) | (images["detail"] != "")]
@@ -107,7 +107,7 @@ def _problem_table(outcome: Outcome) -> pd.DataFrame:
 
 
 def _summary(
-    outcome: Outcome, index: pd.DataFrame, *, options: Mapping[str, Any], source: Mapping[str, Any]
+    outcome: PreparedTables, index: pd.DataFrame, *, options: Mapping[str, Any], source: Mapping[str, Any]
 ) -> dict[str, Any]:
     kept = (index["reason"] == "").to_numpy()
     images, used = outcome.images, index[kept]

@@ -19,7 +19,7 @@ from shipseg.data.scanning import TEXTURE_BYTES
 from shipseg.errors import ConfigError, DataError, StorageError
 from shipseg.extras import needing
 
-__all__ = ["WORK_FOLDER", "ensure_room", "finished_report", "move_up", "working_in"]
+__all__ = ["WORK_FOLDER", "check_disk_space", "finished_report", "move_up", "working_in"]
 
 
 WORK_FOLDER = ".prepare"
@@ -106,7 +106,7 @@ _LOG = logging.getLogger("shipseg")
 _LOOKED_AT = 20  # files that are opened, at most, to learn the size of the images
 
 
-def ensure_room(
+def check_disk_space(
     wanted: pd.DataFrame, rules: CleaningRules, size: int | Literal["native"], *, folder: Path, work: Path
 ) -> None:
     """Log how much disk the dataset will take, and raise when it is not there.

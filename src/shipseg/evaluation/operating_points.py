@@ -1,4 +1,4 @@
-"""Where to operate a model: the threshold and smallest peak that give the best score, or that grant a wish."""
+"""Where to operate a model: the threshold and smallest peak that give the best score, or that grant a target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shipseg.evaluation.bootstrap import count_interval, share_interval
 from shipseg.evaluation.survey import HALVES, Survey
 from shipseg.evaluation.sweep import SWEEP_SCORES, DecisionSweep
 
-__all__ = ["OperatingPoint", "best_peaks", "find_point", "middle_of_best", "wish_in_words"]
+__all__ = ["OperatingPoint", "best_peaks", "describe_target", "find_point", "middle_of_best"]
 
 _TIE = 1e-12
 """Scores this close are equal: they differ by rounding."""
@@ -27,7 +27,7 @@ _METRICS = {
 _PIXEL_METRICS = ("pooled_dice", "pooled_iou")
 
 
-class _Wish(NamedTuple):
+class _Target(NamedTuple):
     """What a score must reach, and what is to be as high as it can be there."""
 
     score: str
@@ -46,35 +46,35 @@ class OperatingPoint:
     threshold: float
     min_peak: float
     reached: bool
-    """Whether the wish is granted; if not, this is the nearest point. A best metric is always reached."""
+    """Whether the target is met; if not, this is the nearest point. A best metric is always reached."""
     here: DecisionSweep
     """The counts at this point, on the images it was chosen on."""
     elsewhere: DecisionSweep | None
-    """Counts on each half of the groups at the point chosen on the other half: what the same wish gives on images that
-    played no part in the choice. None where a half is too poor to choose on."""
+    """Counts on each half of the groups at the point chosen on the other half: what the same target gives on images
+    that played no part in the choice. None where a half is too poor to choose on."""
 
     @property
     def name(self) -> str:
-        """Return what it was chosen for, as it stands in a decision: a metric, or a wish in words."""
-        wish = _wish_of(self.config)
-        if wish is None:
+        """Return what it was chosen for, as it stands in a decision: a metric, or a target in words."""
+        target = _target_of(self.config)
+        if target is None:
             return self.config.metric
-        return wish.words if self.reached else f"{wish.words}, not reached: {_shown(self._value(wish.score))}"
+        return target.words if self.reached else f"{target.words}, not reached: {_shown(self._value(target.score))}"
 
     @property
     def sentence(self) -> str:
-        """Return what became of the wish, in one sentence that does not promise more than was counted."""
-        wish, at = _wish_of(self.config), f"threshold {self.threshold:.3g}, smallest peak {self.min_peak:.4g}"
-        if wish is None:
-            return f"{wish_in_words(self.config)}: {_shown(self._value(self.config.metric))}"
-        whose = "a recall of pixels" if wish.gain == "recall" else "a ship recall"
-        gain = f"{whose} of {_shown(self._value(wish.gain))}"
+        """Return what became of the target, in one sentence that does not promise more than was counted."""
+        target, at = _target_of(self.config), f"threshold {self.threshold:.3g}, smallest peak {self.min_peak:.4g}"
+        if target is None:
+            return f"{describe_target(self.config)}: {_shown(self._value(self.config.metric))}"
+        whose = "a recall of pixels" if target.gain == "recall" else "a ship recall"
+        gain = f"{whose} of {_shown(self._value(target.gain))}"
         if not self.reached:
             return (
-                f"{wish.words} cannot be had on these images: the best is {_shown(self._value(wish.score))}, "
+                f"{target.words} cannot be had on these images: the best is {_shown(self._value(target.score))}, "
                 f"with {gain} ({at} of the network's own probability)"
             )
-        return f"{wish.words}: reached, with {gain}; {self._ground(wish)}"
+        return f"{target.words}: reached, with {gain}; {self._ground(target)}"
 
     def facts(self) -> dict[str, Any]:
         """Return the scores and counts at the point as plain data; a score without anything to count is None."""
@@ -90,20 +90,20 @@ class OperatingPoint:
     def _value(self, score: str) -> float:
         return float(self.here.score(score)[0, 0])
 
-    def _ground(self, wish: _Wish) -> str:
-        """Return in words how much the granted wish rests on."""
-        counts, (low, high) = _counts(self.here), _intervals(self.here).get(wish.score) or (None, None)
-        if wish.score == "false_alarm_images":
+    def _ground(self, target: _Target) -> str:
+        """Return in words how much the met target rests on."""
+        counts, (low, high) = _counts(self.here), _intervals(self.here).get(target.score) or (None, None)
+        if target.score == "false_alarm_images":
             return (
                 f"it rests on {counts['alarmed_images']} of {counts['images_without_ships']} images without ships, "
                 f"which is evidence for at most {100 * (high or 0):.2g} %"
             )
-        if wish.score == "ship_precision":
+        if target.score == "ship_precision":
             return (
                 f"it rests on {counts['right']} of {counts['predicted']} detections, which is evidence for at least "
                 f"{low or 0:.2f}"
             )
-        if wish.score == "false_alarms_per_1000km2":
+        if target.score == "false_alarms_per_1000km2":
             alarms, km2 = _amount(counts["false_alarms"], "false alarm"), _number(self.here.totals["km2"])
             most = _number(high or 0)
             return f"it rests on {alarms} on {km2} km2, which is evidence for at most {most} per 1000 km2"
@@ -111,13 +111,13 @@ class OperatingPoint:
 
 
 def find_point(survey: Survey, config: ThresholdConfig) -> OperatingPoint:
-    """Return the point with the best metric, or the one that grants the wish with the highest recall, or the nearest.
+    """Return the point with the best metric, or the one that meets the target with the highest recall, or the nearest.
 
     For `pooled_dice` and `pooled_iou` the threshold alone is chosen. Of equally good points the one in their middle is
     taken; where a metric is the same everywhere, the threshold is 0.5 without a smallest peak.
 
     Raises:
-        DataError: Nothing is ever found, or there is nothing to count what is wished for.
+        DataError: Nothing is ever found, or there is nothing to count what is requested.
     """
     whole = survey.sweep()
     row, col, reached = _place(whole, config)
@@ -139,14 +139,14 @@ def find_point(survey: Survey, config: ThresholdConfig) -> OperatingPoint:
 
 
 def best_peaks(sweep: DecisionSweep, config: ThresholdConfig) -> NDArray[np.int64]:
-    """Return for each threshold the position of the smallest peak that serves the metric or the wish best."""
+    """Return for each threshold the position of the smallest peak that serves the metric or the target best."""
     return np.array([_place(sweep, config, row=row)[1] for row in range(len(sweep.thresholds))], np.int64)
 
 
-def wish_in_words(config: ThresholdConfig) -> str:
+def describe_target(config: ThresholdConfig) -> str:
     """Return what a threshold is to be chosen for."""
-    wish = _wish_of(config)
-    return f"best {_METRICS[config.metric]}" if wish is None else wish.words
+    target = _target_of(config)
+    return f"best {_METRICS[config.metric]}" if target is None else target.words
 
 
 def middle_of_best(scores: NDArray[np.float64], *, allowed: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
@@ -164,26 +164,26 @@ def middle_of_best(scores: NDArray[np.float64], *, allowed: NDArray[np.bool_] | 
     return tuple(int(place) for place in best_nd[from_middle.argmin()])
 
 
-def _wish_of(config: ThresholdConfig) -> _Wish | None:
+def _target_of(config: ThresholdConfig) -> _Target | None:
     recall, share = "ship_recall", config.false_alarm_images
     if config.precision is not None:
         words = f"ship precision of at least {config.precision:g}"
-        return _Wish("ship_precision", config.precision, is_least=True, gain=recall, words=words)
+        return _Target("ship_precision", config.precision, is_least=True, gain=recall, words=words)
     if config.pixel_precision is not None:
         words = f"pixel precision of at least {config.pixel_precision:g}"
-        return _Wish("precision", config.pixel_precision, is_least=True, gain="recall", words=words)
+        return _Target("precision", config.pixel_precision, is_least=True, gain="recall", words=words)
     if share is not None:
         words = f"a false alarm in at most {100 * share:g} % of the images without ships"
-        return _Wish("false_alarm_images", share, is_least=False, gain=recall, words=words)
+        return _Target("false_alarm_images", share, is_least=False, gain=recall, words=words)
     if config.false_alarms_per_1000km2 is not None:
         words = f"at most {config.false_alarms_per_1000km2:g} false alarms per 1000 km2"
         limit = config.false_alarms_per_1000km2
-        return _Wish("false_alarms_per_1000km2", limit, is_least=False, gain=recall, words=words)
+        return _Target("false_alarms_per_1000km2", limit, is_least=False, gain=recall, words=words)
     return None
 
 
 def _place(sweep: DecisionSweep, config: ThresholdConfig, *, row: int | None = None) -> tuple[int, int, bool]:
-    """Return row, column and whether the wish is granted there; in one row only, where one is given.
+    """Return row, column and whether the target is met there; in one row only, where one is given.
 
     Raises:
         DataError: There is nothing to choose by; never for a given row.
@@ -192,20 +192,20 @@ def _place(sweep: DecisionSweep, config: ThresholdConfig, *, row: int | None = N
     allowed = (sweep.peaks == 0) | (sweep.peaks > sweep.thresholds[:, None])
     if row is not None:
         allowed = allowed & (np.arange(len(sweep.thresholds)) == row)[:, None]
-    wish = _wish_of(config)
-    if wish is None:
+    target = _target_of(config)
+    if target is None:
         return _best_metric(sweep, config.metric, allowed)
     # Both as "the more the better".
-    sign = 1.0 if wish.is_least else -1.0
-    value, gain = sign * sweep.score(wish.score), sweep.score(wish.gain)
+    sign = 1.0 if target.is_least else -1.0
+    value, gain = sign * sweep.score(target.score), sweep.score(target.gain)
     useful = allowed & (gain > 0) & ~np.isnan(value)
     if not useful.any():
         if row is not None:
             return row, 0, False
-        raise DataError(_hopeless(sweep, wish))
-    granted = useful & (value >= sign * wish.limit - _TIE)
-    reached = bool(granted.any())
-    first, second, among = (gain, value, granted) if reached else (value, gain, useful)
+        raise DataError(_hopeless(sweep, target))
+    met = useful & (value >= sign * target.limit - _TIE)
+    reached = bool(met.any())
+    first, second, among = (gain, value, met) if reached else (value, gain, useful)
     best = among & (first >= first[among].max() - _TIE)
     return (*_two(middle_of_best(second, allowed=best)), reached)
 
@@ -226,12 +226,12 @@ def _two(place: tuple[int, ...]) -> tuple[int, int]:
     return place[0], place[1]
 
 
-def _hopeless(sweep: DecisionSweep, wish: _Wish) -> str:
+def _hopeless(sweep: DecisionSweep, target: _Target) -> str:
     if not sweep.totals["true"]:
         return "no threshold can be chosen: the labelled images hold no ship"
-    if np.isnan(sweep.score(wish.score)).all():
-        return f"no threshold can be chosen for {wish.words}: there is no image without ships among the labelled ones"
-    return f"no threshold can be chosen for {wish.words}: the model finds no ship at any threshold"
+    if np.isnan(sweep.score(target.score)).all():
+        return f"no threshold can be chosen for {target.words}: there is no image without ships among the labelled ones"
+    return f"no threshold can be chosen for {target.words}: the model finds no ship at any threshold"
 
 
 def _scores(point: DecisionSweep) -> dict[str, float | None]:

@@ -16,19 +16,19 @@ from shipseg.errors import DataError
 from shipseg.evaluation.calibration import ReliabilityBin, cross_fitted, fit_calibration, judged_bins
 from shipseg.evaluation.evaluate import GivesProbability
 from shipseg.evaluation.labelled import Labelled, Source
-from shipseg.evaluation.operating_points import OperatingPoint, best_peaks, find_point, wish_in_words
+from shipseg.evaluation.operating_points import OperatingPoint, best_peaks, describe_target, find_point
 from shipseg.evaluation.results import curves_csv
 from shipseg.evaluation.survey import STRATA, Survey, survey_images
 from shipseg.evaluation.sweep import ALL_IMAGES, SWEEP_SCORES, Curve, Curves, DecisionSweep, sweep_curve
 from shipseg.files import write_json, write_text
 from shipseg.inference.predictor import Predictor
 from shipseg.model.calibration import Calibration
-from shipseg.model.card import Card, Views
+from shipseg.model.card import Card, TtaViews
 
 __all__ = [
     "CURVES_FILE",
     "FACTS_FILE",
-    "USUAL_WISHES",
+    "USUAL_TARGETS",
     "Choice",
     "Retuned",
     "as_calibrated",
@@ -59,7 +59,7 @@ class Choice:
     """The card's `choice`."""
     point: OperatingPoint | None = None
     """What was chosen, in the network's own probability; None for a default."""
-    views: Views | None = None
+    views: TtaViews | None = None
     """Over how many mirror images the probability must be averaged for it; None for as many as the card says."""
 
     @classmethod
@@ -85,13 +85,13 @@ class Choice:
 def choose_decision(
     predictor: GivesProbability, images: Iterable[Labelled], *, config: ThresholdConfig, seed: int = 0, data: str = ""
 ) -> Choice:
-    """Return the rules that give the best score, or grant the wish, on labelled images, at full resolution.
+    """Return the rules that give the best score, or meet the target, on labelled images, at full resolution.
 
     For `pooled_dice` and `pooled_iou` the threshold alone is chosen; else threshold and smallest peak together:
     components whose highest probability is low are most of the false alarms. A calibration, where the configuration
     asks for one, is fitted first; the rules are given in calibrated probability.
 
-    Nothing here stops a training at its end. A wish that cannot be granted gets the nearest there is, one that nothing
+    Nothing here stops a training at its end. A target that cannot be met gets the nearest there is, one that nothing
     can be counted for gives way to the metric, and without a ship to choose by the default threshold comes back: each
     with a warning, and the decision's `metric` says so.
 
@@ -99,7 +99,7 @@ def choose_decision(
         predictor: The model, without a calibration.
         images: Validation images; at most `config.max_images` of them are drawn, with the shares of images with no, one
             and several ships kept. Images that cannot be read are left out with a warning.
-        config: Which score or wish, which calibration, how many images.
+        config: Which score or target, which calibration, how many images.
         seed: Decides the draw and the halves.
         data: Name of the images, for the card.
     """
@@ -128,11 +128,11 @@ def choose_from(
     kept: Decision | None = None,
     data: str = "",
 ) -> Choice:
-    """Return the choice on images that were surveyed before; a wish that is not granted is warned of.
+    """Return the choice on images that were surveyed before; a target that is not met is warned of.
 
     Args:
         survey: Counts by the network's own probability.
-        config: Which score or wish.
+        config: Which score or target.
         calibration: The one that the model is to have.
         kept: The model's decision: its smallest area, which the survey was made with, and whether it parts ships that
             touch, which the survey does not do, stay as they are.
@@ -185,7 +185,7 @@ def _curve(survey: Survey, config: ThresholdConfig, calibration: Calibration | N
 
 CURVES_FILE = "curves.csv"
 FACTS_FILE = "thresholds.json"
-USUAL_WISHES: tuple[ThresholdConfig, ...] = (
+USUAL_TARGETS: tuple[ThresholdConfig, ...] = (
     ThresholdConfig(metric="airbus_score"),
     ThresholdConfig(metric="ship_f1"),
     ThresholdConfig(metric="pooled_dice"),
@@ -203,10 +203,10 @@ class Retuned:
     """The model's, with the choice in it."""
     choice: Choice
     survey: Survey
-    wish: str
+    target: str
     """What the choice was to be made for, in words."""
     usual: tuple[OperatingPoint, ...]
-    """The points for USUAL_WISHES, as far as there is something to choose by."""
+    """The points for USUAL_TARGETS, as far as there is something to choose by."""
     curves: Curves
     """Scores against the (calibrated) threshold, with the chosen smallest peak."""
     reliability: dict[str, tuple[ReliabilityBin, ...]]
@@ -220,14 +220,14 @@ class Retuned:
         return {
             "model": self.card.name,
             "data": self.source,
-            "wish": self.wish,
+            "wish": self.target,
             "decision": self.card.decision.model_dump(),
             "network_threshold": self.card.network_threshold,
             "calibration": None if self.card.calibration is None else self.card.calibration.model_dump(mode="json"),
             "chosen": self.choice.facts,
             "operating_points": [
                 {
-                    "wish": wish_in_words(point.config),
+                    "wish": describe_target(point.config),
                     "threshold": as_calibrated(point.threshold, self.card.calibration),
                     "min_peak": self.peak(point),
                     "sentence": point.sentence,
@@ -256,7 +256,7 @@ def retune(
     Args:
         predictor: The model.
         images: What to choose on.
-        config: Which score or wish; how many images.
+        config: Which score or target; how many images.
         keep_calibration: Keep the model's calibration as it is, instead of making `config.calibration`.
         seed: Decides the draw and the halves.
         data: Name of the images, for the card.
@@ -266,7 +266,7 @@ def retune(
     """
     source = images if isinstance(images, Source) else Source("a list of labelled images", tuple(images))
     survey = survey_images(
-        predictor.uncalibrated(),
+        predictor.without_calibration(),
         source.images,
         at_most=config.max_images,
         seed=seed,
@@ -277,14 +277,14 @@ def retune(
     calibration = _calibration(predictor.card, survey, config, keep=keep_calibration)
     choice = choose_from(survey, config, calibration=calibration, kept=predictor.card.decision, data=data)
     usual = []
-    for wish in USUAL_WISHES:
+    for target in USUAL_TARGETS:
         with contextlib.suppress(DataError):  # no image without ships: nothing is known of false alarms there
-            usual.append(find_point(survey, wish))
+            usual.append(find_point(survey, target))
     return Retuned(
         card=choice.on(predictor.card),
         choice=choice,
         survey=survey,
-        wish=wish_in_words(config),
+        target=describe_target(config),
         usual=tuple(usual),
         curves=_curves(survey, choice),
         reliability=_reliability(survey, config, calibration, keep=keep_calibration),

@@ -21,7 +21,7 @@ from shipseg.exploration.file_facts import (
     split_facts,
 )
 from shipseg.exploration.hints import find_hints
-from shipseg.exploration.inputs import Material, gather
+from shipseg.exploration.inputs import Inputs, read_inputs
 from shipseg.exploration.label_facts import imbalance_facts, pixel_facts, plain, row_facts, ship_facts, ships_per_image
 from shipseg.exploration.page import write_exploration_page
 from shipseg.exploration.results import Exploration
@@ -118,7 +118,7 @@ def explore(source: Path, options: ExploreOptions | None = None) -> Exploration:
     options = options or ExploreOptions()
     listed = read_drop_list(options.drop_list) if options.drop_list is not None else frozenset()
     with tempfile.TemporaryDirectory(prefix="shipseg-explore-") as temporary:
-        material = gather(
+        inputs = read_inputs(
             Path(source),
             csv=options.csv,
             images=options.images,
@@ -126,39 +126,37 @@ def explore(source: Path, options: ExploreOptions | None = None) -> Exploration:
             store=options.store or Path(temporary),
             workers=available_workers(options.workers),
         )
-    if listed and not material.images["ImageId"].isin(listed).any():
+    if listed and not inputs.images["ImageId"].isin(listed).any():
         raise DataError(
             f"none of the {len(listed)} ids in the drop list {options.drop_list} (first: {min(listed)}) is an image of "
             f"{source}: check the list"
         )
-    ships = measure_each_ship(material.images, assumed_size=material.assumed_size)
-    facts = _facts(material, ships, options, listed)
+    ships = measure_each_ship(inputs.images, assumed_size=inputs.assumed_size)
+    facts = _facts(inputs, ships, options, listed)
     facts["hints"] = find_hints(facts)
-    return Exploration(
-        Path(source), plain(facts), _image_table(material), ships, draw_samples(material, seed=options.seed)
-    )
+    return Exploration(Path(source), plain(facts), _image_table(inputs), ships, draw_samples(inputs, seed=options.seed))
 
 
-def _facts(material: Material, ships: pd.DataFrame, options: ExploreOptions, listed: frozenset[str]) -> dict[str, Any]:
-    images = material.images
+def _facts(inputs: Inputs, ships: pd.DataFrame, options: ExploreOptions, listed: frozenset[str]) -> dict[str, Any]:
+    images = inputs.images
     labelled = images[images["has_row"]]["Ships"].to_numpy()
-    any_size = bool(material.report and material.report["options"]["any_size"])
-    not_known = _not_known(material)
+    any_size = bool(inputs.report and inputs.report["options"]["any_size"])
+    not_known = _not_known(inputs)
     # What needs more than labels, each computed only where it can be.
     of_files: dict[str, Callable[[], dict[str, Any]]] = {
         "images": lambda: size_facts(images),
         "files": lambda: file_size_facts(images[images["has_file"]]),
-        "colours": lambda: _colours(material, options),
-        "duplicates": lambda: duplicate_facts(images, material.folder or Path()),
-        "groups": lambda: group_facts(material),
-        "split": lambda: split_facts(material.report or {}),
+        "colours": lambda: _colours(inputs, options),
+        "duplicates": lambda: duplicate_facts(images, inputs.folder or Path()),
+        "groups": lambda: group_facts(inputs),
+        "split": lambda: split_facts(inputs.report or {}),
     }
     return {
-        "source": _source(material),
-        "rows": row_facts(material),
+        "source": _source(inputs),
+        "rows": row_facts(inputs),
         "ships_per_image": ships_per_image(labelled),
         "imbalance": imbalance_facts(labelled),
-        "pixels": pixel_facts(material),
+        "pixels": pixel_facts(inputs),
         "ships": ship_facts(ships, num_labelled=int(images["Ships"].sum())),
         "cleaning": cleaning_facts(images, listed=listed, any_size=any_size, seed=options.seed),
         **{name: None if name in not_known else compute() for name, compute in of_files.items()},
@@ -166,41 +164,41 @@ def _facts(material: Material, ships: pd.DataFrame, options: ExploreOptions, lis
     }
 
 
-def _not_known(material: Material) -> dict[str, str]:
+def _not_known(inputs: Inputs) -> dict[str, str]:
     """Return why a section of the facts, or the samples, cannot be filled."""
-    if material.kind == "labels":
+    if inputs.kind == "labels":
         return dict.fromkeys(("images", "files", "colours", "duplicates", "groups", "split", "samples"), _NO_IMAGES)
-    not_known = {} if material.kind == "dataset" else {"split": _NO_SPLIT}
-    if material.folder is None:
+    not_known = {} if inputs.kind == "dataset" else {"split": _NO_SPLIT}
+    if inputs.folder is None:
         return dict.fromkeys(("colours", "duplicates", "samples"), _IMAGES_MOVED)
-    if not (material.images["height"] > 0).any():
+    if not (inputs.images["height"] > 0).any():
         not_known |= dict.fromkeys(("images", "colours", "groups", "samples"), _NONE_READABLE)
     return not_known
 
 
-def _source(material: Material) -> dict[str, Any]:
-    height, width = material.assumed_size
+def _source(inputs: Inputs) -> dict[str, Any]:
+    height, width = inputs.assumed_size
     return {
-        "kind": material.kind,
-        "path": str(material.path),
-        "csv": str(material.csv),
-        "images_folder": None if material.folder is None else str(material.folder),
-        "images": len(material.images),
-        "images_of_unknown_size": len(material.images)
-        if material.kind == "labels"
-        else int((material.images["height"] == 0).sum()),
+        "kind": inputs.kind,
+        "path": str(inputs.path),
+        "csv": str(inputs.csv),
+        "images_folder": None if inputs.folder is None else str(inputs.folder),
+        "images": len(inputs.images),
+        "images_of_unknown_size": len(inputs.images)
+        if inputs.kind == "labels"
+        else int((inputs.images["height"] == 0).sum()),
         "their_size_taken_for_px": f"{width} x {height}",
     }
 
 
-def _colours(material: Material, options: ExploreOptions) -> dict[str, Any]:
-    readable = material.images["ImageId"][material.images["height"] > 0]
+def _colours(inputs: Inputs, options: ExploreOptions) -> dict[str, Any]:
+    readable = inputs.images["ImageId"][inputs.images["height"] > 0]
     workers = available_workers(options.workers)
-    return colour_facts(readable, material.folder or Path(), seed=options.seed, workers=workers)
+    return colour_facts(readable, inputs.folder or Path(), seed=options.seed, workers=workers)
 
 
-def _image_table(material: Material) -> pd.DataFrame:
-    images = material.images
+def _image_table(inputs: Inputs) -> pd.DataFrame:
+    images = inputs.images
     encoded = [" ".join(rles) if rles else "0" for rles in images["rles"]]
     return images.assign(EncodedPixels=encoded)[_IMAGE_COLUMNS]
 

@@ -20,7 +20,7 @@ from shipseg import progress
 from shipseg.data.cleaning import REASONS, CleaningRules, decide
 from shipseg.data.splits import SplitShares
 from shipseg.errors import ImageError
-from shipseg.exploration.inputs import Material
+from shipseg.exploration.inputs import Inputs
 from shipseg.exploration.label_facts import counted, describe
 from shipseg.extras import needing
 from shipseg.processes import run_tasks
@@ -170,15 +170,15 @@ def _tail(path: Path) -> bytes:
         return stream.read()
 
 
-def group_facts(material: Material) -> dict[str, Any]:
+def group_facts(inputs: Inputs) -> dict[str, Any]:
     """Return the groups of images that show overlapping ground, and what a split that ignores them would leak."""
-    known = material.images["group"].to_numpy()
+    known = inputs.images["group"].to_numpy()
     sizes = np.unique(known[known >= 0], return_counts=True)[1]
     several = sizes[sizes > 1]
-    if material.overlaps is not None:
-        num_pairs = len(material.overlaps.pairs)
+    if inputs.overlaps is not None:
+        num_pairs = len(inputs.overlaps.pairs)
     else:
-        num_pairs = int(material.report["groups"]["overlapping_pairs"]) if material.report else 0
+        num_pairs = int(inputs.report["groups"]["overlapping_pairs"]) if inputs.report else 0
     val_share = SplitShares().val
     # An image of a group of n that was drawn for validation has a neighbour in training with 1 - val_share^(n - 1).
     leaking = float((sizes * (1 - val_share ** (sizes - 1))).sum() / max(sizes.sum(), 1))
@@ -211,7 +211,7 @@ def cleaning_facts(
     """Return the cost of two sets of rules: `own`, what `shipseg prepare` does unasked, and `reference`.
 
     Args:
-        images: One row per image, see `Material.images`.
+        images: One row per image, see `Inputs.images`.
         listed: ImageIds that the reference's list of corrupted images names; empty without a list.
         any_size: Images of another size than most stay, as the dataset was prepared.
         seed: For the drawing of the images without ships.

@@ -23,14 +23,14 @@ from shipseg.reading import list_images
 with needing("train"):
     import pandas as pd
 
-__all__ = ["Material", "gather"]
+__all__ = ["Inputs", "read_inputs"]
 
 _FAULTS = ("unreadable", "truncated", "unsupported")
 _SCAN_FOLDER = "scan-1"  # the number changes when what is read of an image does
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class Inputs:
     """What is known before anything is counted.
 
     Args:
@@ -60,7 +60,7 @@ class Material:
     report: dict[str, Any] | None = None
 
 
-def gather(
+def read_inputs(
     path: Path,
     *,
     csv: Path | None,
@@ -68,7 +68,7 @@ def gather(
     labels_size: tuple[int, int],
     store: Path,
     workers: int,
-) -> Material:
+) -> Inputs:
     """Return what there is to explore; the images of an Airbus folder are all read, in parallel.
 
     Args:
@@ -102,7 +102,7 @@ def _holds_images(root: Path) -> bool:
     return any(list_images(folder) for folder in (root, *subfolders))
 
 
-def _from_labels(path: Path, csv: Path, size: tuple[int, int]) -> Material:
+def _from_labels(path: Path, csv: Path, size: tuple[int, int]) -> Inputs:
     table = read_table(csv)
     images = table.frame.assign(
         has_row=True,
@@ -116,10 +116,10 @@ def _from_labels(path: Path, csv: Path, size: tuple[int, int]) -> Material:
         spread=SOLID_SPREAD + 1,
     )
     images, problems = _finished(images, table.problems)
-    return Material("labels", path, csv, None, images.assign(group=-1, split=""), size, tuple(problems), table.num_rows)
+    return Inputs("labels", path, csv, None, images.assign(group=-1, split=""), size, tuple(problems), table.num_rows)
 
 
-def _from_folder(path: Path, folder: AirbusFolder, size: tuple[int, int], store: Path, workers: int) -> Material:
+def _from_folder(path: Path, folder: AirbusFolder, size: tuple[int, int], store: Path, workers: int) -> Inputs:
     table = read_table(folder.csv)
     images = join_labels(list_source(folder), table)
     wanted = images["has_row"] & images["has_file"]
@@ -128,7 +128,7 @@ def _from_folder(path: Path, folder: AirbusFolder, size: tuple[int, int], store:
     overlaps = find_overlaps(textures)
     images = with_groups(images, overlaps).assign(split="")
     images, problems = _finished(images, table.problems)
-    return Material(
+    return Inputs(
         "folder",
         path,
         folder.csv,
@@ -146,7 +146,7 @@ def _finished(images: pd.DataFrame, found: Sequence[Problem]) -> tuple[pd.DataFr
     return images.assign(reason=decide(images, CleaningRules())), [*found, *problems]
 
 
-def _from_dataset(path: Path, data: PreparedDataset, size: tuple[int, int]) -> Material:
+def _from_dataset(path: Path, data: PreparedDataset, size: tuple[int, int]) -> Inputs:
     index, report = data.index, data.report
     reason = index["reason"]
     images = index.drop(columns=["EncodedPixels", "row"]).assign(
@@ -164,7 +164,7 @@ def _from_dataset(path: Path, data: PreparedDataset, size: tuple[int, int]) -> M
         for image_id, row, why, detail in _read_problems(path / PROBLEMS_FILE).itertuples(index=False)
         if row > 0 or why in ("malformed-mask", "overlapping-ships")
     ]
-    return Material(
+    return Inputs(
         "dataset",
         path,
         Path(report["source"]["csv"]),

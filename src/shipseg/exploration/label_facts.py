@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shipseg.evaluation.scores import SIZE_BINS
-from shipseg.exploration.inputs import Material
+from shipseg.exploration.inputs import Inputs
 from shipseg.extras import needing
 from shipseg.masks.metrics import SIZE_BINS_PX
 
@@ -99,14 +99,14 @@ _FEW_PX = 9  # 3 x 3: with fewer an outline cannot be told
 _EXAMPLES = 5
 
 
-def row_facts(material: Material) -> dict[str, Any]:
+def row_facts(inputs: Inputs) -> dict[str, Any]:
     """Return how many rows images have, and what is wrong with rows."""
-    images, kinds = material.images, Counter(problem.reason for problem in material.problems)
-    extra = Counter(p.image_id for p in material.problems if p.reason in ("duplicate-row", "empty-and-ships"))
+    images, kinds = inputs.images, Counter(problem.reason for problem in inputs.problems)
+    extra = Counter(p.image_id for p in inputs.problems if p.reason in ("duplicate-row", "empty-and-ships"))
     rows = images["Ships"].clip(lower=1) + images["ImageId"].map(extra).fillna(0).astype(np.int64)
     numbers, counts = np.unique(rows[images["has_row"]], return_counts=True)
     return {
-        "rows": material.num_rows,
+        "rows": inputs.num_rows,
         "images": int(counts.sum()),
         "per_image": dict(zip(numbers.tolist(), counts.tolist(), strict=True)),
         "most": int(numbers[-1]),
@@ -157,9 +157,9 @@ def imbalance_facts(ships: NDArray[np.int64]) -> dict[str, Any]:
     }
 
 
-def pixel_facts(material: Material) -> dict[str, Any]:
+def pixel_facts(inputs: Inputs) -> dict[str, Any]:
     """Return the ships' share of all pixels, and of those in images with ships; images of unknown size are left out."""
-    known = material.images[(material.images["height"] > 0) & ~material.images["malformed"]]
+    known = inputs.images[(inputs.images["height"] > 0) & ~inputs.images["malformed"]]
     pixels = known["height"].astype(np.int64) * known["width"]
     ship_px, all_px = int(known["ship_px"].sum()), int(pixels.sum())
     in_ship_images = int(pixels[known["Ships"] > 0].sum())

@@ -14,7 +14,7 @@ from shipseg.exploration.results import KIND_NAMES, Exploration
 from shipseg.exploration.samples import Sample
 from shipseg.extras import needing
 from shipseg.reports.examples import close_up, overview, to_jpeg
-from shipseg.reports.page import drawing, picture_url, write_page
+from shipseg.reports.page import drawing, image_url, write_page
 
 with needing("train"):
     from markupsafe import Markup, escape
@@ -145,8 +145,8 @@ def _samples(samples: Sequence[Sample]) -> list[dict[str, Any]]:
                 {
                     "name": sample.image_id,
                     "ships": sample.num_ships,
-                    "overview": picture_url(to_jpeg(overview(shown, side=_OVERVIEW_PX))),
-                    "close_up": picture_url(to_jpeg(close_up(shown, side=_OVERVIEW_PX))) if sample.num_ships else "",
+                    "overview": image_url(to_jpeg(overview(shown, side=_OVERVIEW_PX))),
+                    "close_up": image_url(to_jpeg(close_up(shown, side=_OVERVIEW_PX))) if sample.num_ships else "",
                 }
             )
         if pictures:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import DataError
-from shipseg.exploration.inputs import Material
+from shipseg.exploration.inputs import Inputs
 from shipseg.masks.rle import decode_many
 from shipseg.reading import read_image
 
@@ -44,18 +44,18 @@ class Sample:
     mask_hw: NDArray[np.bool_]
 
 
-def draw_samples(material: Material, *, seed: int) -> tuple[Sample, ...]:
+def draw_samples(inputs: Inputs, *, seed: int) -> tuple[Sample, ...]:
     """Return up to four images each with no, one and several ships, of those that cleaning keeps.
 
     Of a group of overlapping images at most one is drawn. One that can no longer be read is left out with a warning.
 
     Args:
-        material: What is explored; it has images.
+        inputs: What is explored; it has images.
         seed: Decides which are drawn.
     """
-    if material.folder is None:
+    if inputs.folder is None:
         return ()
-    kept = material.images[material.images["reason"] == ""].sample(frac=1, random_state=seed)
+    kept = inputs.images[inputs.images["reason"] == ""].sample(frac=1, random_state=seed)
     samples: list[Sample] = []
     used: set[int] = set()
     for kind, (least, most) in _KINDS.items():
@@ -66,7 +66,7 @@ def draw_samples(material: Material, *, seed: int) -> tuple[Sample, ...]:
             if group in used:
                 continue
             try:
-                image_hwc = read_image(material.folder / image_id)
+                image_hwc = read_image(inputs.folder / image_id)
                 mask_hw = decode_many(rles, (image_hwc.shape[0], image_hwc.shape[1]))
             except DataError as error:
                 _LOG.warning("%s is not shown: %s", image_id, error)

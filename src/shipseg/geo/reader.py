@@ -305,7 +305,7 @@ def open_scene(
         MissingExtraError: rasterio is not installed.
     """
     path = str(path_or_url)
-    wish = None if stretch is None else parse_stretch(stretch)
+    requested = None if stretch is None else parse_stretch(stretch)
     if metres_per_pixel is not None and not 0 < metres_per_pixel < float("inf"):
         raise ConfigError(f"metres_per_pixel must be above 0, got {metres_per_pixel}")
     with gdal_session(path):
@@ -313,7 +313,7 @@ def open_scene(
         try:
             choice = choose_bands(dataset, bands)
             dtype = _common_dtype(dataset, choice)
-            chosen = choose_stretch(wish, dtype, lambda: _look(dataset, choice, path))
+            chosen = choose_stretch(requested, dtype, lambda: _look(dataset, choice, path))
             return Scene(dataset, path, choice, chosen, metres_per_pixel)
         except BaseException:
             dataset.close()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
 
-__all__ = ["Stretch", "StretchWish", "choose_stretch", "parse_stretch"]
+__all__ = ["RequestedStretch", "Stretch", "choose_stretch", "parse_stretch"]
 
 Look = Callable[[], NDArray[Any]]
 """Gives valid values of the scene, (N,) of all chosen bands together."""
@@ -71,7 +71,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class StretchWish:
+class RequestedStretch:
     """What a user asked for: the values themselves, or percentiles of the scene's."""
 
     low: float
@@ -79,20 +79,20 @@ class StretchWish:
     percent: bool
 
 
-def parse_stretch(text: str) -> StretchWish:
-    """Return the wish that stands in "LOW,HIGH", "none" (the same as "0,255") or "percent:LOW,HIGH".
+def parse_stretch(text: str) -> RequestedStretch:
+    """Return the requested that stands in "LOW,HIGH", "none" (the same as "0,255") or "percent:LOW,HIGH".
 
     Raises:
         ConfigError: It is none of these, or low is not below high.
 
     Example:
         >>> parse_stretch("0,3000")
-        StretchWish(low=0.0, high=3000.0, percent=False)
+        RequestedStretch(low=0.0, high=3000.0, percent=False)
     """
     kind, _, numbers = text.strip().rpartition(":")
     try:
         if text.strip() == "none":
-            return StretchWish(0.0, _FULL_SCALE, percent=False)
+            return RequestedStretch(0.0, _FULL_SCALE, percent=False)
         low, high = (float(number) for number in numbers.split(","))
     except ValueError:
         low = high = math.nan
@@ -107,34 +107,34 @@ def parse_stretch(text: str) -> StretchWish:
         )
     if kind == "percent" and not 0 <= low < high <= 100:
         raise ConfigError(f"stretch {text!r}: percentiles must be from 0 to 100; give {wanted}")
-    return StretchWish(low, high, percent=kind == "percent")
+    return RequestedStretch(low, high, percent=kind == "percent")
 
 
-def choose_stretch(wish: StretchWish | None, dtype: np.dtype[Any], look: Look) -> Stretch:
+def choose_stretch(requested: RequestedStretch | None, dtype: np.dtype[Any], look: Look) -> Stretch:
     """Return the stretch for a scene.
 
-    Without a wish: 8 bits stay as they are, and so do whole numbers that nowhere exceed 255. Else the range begins at
-    half the 2nd percentile (the whole of it where it is negative) and ends at the 98th percentile, but so that the 25th
-    percentile, which is water in most scenes with ships, comes to between an eighth and a fifth of the range.
+    Without a request, 8 bits stay as they are, and so do whole numbers that nowhere exceed 255. Else the range begins
+    at half the 2nd percentile (the whole of it where it is negative) and ends at the 98th percentile, but so that the
+    25th percentile, which is water in most scenes with ships, comes to between an eighth and a fifth of the range.
 
     Args:
-        wish: Of the user.
+        requested: By the user.
         dtype: Of the file's values.
         look: Called only when the scene's values are needed.
     """
-    if wish is not None and not wish.percent:
-        as_is = (wish.low, wish.high) == (0.0, _FULL_SCALE)
-        return Stretch(wish.low, wish.high, "no stretch, as asked" if as_is else "as asked")
-    if wish is None and dtype == np.uint8:
+    if requested is not None and not requested.percent:
+        as_is = (requested.low, requested.high) == (0.0, _FULL_SCALE)
+        return Stretch(requested.low, requested.high, "no stretch, as asked" if as_is else "as asked")
+    if requested is None and dtype == np.uint8:
         return Stretch(0.0, _FULL_SCALE, "8 bits")
     values = look()
     if values.dtype.kind == "f" and values.dtype.itemsize > 2:
         values = np.clip(values, -_LARGEST, _LARGEST)  # beyond are fill values that the file does not call nodata
     if not values.size:
         return Stretch(0.0, _FULL_SCALE, "no values were seen")
-    if wish is not None:
-        low, high = np.percentile(values, (wish.low, wish.high)).tolist()
-        return _ordered(low, high, f"percentiles {wish.low:g} and {wish.high:g} of the scene, as asked")
+    if requested is not None:
+        low, high = np.percentile(values, (requested.low, requested.high)).tolist()
+        return _ordered(low, high, f"percentiles {requested.low:g} and {requested.high:g} of the scene, as asked")
     if dtype.kind in "iu" and values.min() >= 0 and values.max() <= _FULL_SCALE:
         return Stretch(0.0, _FULL_SCALE, f"{dtype} with no value above 255")
     return _by_the_dark(values)

@@ -21,7 +21,7 @@ from shipseg.masks.ships import Ship
 __all__ = [
     "FORMATS",
     "SHIP_COLUMNS",
-    "PictureShips",
+    "ImageShips",
     "SubmissionSummary",
     "check_submission",
     "check_unique_ids",
@@ -56,7 +56,7 @@ _CATEGORY: Final = {"id": 1, "name": "ship", "supercategory": "vessel"}
 
 
 @dataclass(frozen=True)
-class PictureShips:
+class ImageShips:
     """The ships found in one picture."""
 
     image: str
@@ -67,7 +67,7 @@ class PictureShips:
     """No two share a pixel."""
 
 
-def write_ships_csv(path: Path, pictures: Sequence[PictureShips]) -> None:
+def write_ships_csv(path: Path, pictures: Sequence[ImageShips]) -> None:
     """Write one row per ship, with the columns `SHIP_COLUMNS`; ships of a picture are numbered from 1."""
     rows = [
         _ship_row(picture.image, number, ship)
@@ -85,7 +85,7 @@ def _ship_row(image: str, number: int, ship: Ship) -> list[Any]:
     return [image, number, ship.area_px, f"{ship.confidence:.4f}", *ship.bbox_xywh, *shown]
 
 
-def write_coco(path: Path, pictures: Sequence[PictureShips]) -> None:
+def write_coco(path: Path, pictures: Sequence[ImageShips]) -> None:
     """Write the ships as a COCO instance file: uncompressed run lengths, boxes, areas, confidence as `score`.
 
     Source: the data format of the COCO data set, as pycocotools reads it.
@@ -115,7 +115,7 @@ def write_coco(path: Path, pictures: Sequence[PictureShips]) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
 
 
-def write_submission(path: Path, pictures: Sequence[PictureShips]) -> None:
+def write_submission(path: Path, pictures: Sequence[ImageShips]) -> None:
     """Write the challenge's submission: one row per ship, one with nothing in `EncodedPixels` for a picture without.
 
     Raises:
@@ -180,14 +180,14 @@ def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-FORMATS: Final[dict[str, tuple[str, Callable[[Path, Sequence[PictureShips]], None]]]] = {
+FORMATS: Final[dict[str, tuple[str, Callable[[Path, Sequence[ImageShips]], None]]]] = {
     "csv": ("ships.csv", write_ships_csv),
     "coco": ("ships.coco.json", write_coco),
 }
 """Tables that can be asked for: name of the file, and what writes it."""
 
 
-# Looking through a submission before it is handed in: what the challenge would refuse is said in a sentence.
+# TileJob through a submission before it is handed in: what the challenge would refuse is said in a sentence.
 
 _COLUMNS = ["ImageId", "EncodedPixels"]
 _TILE = (768, 768)

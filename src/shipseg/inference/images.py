@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, DataError, ImageError, unknown_name
 from shipseg.files import ensure_folder, remove_leftovers, storage_errors, write_bytes, write_text
-from shipseg.inference.formats import FORMATS, PictureShips, check_unique_ids, csv_text, write_submission
+from shipseg.inference.formats import FORMATS, ImageShips, check_unique_ids, csv_text, write_submission
 from shipseg.inference.overlay import draw_ships
 from shipseg.inference.predictor import Prediction, Predictor, checked_threshold
 from shipseg.progress import track
@@ -26,12 +26,12 @@ from shipseg.reading import IMAGE_SUFFIXES, list_images, read_image
 __all__ = [
     "OUTPUT_FOLDERS",
     "Failure",
-    "Picture",
+    "ImageFile",
     "PredictOptions",
     "PredictReport",
     "distinct_names",
-    "find_pictures",
-    "predict_pictures",
+    "find_images",
+    "predict_images",
 ]
 
 
@@ -44,7 +44,7 @@ OUTPUT_FOLDERS: Final = ("masks", "overlays")
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFile:
     """A picture to look at."""
 
     path: Path
@@ -54,7 +54,7 @@ class Picture:
     """What it is called in tables: its file name where no other picture has the same, else its path."""
 
 
-def find_pictures(inputs: Sequence[Path], out: Path, *, recursive: bool = False) -> list[Picture]:
+def find_images(inputs: Sequence[Path], out: Path, *, recursive: bool = False) -> list[ImageFile]:
     """Return the pictures that the inputs stand for, each once, in the order given; those of a folder sorted by name.
 
     A folder stands for the images directly inside it; with `recursive` also for those in the folders inside it, hidden
@@ -84,7 +84,7 @@ def find_pictures(inputs: Sequence[Path], out: Path, *, recursive: bool = False)
     names = distinct_names(list(paths))
     shared = Counter(path.name for path in paths.values())
     return [
-        Picture(path, name, _printable(path.name if shared[path.name] == 1 else str(path)))
+        ImageFile(path, name, _printable(path.name if shared[path.name] == 1 else str(path)))
         for path, name in zip(paths.values(), names, strict=True)
     ]
 
@@ -228,7 +228,7 @@ class PredictReport:
         }
 
 
-def predict_pictures(
+def predict_images(
     inputs: Sequence[Path], out: Path, predictor: Predictor, options: PredictOptions | None = None
 ) -> PredictReport:
     """Find the ships in pictures and folders of pictures, and write what was found to the folder `out`.
@@ -250,7 +250,7 @@ def predict_pictures(
     """
     started = time.monotonic()
     options = options or PredictOptions()
-    pictures = find_pictures(inputs, out, recursive=options.recursive)
+    pictures = find_images(inputs, out, recursive=options.recursive)
     if options.submission is not None:
         check_unique_ids([picture.path.name for picture in pictures])
         if options.submission.resolve() in {picture.path.resolve() for picture in pictures}:
@@ -260,7 +260,7 @@ def predict_pictures(
     folders = [ensure_folder(out / "masks")] + ([ensure_folder(out / "overlays")] if options.overlays else [])
     for folder in (out, *folders):
         remove_leftovers(folder)
-    found: list[PictureShips] = []
+    found: list[ImageShips] = []
     failed: list[Failure] = []
     for picture in track(pictures, "finding ships"):
         try:
@@ -269,8 +269,8 @@ def predict_pictures(
             failed.append(Failure(picture.path, error.reason, str(error)))
             continue
         prediction = predictor.predict(image_hwc, threshold=options.threshold)
-        _write_pictures(image_hwc, prediction, picture, out, overlay=options.overlays)
-        found.append(PictureShips(picture.label, prediction.mask.shape, prediction.ships))
+        _write_images(image_hwc, prediction, picture, out, overlay=options.overlays)
+        found.append(ImageShips(picture.label, prediction.mask.shape, prediction.ships))
     tables = _write_tables(pictures, found, failed, out, options)
     return PredictReport(
         num_images=len(pictures),
@@ -282,8 +282,8 @@ def predict_pictures(
     )
 
 
-def _write_pictures(
-    image_hwc: NDArray[np.uint8], prediction: Prediction, picture: Picture, out: Path, *, overlay: bool
+def _write_images(
+    image_hwc: NDArray[np.uint8], prediction: Prediction, picture: ImageFile, out: Path, *, overlay: bool
 ) -> None:
     mask_hw = prediction.mask.astype(np.uint8) * 255
     write_bytes(out / "masks" / f"{picture.name}.png", _encoded(".png", mask_hw, []))
@@ -312,8 +312,8 @@ def _encoded(suffix: str, image: NDArray[Any], settings: list[int]) -> bytes:
 
 
 def _write_tables(
-    pictures: Sequence[Picture],
-    found: Sequence[PictureShips],
+    pictures: Sequence[ImageFile],
+    found: Sequence[ImageShips],
     failed: Sequence[Failure],
     out: Path,
     options: PredictOptions,
@@ -326,7 +326,7 @@ def _write_tables(
             written.append(out / file_name)
     if options.submission is not None:
         by_label = {picture.image: picture for picture in found}
-        every = [by_label.get(picture.label, PictureShips(picture.label, (1, 1), ())) for picture in pictures]
+        every = [by_label.get(picture.label, ImageShips(picture.label, (1, 1), ())) for picture in pictures]
         write_submission(options.submission, every)
         written.append(options.submission)
     failures = out / "failed.csv"

@@ -15,7 +15,7 @@ from shipseg.errors import ConfigError, ModelError
 from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
 from shipseg.inference.locate import BACKENDS, bundled_models, load_backend
 from shipseg.masks.ships import Ship, find_ships
-from shipseg.model.card import Card, Views
+from shipseg.model.card import Card, TtaViews
 from shipseg.reading import read_image
 from shipseg.resizing import resize
 from shipseg.tiling import Accumulator, blend_weights, windows
@@ -31,7 +31,7 @@ __all__ = [
     "bundled_models",
     "checked_threshold",
     "load_model",
-    "mean_over_mirrors",
+    "mean_over_tta_views",
 ]
 
 
@@ -40,7 +40,7 @@ __all__ = [
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-_MIRRORS: Final = tuple((flip_rows, flip_cols, swap) for swap in (False, True) for flip_rows, flip_cols in (
+_TTA_TRANSFORMS: Final = tuple((flip_rows, flip_cols, swap) for swap in (False, True) for flip_rows, flip_cols in (
     (False, False), (True, True), (True, False), (False, True)
 ))  # fmt: skip
 """Whether rows, columns, and rows with columns change places: the first two are a half turn apart, the first four all
@@ -49,7 +49,7 @@ _SURE: Final = 1e-7
 """Probabilities nearer to 0 or 1 than this count as this near: one sure answer does not outweigh all others."""
 
 
-def mean_over_mirrors(run: Run, images_n3hw: NDArray[np.float32], *, views: int) -> NDArray[np.float32]:
+def mean_over_tta_views(run: Run, images_n3hw: NDArray[np.float32], *, views: int) -> NDArray[np.float32]:
     """Return the probability (N, 1, H, W) whose log odds are the mean over mirror images.
 
     Args:
@@ -60,9 +60,11 @@ def mean_over_mirrors(run: Run, images_n3hw: NDArray[np.float32], *, views: int)
     if views == 1:
         return run(images_n3hw)
     total: NDArray[np.float32] | None = None
-    for mirror in _MIRRORS[:views]:
+    for mirror in _TTA_TRANSFORMS[:views]:
         prob = np.clip(
-            _mirrored(run(np.ascontiguousarray(_mirrored(images_n3hw, mirror))), mirror, back=True), _SURE, 1 - _SURE
+            _transformed(run(np.ascontiguousarray(_transformed(images_n3hw, mirror))), mirror, back=True),
+            _SURE,
+            1 - _SURE,
         )
         odds = np.log(prob) - np.log1p(-prob)
         total = odds if total is None else total + odds
@@ -70,7 +72,7 @@ def mean_over_mirrors(run: Run, images_n3hw: NDArray[np.float32], *, views: int)
     return np.asarray(1.0 / (1.0 + np.exp(-total / np.float32(views))), np.float32)
 
 
-def _mirrored(
+def _transformed(
     values_nchw: NDArray[np.float32], mirror: tuple[bool, bool, bool], *, back: bool = False
 ) -> NDArray[np.float32]:
     flip_rows, flip_cols, swap = mirror
@@ -179,7 +181,7 @@ class Predictor:
         below, right = -height % self.card.input.multiple, -width % self.card.input.multiple
         padded = [cv2.copyMakeBorder(tile, 0, below, 0, right, cv2.BORDER_REFLECT_101) for tile in tiles_nhwc]
         images_n3hw = np.stack(padded).transpose(0, 3, 1, 2).astype(np.float32, order="C")
-        prob_n1hw = mean_over_mirrors(self.backend.run, images_n3hw, views=self.card.input.views)
+        prob_n1hw = mean_over_tta_views(self.backend.run, images_n3hw, views=self.card.input.views)
         prob_nhw: NDArray[np.float32] = prob_n1hw[:, 0, :height, :width]
         if not np.isfinite(prob_nhw).all():
             raise ModelError(
@@ -187,11 +189,11 @@ class Predictor:
             )
         return prob_nhw
 
-    def uncalibrated(self) -> Predictor:
+    def without_calibration(self) -> Predictor:
         """Return the same model with the network's own probabilities; the card's decision is not made for them."""
         return Predictor(self.card.model_copy(update={"calibration": None}), self.backend)
 
-    def deciding(self, *, separate: bool | None = None, rectangles: bool | None = None) -> Predictor:
+    def with_decision(self, *, separate: bool | None = None, rectangles: bool | None = None) -> Predictor:
         """Return the same model that makes ships otherwise; None leaves a rule as the card has it.
 
         Args:
@@ -203,7 +205,7 @@ class Predictor:
         decision = self.card.decision.model_copy(update=changed)
         return Predictor(self.card.model_copy(update={"decision": decision}), self.backend)
 
-    def looking(self, *, views: Views) -> Predictor:
+    def with_tta(self, views: TtaViews) -> Predictor:
         """Return the same model that averages over so many mirror images of what it sees."""
         entry = self.card.input.model_copy(update={"views": views})
         return Predictor(self.card.model_copy(update={"input": entry}), self.backend)

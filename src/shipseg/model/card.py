@@ -21,7 +21,7 @@ CARD_KEY = "shipseg"
 """Key of the card in an ONNX file's metadata."""
 
 
-Views = Literal[1, 2, 4, 8]
+TtaViews = Literal[1, 2, 4, 8]
 
 
 class CardInput(Frozen):
@@ -39,7 +39,7 @@ class CardInput(Frozen):
     """Larger images are cut into overlapping tiles of this many network pixels."""
     overlap: Annotated[int, Field(ge=0)] = 128
     """Overlap of two tiles in network pixels."""
-    views: Views = 1
+    views: TtaViews = 1
     """How many mirror images of each tile the probability is averaged over, for as many times the work."""
 
 
@@ -81,7 +81,7 @@ class Card(Frozen):
     """Makes the network's probabilities true; all that follows is about calibrated ones."""
     decision: Decision = Decision()
     choice: dict[str, Any] = Field(default={})
-    """How the decision was chosen: for which wish, on which images, with which scores there."""
+    """How the decision was chosen: for which target, on which images, with which scores there."""
     gate: CardGate | None = None
     """Lets empty tiles of scenes be skipped; None looks at every tile."""
     threshold_curve: dict[str, list[float]] = Field(default={})

@@ -42,7 +42,7 @@ def describe_card(card: Card) -> str:
     lines = [
         f"# {card.name}",
         "",
-        f"Finds ships in optical images of about {entry.metres_per_pixel:g} m per pixel; a {what}.",
+        f"Detections ships in optical images of about {entry.metres_per_pixel:g} m per pixel; a {what}.",
         *([f"Made {' '.join(made)}."] if made else []),
         *([f"Licence: {card.license}."] if card.license else []),
         *([f"Meant for: {card.intended_use}"] if card.intended_use else []),

@@ -18,8 +18,8 @@ from shipseg.evaluation.sweep import ALL_IMAGES
 from shipseg.extras import needing
 from shipseg.masks.ships import keep_confident
 from shipseg.reports import evaluation_rows, figures
-from shipseg.reports.examples import Picture, PictureGroup, choose_groups, choose_panel, close_up, overview, to_jpeg
-from shipseg.reports.page import drawing, picture_url, write_page
+from shipseg.reports.examples import ImageGroup, ScoredImage, choose_groups, choose_panel, close_up, overview, to_jpeg
+from shipseg.reports.page import drawing, image_url, write_page
 
 with needing("train"):
     from markupsafe import Markup
@@ -56,7 +56,7 @@ def write_evaluation_report(
     """
     path = Path(path)
     groups, panel = choose_groups(evaluation.images), choose_panel(evaluation.images)
-    pictures = _take_pictures(evaluation, predictor, source, [*groups, *panel])
+    pictures = _take_images(evaluation, predictor, source, [*groups, *panel])
     write_page(
         path,
         "evaluation.html",
@@ -80,12 +80,12 @@ def write_evaluation_report(
     return path
 
 
-def _take_pictures(
+def _take_images(
     evaluation: Evaluation,
     predictor: GivesProbability,
     source: Source | Sequence[Labelled],
-    groups: Sequence[PictureGroup],
-) -> dict[str, Picture]:
+    groups: Sequence[ImageGroup],
+) -> dict[str, ScoredImage]:
     """Return the pictures that groups show, by id; one that can no longer be read is left out with a warning."""
     wanted = {image_id for group in groups for image_id in group.image_ids}
     scores = {image.image_id: image for image in evaluation.images}
@@ -103,11 +103,11 @@ def _take_pictures(
             continue
         predicted_hw = keep_confident(predictor.probability(image_hwc), **rules)
         true_hw = union_mask(truth, (image_hwc.shape[0], image_hwc.shape[1]))
-        pictures[labelled.image_id] = Picture(scores[labelled.image_id], image_hwc, true_hw, predicted_hw)
+        pictures[labelled.image_id] = ScoredImage(scores[labelled.image_id], image_hwc, true_hw, predicted_hw)
     return pictures
 
 
-def _shown(groups: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> list[dict[str, Any]]:
+def _shown(groups: Sequence[ImageGroup], pictures: Mapping[str, ScoredImage]) -> list[dict[str, Any]]:
     """Return the groups with their pictures as the page takes them."""
     return [
         {
@@ -117,8 +117,8 @@ def _shown(groups: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> l
                 {
                     "name": image_id,
                     "caption": evaluation_rows.caption(pictures[image_id]),
-                    "overview": picture_url(to_jpeg(overview(pictures[image_id], side=_OVERVIEW_PX))),
-                    "close_up": picture_url(to_jpeg(close_up(pictures[image_id], side=_CLOSE_UP_PX))),
+                    "overview": image_url(to_jpeg(overview(pictures[image_id], side=_OVERVIEW_PX))),
+                    "close_up": image_url(to_jpeg(close_up(pictures[image_id], side=_CLOSE_UP_PX))),
                 }
                 for image_id in group.image_ids
                 if image_id in pictures
@@ -128,7 +128,7 @@ def _shown(groups: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> l
     ]
 
 
-def _panel(panel: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> list[dict[str, Any]]:
+def _panel(panel: Sequence[ImageGroup], pictures: Mapping[str, ScoredImage]) -> list[dict[str, Any]]:
     """Return the rows of the 3 x 3 panel as the page takes them."""
     shown = []
     for group in panel:
@@ -142,13 +142,13 @@ def _panel(panel: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> li
                         "rule": group.rule,
                         "name": image_id,
                         "caption": evaluation_rows.caption(picture),
-                        "columns": [picture_url(to_jpeg(each, side=_PANEL_PX)) for each in (picture.image_hwc, *masks)],
+                        "columns": [image_url(to_jpeg(each, side=_PANEL_PX)) for each in (picture.image_hwc, *masks)],
                     }
                 )
     return shown
 
 
-def _panel_rows(panel: Sequence[PictureGroup], pictures: Mapping[str, Picture]) -> list[figures.PanelRow]:
+def _panel_rows(panel: Sequence[ImageGroup], pictures: Mapping[str, ScoredImage]) -> list[figures.PanelRow]:
     return [
         figures.PanelRow(group.title, picture.image_hwc, picture.true_hw, picture.predicted_hw)
         for group in panel

@@ -9,7 +9,7 @@ from shipseg.evaluation.calibration import ReliabilityBin
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
 from shipseg.evaluation.sweep import Curve, Curves
 from shipseg.model.card import Card
-from shipseg.reports.examples import Picture
+from shipseg.reports.examples import ScoredImage
 from shipseg.reports.figures import Estimate, Reliability
 from shipseg.reports.page import NONE, number, share
 
@@ -201,7 +201,7 @@ def estimates_by_size(metrics: Mapping[str, Any], images: Sequence[ImageScore], 
     return found
 
 
-def caption(picture: Picture) -> str:
+def caption(picture: ScoredImage) -> str:
     """Return what is to be said of a picture: what was found in it."""
     score = picture.score
     if not score.num_true:

@@ -15,9 +15,9 @@ from shipseg.evaluation.scores import ImageScore
 __all__ = [
     "PREDICTED_COLOR",
     "TRUE_COLOR",
+    "ImageGroup",
     "Masked",
-    "Picture",
-    "PictureGroup",
+    "ScoredImage",
     "choose_groups",
     "choose_panel",
     "close_up",
@@ -38,7 +38,7 @@ _SMALLEST_WINDOW_PX = 128
 """A close-up shows at least this much of the image: a ship without its surroundings cannot be judged."""
 
 
-class PictureGroup(NamedTuple):
+class ImageGroup(NamedTuple):
     """Images to show under one heading."""
 
     title: str
@@ -64,7 +64,7 @@ class Masked(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ScoredImage:
     """An image with what is true and what was predicted."""
 
     score: ImageScore
@@ -73,7 +73,7 @@ class Picture:
     predicted_hw: NDArray[np.bool_]
 
 
-def choose_groups(images: Sequence[ImageScore]) -> tuple[PictureGroup, ...]:
+def choose_groups(images: Sequence[ImageScore]) -> tuple[ImageGroup, ...]:
     """Return the best, typical and worst images with ships, and the worst false alarms.
 
     No image comes twice, and under one heading no two that show overlapping ground: the same ship seen four times would
@@ -95,10 +95,10 @@ def choose_groups(images: Sequence[ImageScore]) -> tuple[PictureGroup, ...]:
     worst = _distinct(ranked[::-1], each, used=best)
     typical = sorted(_distinct([ranked[rank] for rank in central], each, used=[*best, *worst]), key=ranked.index)
     groups = (
-        PictureGroup("Best", f"highest Dice {of_all}", _ids(best)),
-        PictureGroup("Typical", f"around the median Dice {of_all}", _ids(typical)),
-        PictureGroup("Worst", f"lowest Dice {of_all}, larger misses first", _ids(worst)),
-        PictureGroup(
+        ImageGroup("Best", f"highest Dice {of_all}", _ids(best)),
+        ImageGroup("Typical", f"around the median Dice {of_all}", _ids(typical)),
+        ImageGroup("Worst", f"lowest Dice {of_all}, larger misses first", _ids(worst)),
+        ImageGroup(
             "Worst false alarms",
             f"most pixels predicted among the {num_empty} images without ships; {len(alarmed)} of them have any",
             _ids(_distinct(alarmed, _EACH, used=[])),
@@ -121,14 +121,14 @@ def _ids(images: Sequence[ImageScore]) -> tuple[str, ...]:
     return tuple(image.image_id for image in images)
 
 
-def choose_panel(images: Sequence[ImageScore]) -> tuple[PictureGroup, ...]:
+def choose_panel(images: Sequence[ImageScore]) -> tuple[ImageGroup, ...]:
     """Return one image each with no, one and several ships, where there are such: that of median Dice of its kind."""
     panel = []
     for stratum, title in (("none", "no ship"), ("single", "one ship"), ("multiple", "several ships")):
         kind = sorted((image for image in images if image.stratum == stratum), key=lambda i: (i.dice, i.image_id))
         if kind:
             rule = f"median Dice of {len(kind)}"
-            panel.append(PictureGroup(title, rule, (kind[len(kind) // 2].image_id,)))
+            panel.append(ImageGroup(title, rule, (kind[len(kind) // 2].image_id,)))
     return tuple(panel)
 
 

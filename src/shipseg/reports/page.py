@@ -13,7 +13,7 @@ from shipseg.extras import needing
 if TYPE_CHECKING:
     from shipseg.reports.figures import Figure
 
-__all__ = ["NONE", "drawing", "number", "picture_url", "share", "write_page"]
+__all__ = ["NONE", "drawing", "image_url", "number", "share", "write_page"]
 
 
 # Numbers as text.
@@ -43,7 +43,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     Args:
         path: File to write.
         template: Name of a template in reports/templates; it extends base.html.
-        values: What the template shows; texts are escaped, `drawing` and `picture_url` make the pictures.
+        values: What the template shows; texts are escaped, `drawing` and `image_url` make the pictures.
 
     Raises:
         StorageError: The file cannot be written.
@@ -62,7 +62,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     return Path(path)
 
 
-def picture_url(jpeg: bytes) -> str:
+def image_url(jpeg: bytes) -> str:
     """Return a JPEG as the address of a picture that stands in the page itself."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 

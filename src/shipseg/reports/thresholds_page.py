@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shipseg.evaluation.calibration import calibration_error
-from shipseg.evaluation.operating_points import OperatingPoint, wish_in_words
+from shipseg.evaluation.operating_points import OperatingPoint, describe_target
 from shipseg.evaluation.sweep import ALL_IMAGES, DecisionSweep
 from shipseg.evaluation.thresholds import Retuned, as_calibrated
 from shipseg.reports import evaluation_rows, figures
@@ -22,7 +22,7 @@ _RELIABILITY_NAMES = {"network": "the network's own", "calibrated": "calibrated"
 class PointRow(NamedTuple):
     """A line of the table of operating points, as text; scores as (here, on groups it was not chosen on)."""
 
-    wish: str
+    target: str
     reached: bool
     threshold: str
     min_peak: str
@@ -48,7 +48,7 @@ def write_threshold_report(retuned: Retuned, path: Path) -> Path:
         "thresholds.html",
         card=retuned.card,
         source=retuned.source,
-        wish=retuned.wish,
+        target=retuned.target,
         counts=counts,
         num_groups=retuned.survey.num_groups,
         sentence=retuned.choice.point.sentence if retuned.choice.point else "",
@@ -81,7 +81,7 @@ def point_row(point: OperatingPoint, *, threshold: float, min_peak: float) -> Po
         counted = f"{counts['alarmed_images']} of {counts['images_without_ships']}"
         alarmed = (counted, f"proves at most {100 * interval[1]:.2g} %")
     return PointRow(
-        wish_in_words(point.config),
+        describe_target(point.config),
         point.reached,
         f"{threshold:.3g}",
         f"{min_peak:.3g}" if min_peak else "–",

@@ -31,7 +31,7 @@ from shipseg.errors import ConfigError, StorageError
 from shipseg.scenes.tiles import Block, Carry
 from shipseg.tiling import Window
 
-__all__ = ["Pieces", "RowWriter", "working_in"]
+__all__ = ["RowWriter", "TileRowStore", "working_in"]
 
 _LOCK_FILE: Final = ".lock"
 _HEADER: Final = struct.Struct("<5q")  # window, bytes that follow
@@ -46,12 +46,12 @@ class RowWriter:
 
     def add(self, block: Block, carry: Carry) -> None:
         """Take the next block, from the left, and what the row below begins with there."""
-        data = zlib.compress(block.levels_hw.astype(_LEVEL, copy=False).tobytes(), 1)
+        data = zlib.compress(block.quantised_hw.astype(_LEVEL, copy=False).tobytes(), 1)
         self._levels.write(_HEADER.pack(*block.window, len(data)) + data)
         np.save(self._carry, np.zeros(0, np.float32) if carry is None else carry, allow_pickle=False)
 
 
-class Pieces:
+class TileRowStore:
     """The rows of one scene; made by `working_in`.
 
     Args:
@@ -151,7 +151,7 @@ class Pieces:
 
 
 @contextlib.contextmanager
-def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
+def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[TileRowStore]:
     """Give the rows in a work folder, kept from other processes; rows that belong to something else are deleted.
 
     Args:
@@ -171,7 +171,7 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[Pieces]:
         while lock is None or not _is_at(folder / _LOCK_FILE, lock):  # who had it before may have deleted the folder
             lock = stack.enter_context(files.locked(files.ensure_folder(folder) / _LOCK_FILE, taken=taken))
         _clear(folder, identity)
-        pieces = Pieces(folder)
+        pieces = TileRowStore(folder)
         try:
             yield pieces
         except BaseException:

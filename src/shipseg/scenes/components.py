@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from shipseg.config import Decision
 from shipseg.masks.ships import find_ships
-from shipseg.scenes.ships import Dropped, FoundShip
-from shipseg.scenes.tiles import NO_DATA, Block, from_levels, lowest_level
+from shipseg.scenes.ships import Detection, Dropped
+from shipseg.scenes.tiles import NO_DATA, Block, dequantise, quantised_threshold
 
 __all__ = ["MAX_AREA_PX", "MAX_SIDE_PX", "Border", "Seam", "ShipFinder", "seam"]
 
@@ -134,7 +134,7 @@ class _Group:
 
 
 class ShipFinder:
-    """Finds the ships of a scene in its blocks.
+    """Detections the ships of a scene in its blocks.
 
     Args:
         shape: (height, width) of the scene.
@@ -145,12 +145,12 @@ class ShipFinder:
 
     Example:
         >>> from shipseg.tiling import Window
-        >>> levels_hw = np.zeros((6, 8), np.uint16)
-        >>> levels_hw[2:4, 1:7] = 9000
+        >>> quantised_hw = np.zeros((6, 8), np.uint16)
+        >>> quantised_hw[2:4, 1:7] = 9000
         >>> finder = ShipFinder((6, 8), Decision(threshold=0.5))
         >>> for row0, col0 in ((0, 0), (0, 4), (3, 0), (3, 4)):
         ...     window = Window(row0, col0, 3, 4)
-        ...     finder.add(Block(window, levels_hw[window.slices]))
+        ...     finder.add(Block(window, quantised_hw[window.slices]))
         >>> [(found.ship.area_px, found.cut) for found in finder.ships()]
         [(12, False)]
     """
@@ -158,9 +158,9 @@ class ShipFinder:
     def __init__(self, shape: tuple[int, int], decision: Decision) -> None:
         self.dropped: list[Dropped] = []
         self._shape, self._decision = shape, decision
-        self._lowest = lowest_level(decision.threshold)
-        self._lowest_peak = lowest_level(decision.min_peak) if decision.min_peak else 0
-        self._found: list[FoundShip] = []
+        self._lowest = quantised_threshold(decision.threshold)
+        self._lowest_peak = quantised_threshold(decision.min_peak) if decision.min_peak else 0
+        self._found: list[Detection] = []
         self._groups: dict[int, _Group] = {}
         self._parents: dict[int, int] = {}
         self._last_id = 0
@@ -169,9 +169,9 @@ class ShipFinder:
 
     def add(self, block: Block) -> None:
         """Take the next block: rows of blocks from the top, blocks of equal height from the left."""
-        window, levels_hw = block
-        no_data_hw = levels_hw == NO_DATA
-        labels_hw, numbers = self._join_within(window.row0, window.col0, levels_hw, no_data_hw)
+        window, quantised_hw = block
+        no_data_hw = quantised_hw == NO_DATA
+        labels_hw, numbers = self._join_within(window.row0, window.col0, quantised_hw, no_data_hw)
         top, bottom, left, right = (
             Border(numbers[labels_hw[line]], no_data_hw[line].copy()) for line in (_TOP, _BOTTOM, _LEFT, _RIGHT)
         )
@@ -188,25 +188,25 @@ class ShipFinder:
         if col1 == self._shape[1]:
             self._end_row(is_last=window.row0 + window.height == self._shape[0])
 
-    def ships(self) -> tuple[FoundShip, ...]:
+    def ships(self) -> tuple[Detection, ...]:
         """Return the ships found in the rows of blocks that have ended, in the order of `masks.ships.find_ships`."""
         return tuple(sorted(self._found, key=lambda found: (-found.ship.area_px, found.ship.mask_box)))
 
     def _join_within(
-        self, row0: int, col0: int, levels_hw: NDArray[np.uint16], no_data_hw: NDArray[np.bool_]
+        self, row0: int, col0: int, quantised_hw: NDArray[np.uint16], no_data_hw: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Make the groups inside a block; return labels (h, w) and the group of each label, 0 for none.
 
         Groups that reach none of the borders to other blocks are decided at once and no longer exist.
         """
-        ship_hw = (levels_hw >= self._lowest) & ~no_data_hw
+        ship_hw = (quantised_hw >= self._lowest) & ~no_data_hw
         if not ship_hw.any():
             return np.zeros(ship_hw.shape, np.int32), np.zeros(1, np.int64)
         count, labels, _, _ = cv2.connectedComponentsWithStats(ship_hw.view(np.uint8), connectivity=8)
         labels_hw = np.asarray(labels, np.int32)
         is_open = self._reaching_on(labels_hw, count, row0, col0)
         rows, columns = np.nonzero(ship_hw)
-        pixel_labels, pixel_levels = labels_hw[rows, columns], levels_hw[rows, columns]
+        pixel_labels, pixel_levels = labels_hw[rows, columns], quantised_hw[rows, columns]
         order = np.argsort(pixel_labels, kind="stable")
         pixels = np.stack([rows + row0, columns + col0, pixel_levels], axis=1).astype(np.int32)[order]
         beside = _beside(no_data_hw)[rows, columns][order] | self._on_edge(pixels)
@@ -292,16 +292,16 @@ class ShipFinder:
             )
             return
         rows, columns, levels = np.concatenate(group.parts).T
-        levels_hw = np.zeros((row1 - row0, col1 - col0), np.uint16)
-        levels_hw[rows - row0, columns - col0] = levels
-        beside_hw = np.zeros(levels_hw.shape, bool)
+        quantised_hw = np.zeros((row1 - row0, col1 - col0), np.uint16)
+        quantised_hw[rows - row0, columns - col0] = levels
+        beside_hw = np.zeros(quantised_hw.shape, bool)
         for touching in group.touching:
             beside_hw[touching[:, 0] - row0, touching[:, 1] - col0] = True
         decision = self._decision
-        for ship in find_ships(from_levels(levels_hw), **decision.rules, origin=(row0, col0)):
+        for ship in find_ships(dequantise(quantised_hw), **decision.rules, origin=(row0, col0)):
             top, left, bottom, right = ship.mask_box
             beside = beside_hw[top - row0 : bottom - row0, left - col0 : right - col0]
-            self._found.append(FoundShip(ship, cut=bool((beside & ship.mask).any())))
+            self._found.append(Detection(ship, cut=bool((beside & ship.mask).any())))
 
 
 def _group(pixels: NDArray[np.int32], beside: NDArray[np.bool_]) -> _Group:

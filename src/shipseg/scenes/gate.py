@@ -141,7 +141,7 @@ class _Seen:
 
 
 def choose_gate(predictor: Predictor, source: Source, options: GateOptions | None = None) -> CardGate:
-    """Return the gate with the highest threshold that loses no more than the wished share of the ships.
+    """Return the gate with the highest threshold that loses no more than the requested share of the ships.
 
     A ship counts as lost when its own places have less contrast than the threshold, even where something else in the
     image would keep the tile from being skipped: so the loss does not depend on the tile's size, and holds for ships
@@ -151,7 +151,7 @@ def choose_gate(predictor: Predictor, source: Source, options: GateOptions | Non
     Args:
         predictor: The model; its network is only timed.
         source: Labelled images that look like the scenes to come.
-        options: The wished loss and the resolution.
+        options: The requested loss and the resolution.
 
     Raises:
         DataError: There are no ships to measure the loss on, or no image without them.

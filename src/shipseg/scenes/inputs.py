@@ -98,7 +98,7 @@ def is_scene(path: str) -> bool:
         return is_part_of_container(path) and not Path(path).exists()
     if suffix not in _TIFF:
         return suffix not in IMAGE_SUFFIXES and _opens(path)
-    return _opens(path) and _more_than_a_picture(path)
+    return _opens(path) and _is_more_than_an_image(path)
 
 
 def _opens(path: str) -> bool:
@@ -109,7 +109,7 @@ def _opens(path: str) -> bool:
         return False
 
 
-def _more_than_a_picture(path: str) -> bool:
+def _is_more_than_an_image(path: str) -> bool:
     def judge(dataset: Any) -> bool:
         is_placed = dataset.crs or dataset.gcps[0] or dataset.rpcs or not dataset.transform.is_identity
         is_large = dataset.height * dataset.width > MAX_PICTURE_PX

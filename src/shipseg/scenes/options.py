@@ -68,7 +68,7 @@ class SceneOptions:
             asked["threshold"] = self.threshold
         return of_model.model_copy(update=asked)
 
-    def looking(self) -> dict[str, Any]:
+    def probability_options(self) -> dict[str, Any]:
         """Return the options that decide which probability comes out, as plain data: polygons by their content.
 
         Raises:
@@ -90,7 +90,7 @@ class SceneOptions:
             DataError: A file of polygons cannot be read.
         """
         written = {"formats": sorted(self.formats), "probability": self.probability, "mask": self.mask}
-        return {**self.looking(), **written, "quicklook": self.quicklook, "threshold": self.threshold}
+        return {**self.probability_options(), **written, "quicklook": self.quicklook, "threshold": self.threshold}
 
 
 def _content(path: Path | None, flag: str) -> dict[str, str] | None:

@@ -22,9 +22,9 @@ from shipseg.geo.reader import Scene
 from shipseg.masks.ships import Ship
 from shipseg.model.card import Card
 from shipseg.progress import stage
-from shipseg.scenes.checkpoint import Pieces
+from shipseg.scenes.checkpoint import TileRowStore
 from shipseg.scenes.options import SceneOptions
-from shipseg.scenes.ships import Finds, SceneShips
+from shipseg.scenes.ships import Detections, SceneShips
 from shipseg.scenes.tiles import LEVELS, NO_DATA
 from shipseg.scenes.vectors import FORMATS
 from shipseg.tiling import Window
@@ -37,12 +37,12 @@ __all__ = [
     "MASK_FILE",
     "MASK_NO_DATA",
     "PROBABILITY_FILE",
-    "Outcome",
+    "SceneOutput",
     "finished_facts",
     "probability_raster",
     "publish",
     "write_mask",
-    "write_outcome",
+    "write_output",
 ]
 
 
@@ -90,11 +90,11 @@ def write_mask(path: Path, blocks: Iterable[tuple[Window, NDArray[np.uint16]]], 
     waiting = sorted((ship.ship for ship in ships.ships), key=lambda ship: ship.mask_box, reverse=True)
     current: list[Ship] = []
     with growing_cog(Path(path), ships.shape, ships.georef, _MASK) as raster:
-        for window, levels_hw in blocks:
+        for window, quantised_hw in blocks:
             while waiting and waiting[-1].mask_box[0] < window.row0 + window.height:
                 current.append(waiting.pop())
             current = [ship for ship in current if ship.mask_box[2] > window.row0]
-            mask_hw = np.where(levels_hw == NO_DATA, np.uint8(MASK_NO_DATA), np.uint8(0))
+            mask_hw = np.where(quantised_hw == NO_DATA, np.uint8(MASK_NO_DATA), np.uint8(0))
             for ship in current:
                 _paint(mask_hw, window, ship)
             raster.add(window, mask_hw)
@@ -116,19 +116,19 @@ MASK_FILE: Final = "mask.tif"
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class SceneOutput:
     """What is known of a scene once it was looked at."""
 
     scene: Scene
     ships: SceneShips
-    finds: Finds
+    finds: Detections
     card: Card
     options: SceneOptions
     identity: dict[str, Any]
     """Plain data: scene, model and options, by which results are known again."""
 
 
-def write_outcome(folder: Path, outcome: Outcome, pieces: Pieces) -> dict[str, Any]:
+def write_output(folder: Path, outcome: SceneOutput, pieces: TileRowStore) -> dict[str, Any]:
     """Write what the options ask for into a folder, scene.json last, and return what that holds.
 
     Args:
@@ -158,12 +158,12 @@ def write_outcome(folder: Path, outcome: Outcome, pieces: Pieces) -> dict[str, A
     return facts
 
 
-def _all_blocks(pieces: Pieces) -> Iterator[tuple[Window, NDArray[np.uint16]]]:
+def _all_blocks(pieces: TileRowStore) -> Iterator[tuple[Window, NDArray[np.uint16]]]:
     for row in range(pieces.num_done):
         yield from pieces.blocks(row)
 
 
-def _facts(outcome: Outcome, written: list[str]) -> dict[str, Any]:
+def _facts(outcome: SceneOutput, written: list[str]) -> dict[str, Any]:
     scene, finds, georef = outcome.scene, outcome.finds, outcome.scene.georef
     decision = outcome.options.decision(outcome.card.decision)
     size_m = scene.metres_per_pixel_rc

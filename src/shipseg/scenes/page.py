@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shipseg.geo.reader import Scene
 from shipseg.reports.examples import to_jpeg
-from shipseg.reports.page import picture_url, write_page
+from shipseg.reports.page import image_url, write_page
 from shipseg.scenes.columns import AMBIGUITY
 from shipseg.scenes.quicklook import NO_DATA_COLOR, SHIP_COLOR, draw_quicklook, look_shape, write_png
 from shipseg.scenes.ships import SceneShip, SceneShips
@@ -46,7 +46,7 @@ class PageRow(NamedTuple):
 
 def write_scene_page(
     path: Path,
-    picture_hwc: NDArray[np.uint8],
+    drawn_hwc: NDArray[np.uint8],
     ships: SceneShips,
     facts: Mapping[str, Any],
     *,
@@ -58,7 +58,7 @@ def write_scene_page(
 
     Args:
         path: File to write.
-        picture_hwc: The quick look, uint8 (h, w, 3) RGB.
+        drawn_hwc: The quick look, uint8 (h, w, 3) RGB.
         ships: The scene's ships.
         facts: What scene.json holds.
         close_ups: Of ships, by id: uint8 (h, w, 3) RGB.
@@ -70,14 +70,14 @@ def write_scene_page(
     if len(shown) > _MOST_ROWS:
         longest = sorted(shown, key=lambda ship: -ship.ship.length_px)[:_MOST_ROWS]
         shown = tuple(sorted(longest, key=lambda ship: ship.id))
-    urls = {number: picture_url(to_jpeg(each_hwc)) for number, each_hwc in (close_ups or {}).items()}
+    urls = {number: image_url(to_jpeg(each_hwc)) for number, each_hwc in (close_ups or {}).items()}
     has_place = ships.georef.crs_wkt is not None
     return write_page(
         path,
         "scene.html",
         name=ships.scene,
         headline=_headline(ships, facts),
-        picture=picture_url(to_jpeg(picture_hwc, quality=88)),
+        picture=image_url(to_jpeg(drawn_hwc, quality=88)),
         has_place=has_place,
         in_metres=ships.georef.stated_m is not None,
         has_close_ups=bool(urls),
@@ -248,6 +248,6 @@ def write_views(folder: Path, scene: Scene, ships: SceneShips, facts: Mapping[st
     """
     whole = Window(0, 0, scene.height, scene.width)
     look_hwc, valid_hw = scene.read(whole, look_shape(ships.georef), from_overviews=True)
-    picture_hwc, _ = draw_quicklook(look_hwc, valid_hw, ships)
-    write_png(folder / QUICKLOOK_FILE, picture_hwc)
-    write_scene_page(folder / PAGE_FILE, picture_hwc, ships, facts, close_ups=read_close_ups(scene.read, ships))
+    drawn_hwc, _ = draw_quicklook(look_hwc, valid_hw, ships)
+    write_png(folder / QUICKLOOK_FILE, drawn_hwc)
+    write_scene_page(folder / PAGE_FILE, drawn_hwc, ships, facts, close_ups=read_close_ups(scene.read, ships))

@@ -15,13 +15,20 @@ from shipseg.geo.reader import Scene, open_scene
 from shipseg.inference.predictor import Predictor
 from shipseg.model.card import Card
 from shipseg.progress import stage
-from shipseg.scenes.checkpoint import Pieces, working_in
+from shipseg.scenes.checkpoint import TileRowStore, working_in
 from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.gate import Gate
 from shipseg.scenes.options import SceneOptions
-from shipseg.scenes.output import PROBABILITY_FILE, Outcome, finished_facts, probability_raster, publish, write_outcome
-from shipseg.scenes.ships import Finds, SceneResult, SceneShips, Seconds, measure_ships
-from shipseg.scenes.stream import Looking, look
+from shipseg.scenes.output import (
+    PROBABILITY_FILE,
+    SceneOutput,
+    finished_facts,
+    probability_raster,
+    publish,
+    write_output,
+)
+from shipseg.scenes.ships import Detections, SceneResult, SceneShips, Seconds, measure_ships
+from shipseg.scenes.stream import TileJob, run_tiles
 from shipseg.scenes.tiles import Block, TilePlan, plan_tiles
 from shipseg.scenes.vectors import check_formats
 
@@ -73,7 +80,7 @@ def predict_scene(
             return SceneResult(name, str(scene_path), folder, "skipped", facts, None)
         files.ensure_folder(out)
         _ensure_space(out, plan, name)
-        with working_in(out / f".{name}.work", seen_by | {"looking": options.looking()}) as pieces:
+        with working_in(out / f".{name}.work", seen_by | {"looking": options.probability_options()}) as pieces:
             facts = finished_facts(folder, identity, overwrite=options.overwrite)
             if facts is not None:  # another process finished it between the first look and the lock
                 pieces.discard()
@@ -83,7 +90,7 @@ def predict_scene(
             finds = find_ships_in(scene, predictor, options, pieces, plan=plan, raster=raster)
             finishing_s = time.monotonic()
             ships = _measured(finds, scene, name)
-            facts = write_outcome(results, Outcome(scene, ships, finds, predictor.card, options, identity), pieces)
+            facts = write_output(results, SceneOutput(scene, ships, finds, predictor.card, options, identity), pieces)
             publish(pieces.folder, folder)
     seconds = _with_the_end(finds.seconds, began_s=began_s, finishing_s=finishing_s)
     return SceneResult(name, str(scene_path), folder, "done", facts, ships.ships, seconds)
@@ -98,11 +105,11 @@ def find_ships_in(
     scene: Scene,
     predictor: Predictor,
     options: SceneOptions,
-    pieces: Pieces,
+    pieces: TileRowStore,
     *,
     plan: TilePlan,
     raster: Path | None = None,
-) -> Finds:
+) -> Detections:
     """Return what the network sees in a scene; rows that are done among `pieces` are not predicted again.
 
     Args:
@@ -119,7 +126,7 @@ def find_ships_in(
         StorageError: The disk is full or cannot be written.
     """
     finder = ShipFinder(plan.shape, options.decision(predictor.card.decision))
-    looking = _looking_at(scene, predictor, options, plan)
+    job = _tile_job(scene, predictor, options, plan)
     with ExitStack() as stack:
         rows = None if raster is None else stack.enter_context(probability_raster(raster, plan.shape, scene.georef))
 
@@ -127,25 +134,25 @@ def find_ships_in(
             for block in blocks:
                 finder.add(block)
                 if rows is not None:
-                    rows.add(block.window, block.levels_hw)
+                    rows.add(block.window, block.quantised_hw)
 
-        counts, seconds = look(looking, pieces, consume)
+        counts, seconds = run_tiles(job, pieces, consume)
         looked_s = time.monotonic()
         if raster is not None:
             with stage(f"writing {raster.name}"):
                 stack.close()
     seconds = dataclasses.replace(seconds, finishing=seconds.finishing + time.monotonic() - looked_s)
     valid_px = counts.pop("pixels")
-    return Finds(finder.ships(), tuple(finder.dropped), counts, valid_px, seconds)
+    return Detections(finder.ships(), tuple(finder.dropped), counts, valid_px, seconds)
 
 
-def _looking_at(scene: Scene, predictor: Predictor, options: SceneOptions, plan: TilePlan) -> Looking:
+def _tile_job(scene: Scene, predictor: Predictor, options: SceneOptions, plan: TilePlan) -> TileJob:
     regions = [Area.read(path, scene.georef, plan.shape) for path in (options.water, options.area) if path is not None]
     gate = Gate.of_card(predictor.card) if options.gate else None
-    return Looking(scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch)
+    return TileJob(scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch)
 
 
-def _measured(finds: Finds, scene: Scene, name: str) -> SceneShips:
+def _measured(finds: Detections, scene: Scene, name: str) -> SceneShips:
     found = ((ship.ship, ship.cut) for ship in finds.ships)
     shape = (scene.height, scene.width)
     return measure_ships(found, scene.georef, scene=name, shape=shape, acquired=scene.acquired)

@@ -77,7 +77,7 @@ def with_legend(
         per_pixel = metres / scale_xy  # metres (east, north) per pixel of the picture
         strip.arrow(np.linalg.solve(per_pixel, np.array([0.0, 1.0])))
         strip.bar(float(np.hypot(*per_pixel[:, 0])))
-    return np.concatenate([drawn_hwc, strip.picture_hwc])
+    return np.concatenate([drawn_hwc, strip.drawn_hwc])
 
 
 def _count(num_ships: int, num_numbered: int) -> str:
@@ -91,7 +91,7 @@ class _Strip:
     def __init__(self, width: int) -> None:
         self._zoom = zoom(width)
         self._line = round(self._zoom)
-        self.picture_hwc = np.full((legend_height(width), width, 3), _GROUND, np.uint8)
+        self.drawn_hwc = np.full((legend_height(width), width, 3), _GROUND, np.uint8)
         self._left, self._right = self._px(_MARGIN_PX), width - self._px(_MARGIN_PX)
 
     def _px(self, length: float) -> int:
@@ -103,13 +103,13 @@ class _Strip:
 
     def _write(self, text: str, left: int, bottom: int) -> None:
         font = (_FONT, _FONT_SCALE * self._zoom, _INK, self._line, cv2.LINE_AA)
-        cv2.putText(self.picture_hwc, text, (left, bottom), *font)
+        cv2.putText(self.drawn_hwc, text, (left, bottom), *font)
 
     def text(self, text: str) -> None:
         """Write a text at the left."""
         width, height = self._size(text)
         if self._left + width <= self._right:
-            self._write(text, self._left, (self.picture_hwc.shape[0] + height) // 2)
+            self._write(text, self._left, (self.drawn_hwc.shape[0] + height) // 2)
             self._left += width + self._px(2 * _MARGIN_PX)
 
     def arrow(self, north_xy: NDArray[np.float64]) -> None:
@@ -120,23 +120,23 @@ class _Strip:
         if left < self._left:
             return
         along = north_xy / np.hypot(*north_xy) * length / 2
-        middle = np.array([self._right - length / 2, self.picture_hwc.shape[0] / 2])
+        middle = np.array([self._right - length / 2, self.drawn_hwc.shape[0] / 2])
         tail, head = ([round(float(v)) for v in point] for point in (middle - along, middle + along))
-        cv2.arrowedLine(self.picture_hwc, tail, head, _INK, 2 * self._line, cv2.LINE_AA, tipLength=0.4)
-        self._write("N", left, (self.picture_hwc.shape[0] + height) // 2)
+        cv2.arrowedLine(self.drawn_hwc, tail, head, _INK, 2 * self._line, cv2.LINE_AA, tipLength=0.4)
+        self._write("N", left, (self.drawn_hwc.shape[0] + height) // 2)
         self._right = left - self._px(2 * _MARGIN_PX)
 
     def bar(self, metres_per_pixel: float) -> None:
         """Draw a bar of a round number of metres."""
-        room = min(_BAR_SHARE * self.picture_hwc.shape[1], self._right - self._left)
+        room = min(_BAR_SHARE * self.drawn_hwc.shape[1], self._right - self._left)
         metres = _round_length(room * metres_per_pixel)
         text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
         length, width = round(metres / metres_per_pixel), self._size(text)[0]
         if not length or self._right - max(length, width) < self._left:
             return
-        left, bottom, tick = self._right - length, self.picture_hwc.shape[0] - self._px(16), self._px(6)
+        left, bottom, tick = self._right - length, self.drawn_hwc.shape[0] - self._px(16), self._px(6)
         ends = [(left, bottom - tick), (left, bottom), (self._right, bottom), (self._right, bottom - tick)]
-        cv2.polylines(self.picture_hwc, [np.array(ends, np.int32)], False, _INK, 2 * self._line)  # noqa: FBT003
+        cv2.polylines(self.drawn_hwc, [np.array(ends, np.int32)], False, _INK, 2 * self._line)  # noqa: FBT003
         self._write(text, left + (length - width) // 2, bottom - self._px(8))
 
 
@@ -186,8 +186,8 @@ def look_shape(georef: GeoReference) -> tuple[int, int]:
     ratio = size[1] / size[0] if size else 1.0
     high, wide = height * ratio, float(width)
     longest = max(high, wide)
-    wished = max(longest, min(_MIN_SIDE_PX, longest * _MAX_ENLARGED))
-    scale = min(wished / longest, MAX_SIDE_PX / wide, (MAX_SIDE_PX - legend_height(MAX_SIDE_PX)) / high)
+    requested = max(longest, min(_MIN_SIDE_PX, longest * _MAX_ENLARGED))
+    scale = min(requested / longest, MAX_SIDE_PX / wide, (MAX_SIDE_PX - legend_height(MAX_SIDE_PX)) / high)
     return max(1, round(high * scale)), max(1, round(wide * scale))
 
 
@@ -221,13 +221,13 @@ def draw_quicklook(
     return with_legend(drawn_hwc, ships, scale_xy, num_numbered=len(numbered)), frozenset(numbered)
 
 
-def write_png(path: Path, picture_hwc: NDArray[np.uint8]) -> None:
+def write_png(path: Path, drawn_hwc: NDArray[np.uint8]) -> None:
     """Write a picture, uint8 (H, W, 3) RGB, as PNG, whole or not at all.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    encoded = cv2.imencode(".png", np.ascontiguousarray(picture_hwc[..., ::-1]))[1]
+    encoded = cv2.imencode(".png", np.ascontiguousarray(drawn_hwc[..., ::-1]))[1]
     files.write_bytes(path, encoded.tobytes())
 
 

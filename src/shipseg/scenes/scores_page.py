@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shipseg.geo.reader import Scene, open_scene
 from shipseg.reports.examples import PREDICTED_COLOR, TRUE_COLOR, to_jpeg
-from shipseg.reports.page import picture_url, write_page
+from shipseg.reports.page import image_url, write_page
 from shipseg.scenes.matching import ShipRecord
 from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name
 from shipseg.scenes.scoring import SceneScores
@@ -138,7 +138,7 @@ def _drawn(
                 points = (np.asarray(part.exterior.coords) - origin) * scale
                 lines = [np.round((points - 0.5) * 16).astype(np.int32)]
                 cv2.polylines(image, lines, isClosed=True, color=color, thickness=1, lineType=cv2.LINE_AA, shift=4)
-    return picture_url(to_jpeg(image, quality=_JPEG_QUALITY))
+    return image_url(to_jpeg(image, quality=_JPEG_QUALITY))
 
 
 def _scene_caption(scene: Scene, records: Sequence[ShipRecord]) -> str:

@@ -17,9 +17,9 @@ from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import Ship
 
 __all__ = [
+    "Detection",
+    "Detections",
     "Dropped",
-    "Finds",
-    "FoundShip",
     "SceneResult",
     "SceneShip",
     "SceneShips",
@@ -219,7 +219,7 @@ def outline(ship: Ship) -> shapely.Polygon | shapely.MultiPolygon:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class FoundShip:
+class Detection:
     """A ship in pixels of its scene."""
 
     ship: Ship
@@ -252,10 +252,10 @@ class Seconds:
 
 
 @dataclass(frozen=True, eq=False)
-class Finds:
+class Detections:
     """What the network saw in a scene, before it is measured on the ground."""
 
-    ships: tuple[FoundShip, ...]
+    ships: tuple[Detection, ...]
     """In the order of `masks.ships.find_ships`: the largest first, then from the top and from the left."""
     dropped: tuple[Dropped, ...]
     tiles: Mapping[str, int]

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from shipseg.inference.predictor import Predictor
 from shipseg.progress import track
 from shipseg.resizing import resize, resize_valid
-from shipseg.scenes.checkpoint import Pieces
+from shipseg.scenes.checkpoint import TileRowStore
 from shipseg.scenes.ships import Seconds
-from shipseg.scenes.tiles import Block, RowBlender, TilePlan, to_levels
+from shipseg.scenes.tiles import Block, RowBlender, TilePlan, quantise
 from shipseg.tiling import Window
 
-__all__ = ["FATES", "Channel", "Gate", "Looking", "Readable", "Region", "look", "run_stages"]
+__all__ = ["TILE_STATUSES", "Channel", "Gate", "Readable", "Region", "TileJob", "run_stages", "run_tiles"]
 
 
 # Three stages side by side: a thread that reads, the caller that works, a thread that writes; all end together.
@@ -168,7 +168,7 @@ def run_stages(
     return channels
 
 
-FATES: Final = ("network", "no data", "outside", "gate")
+TILE_STATUSES: Final = ("network", "no data", "outside", "gate")
 """What becomes of a tile: shown to the network, or why not: no pixel with data, none in the water or area asked for,
 or the gate calls it empty."""
 
@@ -205,7 +205,7 @@ class Gate(Protocol):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Looking:
+class TileJob:
     """What is looked at, and how."""
 
     scene: Readable
@@ -227,24 +227,24 @@ class _Tile(NamedTuple):
     """A tile on its way."""
 
     is_last_in_row: bool
-    fate: str
+    status: str
     valid_hw: NDArray[np.bool_]
     shown: NDArray[Any] | None
     """uint8 (h, w, 3) as shown to the network, then its probability float32 (h, w); None where it is not shown."""
 
 
-def look(
-    looking: Looking, pieces: Pieces, consume: Callable[[Iterator[Block]], None]
+def run_tiles(
+    job: TileJob, pieces: TileRowStore, consume: Callable[[Iterator[Block]], None]
 ) -> tuple[dict[str, int], Seconds]:
     """Show the network all of a scene that it has not seen yet, and hand on every block of the scene in order.
 
     Args:
-        looking: What is looked at.
+        job: What is looked at.
         pieces: The rows that are done, handed on first; rows are added as they get done.
         consume: Takes the blocks, in a thread of its own.
 
     Returns:
-        The number of tiles by `FATES`, valid pixels as `pixels` among them; and where the time went.
+        The number of tiles by `TILE_STATUSES`, valid pixels as `pixels` among them; and where the time went.
 
     Raises:
         DataError: A part of the scene cannot be read.
@@ -255,23 +255,23 @@ def look(
     in_network, ended_s = [0.0], [began_s]
 
     def write(tiles: Channel[_Tile]) -> None:
-        with contextlib.closing(_blocks(looking, pieces, first, iter(tiles))) as blocks:
+        with contextlib.closing(_blocks(job, pieces, first, iter(tiles))) as blocks:
             consume(blocks)
 
     def predict(tiles: Channel[_Tile], done: Channel[_Tile]) -> None:
-        with contextlib.closing(_shown(looking.plan, first, tiles)) as shown:
-            _predict(looking, shown, done, in_network)
+        with contextlib.closing(_shown(job.plan, first, tiles)) as shown:
+            _predict(job, shown, done, in_network)
         ended_s[0] = time.monotonic()
 
     to_network, to_writer = run_stages(
-        lambda tiles: _read(looking, range(first, looking.plan.num_rows), tiles),
+        lambda tiles: _read(job, range(first, job.plan.num_rows), tiles),
         predict,
         write,
-        read_ahead=2 * looking.tiles_per_batch,
-        write_behind=2 * looking.tiles_per_batch,
+        read_ahead=2 * job.tiles_per_batch,
+        write_behind=2 * job.tiles_per_batch,
     )
-    counts = dict.fromkeys((*FATES, "pixels"), 0)
-    for row in range(looking.plan.num_rows):
+    counts = dict.fromkeys((*TILE_STATUSES, "pixels"), 0)
+    for row in range(job.plan.num_rows):
         for name, count in pieces.facts(row).items():
             counts[name] += count
     now_s = time.monotonic()
@@ -284,38 +284,38 @@ def _shown(plan: TilePlan, first: int, tiles: Iterable[_Tile]) -> Generator[_Til
     yield from track(tiles, "looking for ships", total=plan.num_tiles, done=first * per_row)
 
 
-def _read(looking: Looking, rows: Iterable[int], tiles: Channel[_Tile]) -> None:
+def _read(job: TileJob, rows: Iterable[int], tiles: Channel[_Tile]) -> None:
     """Read the tiles of rows, in the reader's thread."""
     for row in rows:
-        windows = list(looking.plan.row(row))
+        windows = list(job.plan.row(row))
         for number, window in enumerate(windows, start=1):
-            fate, valid_hw, shown_hwc = _read_tile(looking, window)
-            tiles.put(_Tile(number == len(windows), fate, valid_hw, shown_hwc))
+            status, valid_hw, shown_hwc = _read_tile(job, window)
+            tiles.put(_Tile(number == len(windows), status, valid_hw, shown_hwc))
 
 
-def _read_tile(looking: Looking, window: Window) -> tuple[str, NDArray[np.bool_], NDArray[np.uint8] | None]:
+def _read_tile(job: TileJob, window: Window) -> tuple[str, NDArray[np.bool_], NDArray[np.uint8] | None]:
     """Return what becomes of a tile, which of its pixels are looked at (h, w), and what the network is shown of it."""
     nothing_hw = np.zeros((window.height, window.width), bool)
-    if not all(region.touches(window) for region in looking.regions):
+    if not all(region.touches(window) for region in job.regions):
         return "outside", nothing_hw, None
-    image_hwc, data_hw = looking.scene.read(window)
+    image_hwc, data_hw = job.scene.read(window)
     if not data_hw.any():
         return "no data", nothing_hw, None
     wanted_hw = data_hw
-    for region in looking.regions:
+    for region in job.regions:
         wanted_hw = wanted_hw & region.mask(window)
     if not wanted_hw.any():
         return "outside", nothing_hw, None
     # The network sees land around the water, too: it knows what a quay looks like.
-    shown_hwc, _ = resize_valid(image_hwc, data_hw, looking.plan.shown_shape)
-    if looking.gate is not None:
-        counted_hw = resize(wanted_hw.astype(np.float32), looking.plan.shown_shape) > 0
-        if looking.gate.skips(shown_hwc, counted_hw):
+    shown_hwc, _ = resize_valid(image_hwc, data_hw, job.plan.shown_shape)
+    if job.gate is not None:
+        counted_hw = resize(wanted_hw.astype(np.float32), job.plan.shown_shape) > 0
+        if job.gate.skips(shown_hwc, counted_hw):
             return "gate", wanted_hw, None
     return "network", wanted_hw, shown_hwc
 
 
-def _predict(looking: Looking, tiles: Iterable[_Tile], done: Channel[_Tile], in_network: list[float]) -> None:
+def _predict(job: TileJob, tiles: Iterable[_Tile], done: Channel[_Tile], in_network: list[float]) -> None:
     """Give tiles to the network batch by batch, in the caller's thread.
 
     A batch ends with its row, so that a run that goes on after a kill makes the same batches: what a network gives for
@@ -325,34 +325,34 @@ def _predict(looking: Looking, tiles: Iterable[_Tile], done: Channel[_Tile], in_
     for tile in tiles:
         pending.append(tile)
         num_shown = sum(waiting.shown is not None for waiting in pending)
-        is_full = num_shown == looking.tiles_per_batch or len(pending) == _PENDING_PER_SHOWN * looking.tiles_per_batch
+        is_full = num_shown == job.tiles_per_batch or len(pending) == _PENDING_PER_SHOWN * job.tiles_per_batch
         if tile.is_last_in_row or not num_shown or is_full:
             began_s = time.monotonic()
             shown = [waiting.shown for waiting in pending if waiting.shown is not None]
-            probs = iter(looking.predictor.tiles_probability(np.stack(shown)) if shown else ())
+            probs = iter(job.predictor.tiles_probability(np.stack(shown)) if shown else ())
             in_network[0] += time.monotonic() - began_s
             for waiting in pending:
                 done.put(waiting if waiting.shown is None else waiting._replace(shown=next(probs)))
             pending = []
 
 
-def _blocks(looking: Looking, pieces: Pieces, first: int, tiles: Iterator[_Tile]) -> Generator[Block, None, None]:
+def _blocks(job: TileJob, pieces: TileRowStore, first: int, tiles: Iterator[_Tile]) -> Generator[Block, None, None]:
     """Yield all blocks of the scene: those of rows that are done, then those that get final, in the writer's thread."""
     for row in range(first):
         yield from pieces.blocks(row)
-    for row in range(first, looking.plan.num_rows):
+    for row in range(first, job.plan.num_rows):
         facts: dict[str, int] = {}
         with pieces.row(row, facts) as writer, contextlib.closing(pieces.carried(row)) as carried:
-            blender = RowBlender(looking.plan, row, carried)
-            for window in looking.plan.row(row):
+            blender = RowBlender(job.plan, row, carried)
+            for window in job.plan.row(row):
                 tile = next(tiles)
                 mean_hw, carry = blender.add(_in_scene_pixels(tile.shown, window))
                 rows, columns = mean_hw.shape
                 valid_hw = tile.valid_hw[:rows, :columns]
-                levels_hw = to_levels(looking.predictor.calibrated(mean_hw), valid_hw)
-                block = Block(Window(window.row0, window.col0, rows, columns), levels_hw)
+                quantised_hw = quantise(job.predictor.calibrated(mean_hw), valid_hw)
+                block = Block(Window(window.row0, window.col0, rows, columns), quantised_hw)
                 writer.add(block, carry)
-                facts[tile.fate] = facts.get(tile.fate, 0) + 1
+                facts[tile.status] = facts.get(tile.status, 0) + 1
                 facts["pixels"] = facts.get("pixels", 0) + int(np.count_nonzero(valid_hw))
                 yield block
 

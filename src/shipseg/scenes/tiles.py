@@ -23,10 +23,10 @@ __all__ = [
     "Carry",
     "RowBlender",
     "TilePlan",
-    "from_levels",
-    "lowest_level",
+    "dequantise",
     "plan_tiles",
-    "to_levels",
+    "quantise",
+    "quantised_threshold",
 ]
 
 
@@ -152,7 +152,7 @@ class Block(NamedTuple):
     """Pixels of a scene that are final. Blocks come row by row, and together they are the scene."""
 
     window: Window
-    levels_hw: NDArray[np.uint16]
+    quantised_hw: NDArray[np.uint16]
     """See `levels`."""
 
 
@@ -236,7 +236,7 @@ FLOOR: Final = 50
 """Levels below this (probability 0.005) are stored as 0: open sea compresses to nothing."""
 
 
-def to_levels(prob_hw: NDArray[np.floating], valid_hw: NDArray[np.bool_] | None = None) -> NDArray[np.uint16]:
+def quantise(prob_hw: NDArray[np.floating], valid_hw: NDArray[np.bool_] | None = None) -> NDArray[np.uint16]:
     """Return the levels (H, W) of a probability, rounded to the nearest, `NO_DATA` where it is not valid.
 
     Args:
@@ -247,7 +247,7 @@ def to_levels(prob_hw: NDArray[np.floating], valid_hw: NDArray[np.bool_] | None 
         ModelError: A valid probability is NaN or outside 0 to 1.
 
     Example:
-        >>> to_levels(np.array([[0.97, 0.0049, 1.0]], np.float32)).tolist()
+        >>> quantise(np.array([[0.97, 0.0049, 1.0]], np.float32)).tolist()
         [[9700, 0, 10000]]
     """
     valid_hw = np.ones(prob_hw.shape, bool) if valid_hw is None else valid_hw
@@ -260,19 +260,19 @@ def to_levels(prob_hw: NDArray[np.floating], valid_hw: NDArray[np.bool_] | None 
     return levels
 
 
-def from_levels(levels_hw: NDArray[np.uint16]) -> NDArray[np.float32]:
+def dequantise(quantised_hw: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Return the probability (H, W) of levels, float32 in 0-1; 0 where there is no data.
 
     Level 9700 gives the float32 nearest to 0.97: a threshold written as a decimal of four digits cuts exactly there.
 
     Example:
-        >>> bool(from_levels(np.array([[9700]], np.uint16))[0, 0] == np.float32(0.97))
+        >>> bool(dequantise(np.array([[9700]], np.uint16))[0, 0] == np.float32(0.97))
         True
     """
-    return np.where(levels_hw == NO_DATA, np.uint16(0), levels_hw).astype(np.float32) / np.float32(LEVELS)
+    return np.where(quantised_hw == NO_DATA, np.uint16(0), quantised_hw).astype(np.float32) / np.float32(LEVELS)
 
 
-def lowest_level(threshold: float) -> int:
+def quantised_threshold(threshold: float) -> int:
     """Return the lowest level whose probability reaches the threshold, as `masks.ships.ship_pixels` compares them.
 
     Raises:
@@ -280,4 +280,4 @@ def lowest_level(threshold: float) -> int:
     """
     if not 0 < threshold <= 1:
         raise ConfigError(f"threshold must be above 0 and at most 1, got {threshold}")
-    return int(np.searchsorted(from_levels(np.arange(LEVELS + 1, dtype=np.uint16)), np.float32(threshold)))
+    return int(np.searchsorted(dequantise(np.arange(LEVELS + 1, dtype=np.uint16)), np.float32(threshold)))

@@ -17,7 +17,7 @@ from shipseg import files
 from shipseg.errors import ConfigError, unknown_name
 from shipseg.extras import needing
 from shipseg.geo.georef import GeoReference
-from shipseg.inference.formats import PictureShips, csv_text, write_coco
+from shipseg.inference.formats import ImageShips, csv_text, write_coco
 from shipseg.scenes.columns import AMBIGUITY, COLUMNS, Column
 from shipseg.scenes.geopackage import Layer, write_geopackage
 from shipseg.scenes.ships import SceneShip, SceneShips
@@ -232,7 +232,7 @@ def write_scene_coco(path: Path, ships: SceneShips) -> None:
     Raises:
         StorageError: The file cannot be written.
     """
-    write_coco(path, [PictureShips(ships.scene, ships.shape, tuple(ship.ship for ship in ships.ships))])
+    write_coco(path, [ImageShips(ships.scene, ships.shape, tuple(ship.ship for ship in ships.ships))])
 
 
 FORMATS: Final[dict[str, tuple[str, Callable[[Path, SceneShips], None]]]] = {

@@ -16,7 +16,7 @@ from shipseg.studies.trials import Trial
 
 __all__ = [
     "begin",
-    "claims",
+    "leases",
     "log_file",
     "prepared",
     "read_result",
@@ -38,7 +38,7 @@ def study_file(out: Path) -> Path:
     return out / "study.yaml"
 
 
-def claims(out: Path) -> Path:
+def leases(out: Path) -> Path:
     """Return the folder that says who works on what."""
     return out / "claims"
 

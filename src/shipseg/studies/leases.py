@@ -1,6 +1,6 @@
-"""Who works on what, on one machine or on several that share a folder: a file for each claim, kept fresh.
+"""Who works on what, on one machine or on several that share a folder: a file for each lease, kept fresh.
 
-A claim is a file `NAME.N` that only one process can create. Whoever takes over from a dead holder creates `NAME.N+1`;
+A lease is a file `NAME.N` that only one process can create. Whoever takes over from a dead holder creates `NAME.N+1`;
 the highest number holds. Nothing is removed while the work is unfinished, so no two processes can come to hold it.
 """
 
@@ -19,17 +19,17 @@ from pathlib import Path
 
 from shipseg import files
 
-__all__ = ["FRESH_S", "Claim", "Holder", "forget", "holder", "take"]
+__all__ = ["FRESH_S", "Holder", "Lease", "forget", "holder", "take"]
 
 FRESH_S = 300.0
-"""A claim of another machine that was not refreshed for this long is nobody's."""
+"""A lease of another machine that was not refreshed for this long is nobody's."""
 _REFRESH_EVERY_S = 20.0
 _RELEASED = "{}\n"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a claim."""
+    """The process that holds a lease."""
 
     machine: str
     """Host, boot and process namespace: where the number of a process means the same."""
@@ -48,8 +48,8 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A claim that this process took."""
+class Lease:
+    """A lease that this process took."""
 
     path: Path
 
@@ -60,7 +60,7 @@ class Claim:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep the claim fresh inside the block, and release it at its end.
+        """Keep the lease fresh inside the block, and release it at its end.
 
         Where another process takes over all the same (this machine slept, or lost the folder), this one gets SIGTERM.
         """
@@ -86,14 +86,14 @@ class Claim:
                 os.utime(self.path)
 
 
-def take(folder: Path, name: str) -> Claim | None:
-    """Return a claim on `name` for this process, or None where another one holds it.
+def take(folder: Path, name: str) -> Lease | None:
+    """Return a lease on `name` for this process, or None where another one holds it.
 
-    A claim is nobody's when its process of this machine has ended, or when another machine did not refresh it for
-    `FRESH_S`. A process of this machine that lives but does not move (stopped by hand) keeps its claim.
+    A lease is nobody's when its process of this machine has ended, or when another machine did not refresh it for
+    `FRESH_S`. A process of this machine that lives but does not move (stopped by hand) keeps its lease.
 
     Args:
-        folder: Where the claims lie; made where there is none.
+        folder: Where the leases lie; made where there is none.
         name: What is claimed; a file name.
 
     Raises:
@@ -111,7 +111,7 @@ def take(folder: Path, name: str) -> Claim | None:
             return None
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             json.dump(vars(Holder.this_process()), stream)
-    return Claim(path)
+    return Lease(path)
 
 
 def holder(folder: Path, name: str) -> Holder | None:
@@ -121,7 +121,7 @@ def holder(folder: Path, name: str) -> Holder | None:
 
 
 def forget(folder: Path, name: str) -> None:
-    """Remove all claims on finished work."""
+    """Remove all leases on finished work."""
     for path in _claims(folder, name):
         path.unlink(missing_ok=True)
 

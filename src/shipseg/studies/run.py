@@ -19,7 +19,7 @@ from shipseg.studies.page import PAGE_FILE, collect, write_tables
 from shipseg.studies.spec import Study
 from shipseg.studies.tables import StudyTable, verdict
 from shipseg.studies.trials import Trial, expand
-from shipseg.studies.worker_pool import crew
+from shipseg.studies.worker_pool import worker_pool
 
 __all__ = ["StudyReport", "run_study"]
 
@@ -119,13 +119,13 @@ def _work(
     written_s = time.monotonic()
 
     def note() -> str:
-        at_work = [each.name for each in trials if leases.holder(layout.claims(out), each.name) is not None]
+        at_work = [each.name for each in trials if leases.holder(layout.leases(out), each.name) is not None]
         best = collect(out, study, trials).best
         said = "" if best is None else f"best so far {best.variant} {best.scores[study.metric]}"
         return ", ".join(filter(None, (said, f"at work: {' '.join(at_work)}" if at_work else "")))
 
     def finished() -> Iterator[Trial]:
-        with crew(out, dataset, workers=workers, threads=_threads(workers)) as at_work:
+        with worker_pool(out, dataset, workers=workers, threads=_threads(workers)) as at_work:
             yield from at_work.finished(waiting)
 
     for _ in track(finished(), f"study {study.name}", total=len(trials), done=len(trials) - len(waiting), note=note):

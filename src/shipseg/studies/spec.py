@@ -146,7 +146,7 @@ class Study(Frozen):
         return self
 
     def resolved(self, *, quick: bool = False, seeds: tuple[int, ...] | None = None) -> Study:
-        """Return the study as it will be run: the quick form written out, the wished seeds in place.
+        """Return the study as it will be run: the quick form written out, the requested seeds in place.
 
         Raises:
             ConfigError: It has no quick form, or the seeds are none.

@@ -32,7 +32,7 @@ from shipseg.training.checkpoint import LAST, PREVIOUS
 from shipseg.training.history import HISTORY_FILE, read_history
 from shipseg.training.run import TrainAndTestModel
 
-__all__ = ["conduct", "main", "put_away", "work"]
+__all__ = ["delete_checkpoints", "main", "run_trial", "work"]
 
 
 # One trial from its recipe to its result: prepare where needed, train, score at full resolution.
@@ -42,7 +42,7 @@ _MEETS_EVERY_TRIAL = (StorageError, MissingExtraError, TrainingInterrupted)
 _LOOK_AGAIN_S = 1.0
 
 
-def conduct(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
+def run_trial(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
     """Do a trial, or go on with it, and return its result; what goes wrong with it alone becomes its result.
 
     Raises:
@@ -52,7 +52,7 @@ def conduct(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
     """
     _LOG.info("trial %s begins", trial.name)
     try:
-        result = _conducted(trial, data, out)
+        result = _run_trial_once(trial, data, out)
     except _MEETS_EVERY_TRIAL:
         raise
     except ShipsegError as error:
@@ -61,7 +61,7 @@ def conduct(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
     return result
 
 
-def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any]:
+def _run_trial_once(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any]:
     used = _at_its_size(trial, given, out)
     split = scored_split(used)
     run, scores = layout.run_folder(out, trial), layout.scores_folder(out, trial)
@@ -93,7 +93,7 @@ def _conducted(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any
     }
 
 
-def put_away(trial: Trial, out: Path) -> None:
+def delete_checkpoints(trial: Trial, out: Path) -> None:
     """Remove the checkpoints of a finished trial: five times as large as its model, they are of no more use."""
     for name in (LAST, PREVIOUS):
         (layout.run_folder(out, trial) / name).unlink(missing_ok=True)
@@ -117,9 +117,9 @@ def _at_its_size(trial: Trial, given: PreparedDataset, out: Path) -> PreparedDat
     kept = {name: options[name] for name in ("val_share", "test_share", "seed", "min_kb", "keep_empty", "any_size")}
     source = given.report["source"]
     chosen = PrepareOptions(size=trial.size, **kept, csv=Path(source["csv"]), images=Path(source["images"]), workers=1)
-    while (claim := leases.take(layout.claims(out), target.name)) is None:
+    while (lease := leases.take(layout.leases(out), target.name)) is None:
         time.sleep(_LOOK_AGAIN_S)
-    with claim.kept():
+    with lease.kept():
         prepare(Path(source["root"]), target, chosen)
     return open_dataset(target)
 
@@ -166,21 +166,21 @@ def work(out: Path, dataset: Path) -> None:
 
 def _done_here(trial: Trial, data: PreparedDataset, out: Path) -> bool:
     """Do a trial unless another process holds or has finished it; return whether it was done."""
-    claim = leases.take(layout.claims(out), trial.name)
-    if claim is None:
+    lease = leases.take(layout.leases(out), trial.name)
+    if lease is None:
         return False
     try:
-        with claim.kept():
+        with lease.kept():
             if layout.result_file(out, trial).exists():
                 return False
             with _logged(layout.log_file(out, trial)):
-                result = conduct(trial, data, out)
-                if claim.holds():
+                result = run_trial(trial, data, out)
+                if lease.holds():
                     layout.write_result(out, trial, result)
-                    put_away(trial, out)
+                    delete_checkpoints(trial, out)
     finally:
         if layout.result_file(out, trial).exists():
-            leases.forget(layout.claims(out), trial.name)
+            leases.forget(layout.leases(out), trial.name)
     return True
 
 

@@ -19,7 +19,7 @@ from shipseg.errors import ShipsegError
 from shipseg.studies import layout, leases
 from shipseg.studies.trials import Trial, failure
 
-__all__ = ["ENDS_THE_STUDY", "Crew", "crew"]
+__all__ = ["ENDS_THE_STUDY", "WorkerPool", "worker_pool"]
 
 _LOG = logging.getLogger(__name__)
 ENDS_THE_STUDY = 3
@@ -43,7 +43,7 @@ class _Worker:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-class Crew:
+class WorkerPool:
     """Worker processes on one study.
 
     Args:
@@ -120,7 +120,7 @@ class Crew:
         self.start()
 
     def _note_death(self, pid: int, how: str, left: Sequence[Trial]) -> None:
-        place = layout.claims(self._out)
+        place = layout.leases(self._out)
         here = leases.Holder.this_process().machine
         holders = ((trial, leases.holder(place, trial.name)) for trial in left)
         held = next((trial for trial, by in holders if by is not None and (by.pid, by.machine) == (pid, here)), None)
@@ -131,17 +131,17 @@ class Crew:
             return
         if held is None:
             raise ShipsegError(f"workers of the study die before they begin a trial: the last one {how}")
-        claim = leases.take(place, name)
-        if claim is not None:
-            with claim.kept():
+        lease = leases.take(place, name)
+        if lease is not None:
+            with lease.kept():
                 layout.write_result(self._out, held, failure(held, f"its process {how}, {_TRIES} times"))
             leases.forget(place, name)
 
 
 @contextlib.contextmanager
-def crew(out: Path, dataset: Path, *, workers: int, threads: int) -> Iterator[Crew]:
+def worker_pool(out: Path, dataset: Path, *, workers: int, threads: int) -> Iterator[WorkerPool]:
     """Give running workers, which are stopped at the end of the block, however it ends."""
-    running = Crew(out, dataset, threads=threads)
+    running = WorkerPool(out, dataset, threads=threads)
     try:
         for _ in range(workers):
             running.start()

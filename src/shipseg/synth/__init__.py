@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from shipseg.synth.folder import FolderSummary, write_airbus_folder
 from shipseg.synth.scenes import ScenesSummary, write_scenes
-from shipseg.synth.view import Picture, WorldConfig
-from shipseg.synth.world import make_picture, make_scene
+from shipseg.synth.view import SyntheticImage, WorldConfig
+from shipseg.synth.world import make_image, make_scene
 
 __all__ = [
     "FolderSummary",
-    "Picture",
     "ScenesSummary",
+    "SyntheticImage",
     "WorldConfig",
-    "make_picture",
+    "make_image",
     "make_scene",
     "write_airbus_folder",
     "write_scenes",

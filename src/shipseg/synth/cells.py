@@ -25,7 +25,7 @@ from shipseg.synth.paint.weather import paint_weather
 from shipseg.synth.view import SMALLEST_SHIP_PX
 from shipseg.synth.world import ORPHAN_WAKE_SHARE, resample
 
-__all__ = ["CellPicture", "DrawnShip", "paint_cell"]
+__all__ = ["CellImage", "DrawnShip", "paint_cell"]
 
 FADE_PX = 40
 """What belongs to one cell (wakes, clutter, villages) dies away over so many pixels; no ship lies there."""
@@ -63,7 +63,7 @@ class DrawnShip:
 
 
 @dataclass(frozen=True, eq=False)
-class CellPicture:
+class CellImage:
     """What is kept of a painted cell.
 
     Attributes:
@@ -77,7 +77,7 @@ class CellPicture:
     ships: tuple[DrawnShip, ...]
 
 
-def paint_cell(plan: ScenePlan, cell: Cell) -> CellPicture:
+def paint_cell(plan: ScenePlan, cell: Cell) -> CellImage:
     """Return one cell of a scene; the same bits for the same arguments, whichever other cells have been painted."""
     with single_threaded_opencv():
         grid = plan.grid
@@ -103,7 +103,7 @@ def paint_cell(plan: ScenePlan, cell: Cell) -> CellPicture:
     coverage = np.rint(canvas.coverage_hw[rows, cols] * 255).astype(np.uint8)
     owner = np.where(coverage >= 128, canvas.owner_hw[rows, cols], 0)
     ships = _truth(plan, cell, core.ships, owner)
-    return CellPicture(np.ascontiguousarray(image[rows, cols]), coverage, ships)
+    return CellImage(np.ascontiguousarray(image[rows, cols]), coverage, ships)
 
 
 def _noise(plan: ScenePlan, place_rc: tuple[int, int], shape: tuple[int, int]) -> WhiteNoise:

@@ -20,7 +20,7 @@ from shipseg.processes import available_workers, run_tasks
 from shipseg.progress import track
 from shipseg.schema import check_count
 from shipseg.synth.paint.sensor import encode_jpeg
-from shipseg.synth.view import View, WorldConfig, picture_of
+from shipseg.synth.view import View, WorldConfig, image_of
 from shipseg.synth.world import is_empty, render
 
 __all__ = ["FolderSummary", "Job", "Tile", "image_id", "plan_jobs", "write_airbus_folder"]
@@ -312,7 +312,7 @@ def _do(work: _Work) -> dict[str, list[str]]:
         cut = view if job.stream == 0 else _retaken(view.cut(tile.row0, tile.col0, work.config.shape), work, number)
         data = encode_jpeg(cut.image_hwc, cut.jpeg_quality)
         files.write_bytes(work.folder / IMAGES / tile.image_id, data)
-        labels[tile.image_id] = list(picture_of(cut, data=data).ship_rles)
+        labels[tile.image_id] = list(image_of(cut, data=data).ship_rles)
     return labels
 
 

@@ -19,7 +19,7 @@ from shipseg.extras import needing
 from shipseg.processes import available_workers, run_tasks
 from shipseg.progress import track
 from shipseg.schema import check_count
-from shipseg.synth.cells import CellPicture, DrawnShip, paint_cell
+from shipseg.synth.cells import CellImage, DrawnShip, paint_cell
 from shipseg.synth.distributions import Rng
 from shipseg.synth.folder import WORLD_VERSION
 from shipseg.synth.ground import SCENE_KINDS, Cell, SceneKind, ScenePlan, plan_scene
@@ -332,11 +332,11 @@ def _planned(path: Path, parameters: Mapping[str, Any], plan: ScenePlan, *, spar
     return _Scene(path, parameters, plan, place, targets)
 
 
-def _paint(work: _Work) -> CellPicture:
+def _paint(work: _Work) -> CellImage:
     return paint_cell(work.plan, work.cell)
 
 
-def _write(scene: _Scene, pictures: Iterator[CellPicture], *, overviews: bool) -> int:
+def _write(scene: _Scene, pictures: Iterator[CellImage], *, overviews: bool) -> int:
     """Write one scene, its truth first, and return how many ships it has."""
     with needing("geo"):
         import rasterio

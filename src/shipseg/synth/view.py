@@ -14,7 +14,16 @@ from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL
 from shipseg.synth.paint.sensor import decode_jpeg, encode_jpeg
 from shipseg.synth.paint.ships import LabelStyle
 
-__all__ = ["SMALLEST_SHIP_PX", "TILE_PX", "Picture", "View", "WorldConfig", "parted", "picture_of", "without_leftovers"]
+__all__ = [
+    "SMALLEST_SHIP_PX",
+    "TILE_PX",
+    "SyntheticImage",
+    "View",
+    "WorldConfig",
+    "image_of",
+    "split_touching",
+    "without_leftovers",
+]
 
 SMALLEST_SHIP_PX = 2
 """Ships of which less is to be seen get no label."""
@@ -65,7 +74,7 @@ class WorldConfig:
 
 
 @dataclass(frozen=True)
-class Picture:
+class SyntheticImage:
     """A picture and what is on it.
 
     Attributes:
@@ -92,8 +101,8 @@ class View:
         image_hwc: (H, W, 3) uint8.
         owner_hw: (H, W) int32, number of the ship that has the pixel, 0 for none.
         coverage_hw: (H, W) uint8, 0-255.
-        kind: See `Picture`.
-        cloudy: See `Picture`.
+        kind: See `SyntheticImage`.
+        cloudy: See `SyntheticImage`.
         jpeg_quality: The quality to store it with.
     """
 
@@ -111,16 +120,18 @@ class View:
         return replace(self, image_hwc=self.image_hwc[window], owner_hw=owner, coverage_hw=coverage)
 
 
-def picture_of(view: View, *, data: bytes | None = None) -> Picture:
+def image_of(view: View, *, data: bytes | None = None) -> SyntheticImage:
     """Return the view as a picture; `data` is its JPEG where that has been made."""
     data = encode_jpeg(view.image_hwc, view.jpeg_quality) if data is None else data
     solid = np.where(view.coverage_hw >= 128, view.owner_hw, 0)
     numbers = np.flatnonzero(np.bincount(solid.ravel()))
     rles = tuple(rle.encode(solid == number) for number in numbers if number > 0)
-    return Picture(decode_jpeg(data), rles, view.coverage_hw, view.kind, view.cloudy)
+    return SyntheticImage(decode_jpeg(data), rles, view.coverage_hw, view.kind, view.cloudy)
 
 
-def parted(owner_hw: NDArray[np.int32], coverage_hw: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+def split_touching(
+    owner_hw: NDArray[np.int32], coverage_hw: NDArray[np.uint8]
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Return owner and coverage with a gap where labels touch, taken from the larger ship: 3 px, of small craft 1 px.
 
     As in the challenge, where ships side by side have notches: pixels of two labels belong to neither. It teaches a

@@ -32,15 +32,15 @@ from shipseg.synth.paint.weather import paint_weather
 from shipseg.synth.view import (
     SMALLEST_SHIP_PX,
     TILE_PX,
-    Picture,
+    SyntheticImage,
     View,
     WorldConfig,
-    parted,
-    picture_of,
+    image_of,
+    split_touching,
     without_leftovers,
 )
 
-__all__ = ["is_empty", "make_picture", "make_scene", "render", "resample"]
+__all__ = ["is_empty", "make_image", "make_scene", "render", "resample"]
 
 STREAMS = ("kind", "sea", "land", "clutter", "ships", "weather", "sensor")
 """Independent streams of random numbers: a change in one part leaves the others as they were."""
@@ -55,20 +55,20 @@ def is_empty(index: int, empty_share: float) -> bool:
     return math.floor((index + 1) * empty_share + 1e-9) > math.floor(index * empty_share + 1e-9)
 
 
-def make_picture(seed: int, index: int, config: WorldConfig) -> Picture:
+def make_image(seed: int, index: int, config: WorldConfig) -> SyntheticImage:
     """Return picture `index` of the world `seed`; the same bits for the same arguments.
 
     Example:
-        >>> picture = make_picture(1, 0, WorldConfig(size=256))
+        >>> picture = make_image(1, 0, WorldConfig(size=256))
         >>> picture.image_hwc.shape, len(picture.ship_rles) > 0
         ((256, 256, 3), True)
     """
-    return picture_of(render(seed, index, config.shape, config))
+    return image_of(render(seed, index, config.shape, config))
 
 
-def make_scene(seed: int, index: int, height: int, width: int, config: WorldConfig) -> Picture:
-    """Return a picture of any size, with as many more ships as its area is larger than a tile's; see `make_picture`."""
-    return picture_of(render(seed, index, (height, width), config, stream=1))
+def make_scene(seed: int, index: int, height: int, width: int, config: WorldConfig) -> SyntheticImage:
+    """Return a picture of any size, with as many more ships as its area is larger than a tile's; see `make_image`."""
+    return image_of(render(seed, index, (height, width), config, stream=1))
 
 
 def render(
@@ -154,7 +154,7 @@ def _render_once(
     image = expose(rngs["sensor"], sensor, canvas.rgb_hwc)
     owner, coverage = canvas.owner_hw, np.rint(canvas.coverage_hw * 255).astype(np.uint8)
     if config.label == "rectangle":
-        owner, coverage = parted(owner, coverage)
+        owner, coverage = split_touching(owner, coverage)
     owner, coverage = without_leftovers(owner, coverage)
     return View(image, owner, coverage, kind, cloudy, sensor.jpeg_quality)
 

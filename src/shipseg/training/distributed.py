@@ -2,7 +2,8 @@
 
 Gradients travel in one flat tensor and not through DistributedDataParallel: that regroups its buckets after its first
 step, so with three or more processes the first step after a resume would sum in another order than in the run that was
-never stopped. The same tensor carries the statistics of the norms, the loss and the wish to stop: one exchange a step.
+never stopped. The same tensor carries the statistics of the norms, the loss and the request to stop: one
+exchange a step.
 """
 
 from __future__ import annotations

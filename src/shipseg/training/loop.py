@@ -18,11 +18,11 @@ from shipseg.training.signals import StopRequest, note_stage
 from shipseg.training.state import RunState
 from shipseg.training.validation import validate
 
-__all__ = ["Desk", "train_epoch", "train_step", "train_to_the_end", "validate_epoch"]
+__all__ = ["Callbacks", "train_epoch", "train_step", "train_to_the_end", "validate_epoch"]
 
 
 @dataclass(frozen=True)
-class Desk:
+class Callbacks:
     """What the loop tells the outside; none of it changes the training.
 
     Args:
@@ -36,7 +36,7 @@ class Desk:
     report: Callable[[dict[str, float]], None]
 
 
-def train_to_the_end(assembly: Assembly, state: RunState, *, desk: Desk, stop: StopRequest) -> None:
+def train_to_the_end(assembly: Assembly, state: RunState, *, desk: Callbacks, stop: StopRequest) -> None:
     """Train from wherever `state` stands to the end of its last phase, or to early stopping.
 
     Raises:
@@ -54,7 +54,7 @@ def train_to_the_end(assembly: Assembly, state: RunState, *, desk: Desk, stop: S
         desk.publish()
 
 
-def train_epoch(assembly: Assembly, state: RunState, *, desk: Desk, stop: StopRequest) -> None:
+def train_epoch(assembly: Assembly, state: RunState, *, desk: Callbacks, stop: StopRequest) -> None:
     """Take the steps that are left of the epoch under way."""
     assembly.network.train()
     train, started_s = state.recipe.train, time.perf_counter()
@@ -84,7 +84,7 @@ def train_epoch(assembly: Assembly, state: RunState, *, desk: Desk, stop: StopRe
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class StepResult:
     """What a step gave, the same in every process but for `own_loss`."""
 
     loss: float
@@ -93,7 +93,7 @@ class _Outcome:
     someone_wants_stop: bool
 
 
-def train_step(assembly: Assembly, batch: Batch, *, state: RunState, lr: float, wants_stop: bool) -> _Outcome:
+def train_step(assembly: Assembly, batch: Batch, *, state: RunState, lr: float, wants_stop: bool) -> StepResult:
     """Take one step: forward, backward, one exchange among the processes, clip, update, average."""
     train, network, processes = state.recipe.train, assembly.network, assembly.processes
     seed_step(train.seed, step=state.step, rank=processes.rank)
@@ -109,10 +109,10 @@ def train_step(assembly: Assembly, batch: Batch, *, state: RunState, lr: float, 
     if assembly.average is not None:
         assembly.average.update(network, step=state.step)
     loss, stop_share, norm_value, own_value = torch.stack([*shared, norm, own_loss.detach()]).tolist()
-    return _Outcome(loss=loss, own_loss=own_value, gradient_norm=norm_value, someone_wants_stop=stop_share > 0)
+    return StepResult(loss=loss, own_loss=own_value, gradient_norm=norm_value, someone_wants_stop=stop_share > 0)
 
 
-def _check_finite(outcome: _Outcome, batch: Batch, *, assembly: Assembly, state: RunState) -> None:
+def _check_finite(outcome: StepResult, batch: Batch, *, assembly: Assembly, state: RunState) -> None:
     """Stop at the step whose numbers are no numbers; nothing of it was written."""
     if math.isfinite(outcome.loss) and math.isfinite(outcome.gradient_norm):
         return
@@ -126,7 +126,7 @@ def _check_finite(outcome: _Outcome, batch: Batch, *, assembly: Assembly, state:
     )
 
 
-def validate_epoch(assembly: Assembly, state: RunState, *, desk: Desk, stop: StopRequest) -> None:
+def validate_epoch(assembly: Assembly, state: RunState, *, desk: Callbacks, stop: StopRequest) -> None:
     """Validate, close the epoch, and keep the weights if they are the best so far."""
     started_s = time.perf_counter()
     note_stage("validating", step=state.step)

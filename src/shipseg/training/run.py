@@ -14,7 +14,7 @@ from shipseg.config import Decision, PhaseConfig, Recipe, ScheduleConfig, valida
 from shipseg.data.prepared import PreparedDataset, open_dataset
 from shipseg.errors import TrainingError
 from shipseg.evaluation.labelled import labelled_from_dataset
-from shipseg.evaluation.operating_points import wish_in_words
+from shipseg.evaluation.operating_points import describe_target
 from shipseg.evaluation.thresholds import Choice, choose_decision, in_rectangles
 from shipseg.inference.predictor import Predictor, TorchBackend
 from shipseg.model.card import Card, read_card
@@ -27,7 +27,7 @@ from shipseg.training.devices import explained_failures, numerics, resolve_devic
 from shipseg.training.distributed import LostProcessError, Processes, joined
 from shipseg.training.fine_tuning import Start, read_start
 from shipseg.training.history import COLUMNS, HISTORY_FILE, Scalars, read_history
-from shipseg.training.loop import Desk, train_to_the_end
+from shipseg.training.loop import Callbacks, train_to_the_end
 from shipseg.training.resume import check_same_run, environment
 from shipseg.training.run_folder import card_of
 from shipseg.training.signals import StopRequest, listening, note_stage
@@ -132,7 +132,7 @@ class TrainAndTestModel:
             ConfigError: The recipe contradicts the dataset, the machine or itself.
             ModelError: The network cannot be built.
         """
-        return self._sit(resume=resume, added=None)
+        return self._train_from_checkpoint(resume=resume, added=None)
 
     def continue_training(
         self, *, epochs: int, lr: float | None = None, schedule: ScheduleConfig | None = None, resume: bool = False
@@ -152,13 +152,13 @@ class TrainAndTestModel:
             TrainingError: There is no run in the folder; else as for `train`.
         """
         train = self.recipe.train
-        wished = {
+        requested = {
             "epochs": epochs,
             "lr": train.lr if lr is None else lr,
             "schedule": (schedule or train.schedule).model_dump(),
         }
-        phase = validated(PhaseConfig, wished, f"continuation of {self.run}")
-        return self._sit(resume=True, added=_Addition(phase, only_once=resume))
+        phase = validated(PhaseConfig, requested, f"continuation of {self.run}")
+        return self._train_from_checkpoint(resume=True, added=ExtraPhase(phase, only_once=resume))
 
     def curves(self) -> Path:
         """Draw the run's history as curves.png and return its path.
@@ -174,7 +174,7 @@ class TrainAndTestModel:
         figures.save_png(figure, self.run / CURVES_FILE)
         return self.run / CURVES_FILE
 
-    def _sit(self, *, resume: bool, added: _Addition | None) -> TrainingReport:
+    def _train_from_checkpoint(self, *, resume: bool, added: ExtraPhase | None) -> TrainingReport:
         """Train from wherever the run stands to its end, in one sitting."""
         data = open_dataset(self.dataset)
         device = resolve_device(self.recipe.train.device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
@@ -203,7 +203,7 @@ class TrainAndTestModel:
         return run_folder.begin(self.run, resume=resume)
 
     def _assembled(
-        self, stored: StoredCheckpoint | None, data: PreparedDataset, processes: Processes, added: _Addition | None
+        self, stored: StoredCheckpoint | None, data: PreparedDataset, processes: Processes, added: ExtraPhase | None
     ) -> tuple[RunState, Assembly]:
         """Return where the run stands, and its parts in the same place."""
         if stored is None:
@@ -250,7 +250,7 @@ class TrainAndTestModel:
             if state.step % _SCALARS_EVERY_STEPS == 0 or state.step_of_epoch == 0:
                 scalars.add(values, step=state.step)
 
-        desk = Desk(
+        desk = Callbacks(
             save=lambda: run_folder.save(self.run, assembly, state),
             publish=lambda: run_folder.publish(self.run, assembly, state, data),
             report=report,
@@ -304,7 +304,7 @@ def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Cho
             "%d validation images are too few to choose rules for %r on: those of %s are kept. "
             "`shipseg threshold` chooses others, and so does a training with  --threshold.keep_below 0",
             len(images),
-            wish_in_words(config),
+            describe_target(config),
             before.name,
         )
         return Choice.kept_from(before)
@@ -314,7 +314,7 @@ def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Cho
 
 
 @dataclass(frozen=True)
-class _Addition:
+class ExtraPhase:
     """A phase to append, perhaps only where it was not appended before."""
 
     phase: PhaseConfig

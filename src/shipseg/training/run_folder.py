@@ -157,7 +157,7 @@ def save(run: Path, assembly: Assembly, state: RunState) -> None:
     if assembly.processes.is_first:
         note_stage("checkpoint", step=state.step)
         save_checkpoint(run, {"state": state.to_json(), **assembly.tensors()})
-        note_stage("on", step=state.step)
+        note_stage("saved", step=state.step)
 
 
 def publish(run: Path, assembly: Assembly, state: RunState, data: PreparedDataset) -> None:
@@ -215,7 +215,7 @@ def save_best_model(
     network = best_network(assembly)
     card = card_of(state, data, multiple=network.multiple, choice=choice, finished=finished)
     save_model(run / MODEL_FOLDER, network, card)
-    note_stage("on", step=state.step)
+    note_stage("saved", step=state.step)
 
 
 def best_network(assembly: Assembly) -> ShipNetwork:

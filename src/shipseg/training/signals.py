@@ -105,10 +105,10 @@ def ignore_in_loader(worker: int) -> None:  # noqa: ARG001  (the signature of a 
 
 # What a run is doing at this moment, for whoever listens: the resume trial aims its kills by it.
 
-Stage = Literal["training", "validating", "checkpoint", "model", "choosing", "on"]
+Stage = Literal["training", "validating", "checkpoint", "model", "choosing", "saved"]
 """`checkpoint` and `model` last until `on`, when the file or folder is whole."""
 
-STAGES = logging.getLogger("shipseg.training.signals")
+STAGES = logging.getLogger("shipseg.training.stages")
 """Gets a DEBUG record `STAGE STEP` at the start of each stage; silent unless its level is set."""
 STAGES.setLevel(logging.INFO)
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.reference.double_sigmoid_trial import TwinPlan, train_twins
+from benchmarks.reference.double_sigmoid_trial import DoubleSigmoidPlan, train_both
 
-TINY = TwinPlan(pictures=8, test_pictures=4, size=64, steps=2, batch_size=4, widths=(8, 8))
+TINY = DoubleSigmoidPlan(pictures=8, test_pictures=4, size=64, steps=2, batch_size=4, widths=(8, 8))
 
 
 def test_both_ways_of_feeding_are_scored_alike_and_the_same_again() -> None:
-    twins = train_twins(TINY)
+    twins = train_both(TINY)
     assert set(twins) == {"logits", "probabilities"}
     for twin in twins.values():
         assert len(twin["threshold"]) == len(twin["pooled_dice"]) == len(twin["airbus_score"])
@@ -15,12 +15,12 @@ def test_both_ways_of_feeding_are_scored_alike_and_the_same_again() -> None:
         assert 0 < twin["best_threshold"] < 1
         assert twin["best_pooled_dice"] >= max(twin["pooled_dice"]) - 1e-4
     assert twins["probabilities"]["loss"] > 0.1
-    assert train_twins(TINY) == twins
+    assert train_both(TINY) == twins
 
 
 @pytest.mark.slow
 def test_fed_probabilities_the_best_threshold_lies_near_0_and_the_loss_at_its_floor() -> None:
-    twins = train_twins()
+    twins = train_both()
     assert twins["probabilities"]["best_threshold"] < 0.01
     assert twins["logits"]["best_threshold"] > 0.2
     assert twins["probabilities"]["dice_at_half"] < 0.05

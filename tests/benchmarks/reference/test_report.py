@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.reference.__main__ import ReferenceOptions, run_reference
-from benchmarks.reference.side_by_side import PARTS, BesidePlan, compare
+from benchmarks.reference.side_by_side import PARTS, SideBySidePlan, compare
 
 from shipseg.cli import run
 from shipseg.errors import ConfigError, TrainingError
@@ -56,11 +56,11 @@ def test_all_parts_are_scored_on_the_same_images_by_the_same_evaluation(finished
 
 def test_run_again_only_what_is_missing_is_made(finished: Path, dataset_folder: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(finished / "beside", tmp_path / "beside"))
-    before = compare(BesidePlan(dataset_folder, 0.01, SMALL), out)
+    before = compare(SideBySidePlan(dataset_folder, 0.01, SMALL), out)
     for name in ("original", "base"):
         (out / name / "result.json").unlink()
     resized = (out / "resized-256" / "result.json").stat().st_mtime_ns
-    after = compare(BesidePlan(dataset_folder, 0.01, SMALL), out)
+    after = compare(SideBySidePlan(dataset_folder, 0.01, SMALL), out)
     assert (out / "resized-256" / "result.json").stat().st_mtime_ns == resized
     # Our run was finished and is scored anew; the reference's way starts over.
     assert after["parts"]["base"]["scores"] == before["parts"]["base"]["scores"]
@@ -73,17 +73,17 @@ def test_a_folder_with_other_settings_and_a_dataset_without_a_cache_are_refused(
     from shipseg.data.prepare import PrepareOptions, prepare
 
     with pytest.raises(TrainingError, match="another dataset, time or recipe: choose another folder"):
-        compare(BesidePlan(dataset_folder, 0.02, SMALL), finished / "beside")
+        compare(SideBySidePlan(dataset_folder, 0.02, SMALL), finished / "beside")
     prepare(airbus_folder, tmp_path / "native", PrepareOptions(size="native", workers=1))
     with pytest.raises(ConfigError, match="native size: prepare it with --size 256"):
-        compare(BesidePlan(tmp_path / "native"), tmp_path / "out")
+        compare(SideBySidePlan(tmp_path / "native"), tmp_path / "out")
     with pytest.raises(ConfigError, match="native size: prepare it with --size 256"):
-        run_reference(tmp_path / "all", ReferenceOptions(BesidePlan(tmp_path / "native")))
+        run_reference(tmp_path / "all", ReferenceOptions(SideBySidePlan(tmp_path / "native")))
     assert not (tmp_path / "all").exists()  # said before minutes of other parts
     with pytest.raises(ConfigError, match="--minutes must be above 0, got 0"):
-        BesidePlan(dataset_folder, 0)
+        SideBySidePlan(dataset_folder, 0)
     with pytest.raises(ConfigError, match="written into the dataset"):
-        run_reference(dataset_folder, ReferenceOptions(BesidePlan(dataset_folder)))
+        run_reference(dataset_folder, ReferenceOptions(SideBySidePlan(dataset_folder)))
 
 
 def test_without_a_dataset_the_page_has_no_side_by_side(finished: Path, tmp_path: Path) -> None:
