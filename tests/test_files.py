@@ -147,7 +147,7 @@ def test_a_full_disk_in_the_middle_leaves_the_old_files_alone(tmp_path: Path) ->
 
 
 HOLDING = (
-    "import sys, time; from pathlib import Path; from shipseg.errors import ConfigError; from shipseg import locks\n"
+    "import sys, time; from pathlib import Path; from shipseg.errors import ConfigError; from shipseg import files\n"
     "with files.locked(Path(sys.argv[1]), taken=ConfigError('')): print('held', flush=True); time.sleep(60)"
 )
 TAKEN = ConfigError("somebody is at work")

@@ -99,7 +99,7 @@ def test_the_fingerprint_tells_datasets_apart(airbus_folder: Path, dataset_folde
 
 def test_opening_needs_no_torch(dataset_folder: Path) -> None:
     code = (
-        "import sys; from shipseg.data.cache import open_dataset; "
+        "import sys; from shipseg.data.prepared import open_dataset; "
         "open_dataset(sys.argv[1]); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(dataset_folder)], capture_output=True, text=True, check=True)

@@ -345,9 +345,9 @@ def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: P
         # Who starts the tests in the background of a shell has SIGINT ignored in all that they start.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; sys.path.insert(0, sys.argv[1]); import run_scene;"
-        "from shipseg.inference import loading, predictor;"
+        "from shipseg.inference import locate, predictor;"
         "predictor.load_model = lambda *a, **k: run_scene.make_predictor(0.3);"
-        "loading.find_model = lambda name: name;"
+        "locate.find_model = lambda name: name;"
         "from shipseg.cli import main; sys.argv = ['shipseg', *sys.argv[2:]]; main()"
     )
     arguments = ["predict", str(scene), "--out", str(tmp_path / "out"), "--model", "m", "--no-quicklook"]

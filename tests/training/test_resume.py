@@ -217,7 +217,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(
 
 def test_two_trainings_do_not_share_a_folder(dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path) -> None:
     holder = (
-        "import sys, time; from pathlib import Path; from shipseg.training.folder import locked\n"
+        "import sys, time; from pathlib import Path; from shipseg.training.run_folder import locked\n"
         "with locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
     )
     run = tmp_path / "run"

@@ -37,7 +37,7 @@ __all__ = ["delete_checkpoints", "main", "run_trial", "work"]
 
 # One trial from its recipe to its result: prepare where needed, train, score at full resolution.
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("shipseg.studies.worker")  # also when this module runs as __main__
 _MEETS_EVERY_TRIAL = (StorageError, MissingExtraError, TrainingInterrupted)
 _LOOK_AGAIN_S = 1.0
 

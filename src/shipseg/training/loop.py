@@ -84,7 +84,7 @@ def train_epoch(assembly: Assembly, state: RunState, *, desk: Callbacks, stop: S
 
 
 @dataclass(frozen=True)
-class StepResult:
+class _StepResult:
     """What a step gave, the same in every process but for `own_loss`."""
 
     loss: float
@@ -93,7 +93,7 @@ class StepResult:
     someone_wants_stop: bool
 
 
-def train_step(assembly: Assembly, batch: Batch, *, state: RunState, lr: float, wants_stop: bool) -> StepResult:
+def train_step(assembly: Assembly, batch: Batch, *, state: RunState, lr: float, wants_stop: bool) -> _StepResult:
     """Take one step: forward, backward, one exchange among the processes, clip, update, average."""
     train, network, processes = state.recipe.train, assembly.network, assembly.processes
     seed_step(train.seed, step=state.step, rank=processes.rank)
@@ -109,10 +109,10 @@ def train_step(assembly: Assembly, batch: Batch, *, state: RunState, lr: float, 
     if assembly.average is not None:
         assembly.average.update(network, step=state.step)
     loss, stop_share, norm_value, own_value = torch.stack([*shared, norm, own_loss.detach()]).tolist()
-    return StepResult(loss=loss, own_loss=own_value, gradient_norm=norm_value, someone_wants_stop=stop_share > 0)
+    return _StepResult(loss=loss, own_loss=own_value, gradient_norm=norm_value, someone_wants_stop=stop_share > 0)
 
 
-def _check_finite(outcome: StepResult, batch: Batch, *, assembly: Assembly, state: RunState) -> None:
+def _check_finite(outcome: _StepResult, batch: Batch, *, assembly: Assembly, state: RunState) -> None:
     """Stop at the step whose numbers are no numbers; nothing of it was written."""
     if math.isfinite(outcome.loss) and math.isfinite(outcome.gradient_norm):
         return

@@ -158,7 +158,7 @@ class TrainAndTestModel:
             "schedule": (schedule or train.schedule).model_dump(),
         }
         phase = validated(PhaseConfig, requested, f"continuation of {self.run}")
-        return self._train_from_checkpoint(resume=True, added=ExtraPhase(phase, only_once=resume))
+        return self._train_from_checkpoint(resume=True, added=_ExtraPhase(phase, only_once=resume))
 
     def curves(self) -> Path:
         """Draw the run's history as curves.png and return its path.
@@ -174,7 +174,7 @@ class TrainAndTestModel:
         figures.save_png(figure, self.run / CURVES_FILE)
         return self.run / CURVES_FILE
 
-    def _train_from_checkpoint(self, *, resume: bool, added: ExtraPhase | None) -> TrainingReport:
+    def _train_from_checkpoint(self, *, resume: bool, added: _ExtraPhase | None) -> TrainingReport:
         """Train from wherever the run stands to its end, in one sitting."""
         data = open_dataset(self.dataset)
         device = resolve_device(self.recipe.train.device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
@@ -203,7 +203,7 @@ class TrainAndTestModel:
         return run_folder.begin(self.run, resume=resume)
 
     def _assembled(
-        self, stored: StoredCheckpoint | None, data: PreparedDataset, processes: Processes, added: ExtraPhase | None
+        self, stored: StoredCheckpoint | None, data: PreparedDataset, processes: Processes, added: _ExtraPhase | None
     ) -> tuple[RunState, Assembly]:
         """Return where the run stands, and its parts in the same place."""
         if stored is None:
@@ -314,7 +314,7 @@ def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Cho
 
 
 @dataclass(frozen=True)
-class ExtraPhase:
+class _ExtraPhase:
     """A phase to append, perhaps only where it was not appended before."""
 
     phase: PhaseConfig
