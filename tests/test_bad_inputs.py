@@ -310,7 +310,7 @@ CASES = [
     Case("a split of scenes", SCORE + " --model {model} --split val", "--split is not for scenes", scene(truth="")),
     Case("a model beside finished results", SCORE + " --model {model} --predicted {scratch}/ships", "give only one", scene(truth="")),
     Case("scores among the data", "evaluate {airbus} {airbus} --model {model}", "another folder"),
-    # Exploring, studies, thresholds, the reference
+    # Exploring, studies, thresholds
     Case("exploring what is not there", "explore {scratch}/nowhere {scratch}/out", "nowhere"),
     Case("exploring a table of other columns", "explore {scratch}/t.csv {scratch}/out", "no column ImageId", picture("t.csv", b"a,b\n1,2\n")),
     Case("exploring a table without rows", "explore {scratch}/t.csv {scratch}/out", "no rows", picture("t.csv", b"ImageId,EncodedPixels\n")),
@@ -328,8 +328,6 @@ CASES = [
     Case("a new threshold over the model itself", "threshold {model} {dataset} --out {scratch}/../ --precision 0.9", "choose another folder"),
     Case("a gate that may lose all ships", "gate {model} {dataset} --out {scratch}/o --loss 2", "from 0 to 0.5"),
     Case("a gate over the model itself", "gate {model} {dataset} --out {scratch}/../", "choose another folder"),
-    Case("a side-by-side on what is no dataset", "reference {scratch}/out --dataset {airbus}", "shipseg prepare"),
-    Case("a side-by-side of no time", "reference {scratch}/out --dataset {dataset} --minutes 0", "above 0"),
     # Pictures
     Case("nothing to predict", "predict --model {model} --out {scratch}/ships", "FIRST", status=2),
     Case("a picture that is not there", PREDICT, "a.jpg"),

@@ -54,7 +54,7 @@ class ImageFacts:
         values: float32 (patches, statistics), in the order of `STATISTICS`.
         grounds: What each patch shows: sea, land, mixed or flat.
         corners_rc: int64 (patches, 2), first row and column of each patch.
-        texture: int8, see `shipseg.data.texture`: for finding images that overlap.
+        texture: int8, see `shipseg.data.groups`: for finding images that overlap.
         file_kb: Size of the file in 1000 bytes.
         quantisation: Mean of the JPEG's luminance table, NaN for other files; 1 is the finest.
         chroma_halved: Whether the JPEG's colours have half the resolution.

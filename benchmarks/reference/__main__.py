@@ -1,151 +1,21 @@
-"""What the reference solution's numbers meant, part by part, as facts and as one page."""
+"""What the numbers of the reference solution meant: `python -m benchmarks.reference OUT`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-from cyclopts import Parameter
+from benchmarks.reference.report import ReferenceOptions, run_reference
+from benchmarks.reference.side_by_side import SideBySidePlan
+from cyclopts import App, Parameter
 
-from benchmarks.reference import double_sigmoid, double_sigmoid_trial, figures, resolution, sampler, side_by_side
-from shipseg import files
+from shipseg import cli, progress
 from shipseg.commands.summary import show
 from shipseg.commands.training import recipe_pairs
-from shipseg.errors import ConfigError
-from shipseg.reports.page import drawing, image_url, write_page
 
-__all__ = ["ReferenceOptions", "reference", "run_reference"]
-
-
-FACTS_FILE, PAGE_FILE = "facts.json", "report.html"
-_QUICK_PLAN = double_sigmoid_trial.DoubleSigmoidPlan(
-    pictures=24, test_pictures=8, size=64, steps=6, batch_size=8, widths=(8, 8, 16)
-)
-
-
-@dataclass(frozen=True)
-class ReferenceOptions:
-    """What to do."""
-
-    side_by_side: side_by_side.SideBySidePlan | None = None
-    """The side-by-side on a dataset; None leaves it out."""
-    quick: bool = False
-    """A rehearsal: few ships, a few steps."""
-
-
-def run_reference(out: Path, options: ReferenceOptions | None = None) -> dict[str, Any]:
-    """Write report.html and facts.json, and return the facts; parts that are finished in `out` are not done again.
-
-    Raises:
-        ConfigError: `out` is the dataset itself.
-        TrainingError: `out` holds a side-by-side of other settings.
-        DataError: The dataset cannot be read, or has nothing to train or to score on.
-        StorageError: `out` cannot be written.
-    """
-    options = options or ReferenceOptions()
-    out = Path(out)
-    if options.side_by_side is not None and out.resolve() == options.side_by_side.dataset.resolve():
-        raise ConfigError(f"the report would be written into the dataset {out}: choose another folder for it")
-    if options.side_by_side is not None:
-        side_by_side.check(options.side_by_side)  # before minutes of other parts
-    files.ensure_folder(out)
-    ships = 20 if options.quick else 300
-    plan = _QUICK_PLAN if options.quick else double_sigmoid_trial.DoubleSigmoidPlan()
-    facts: dict[str, Any] = {
-        "sigmoid_twice": _sigmoid_twice(),
-        "twins": _kept(out, "twins", asdict(plan), lambda: double_sigmoid_trial.train_both(plan)),
-        "ceilings": {
-            "as_labelled": resolution.ceilings(ships=ships),
-            "with_outline": resolution.ceilings(ships=ships, outline_px=1.0),
-        },
-        "shift": resolution.one_pixel_shift(ships=ships),
-        "sampler": sampler.seen_shares(epochs=2 if options.quick else 6),
-        "learning_rate": {"1e-10": sampler.moved_by(1e-10), "1e-6": sampler.moved_by(1e-6)},
-        "side_by_side": None
-        if options.side_by_side is None
-        else side_by_side.compare(options.side_by_side, out / "beside"),
-    }
-    files.write_json(out / FACTS_FILE, facts)
-    write_page(
-        out / PAGE_FILE, "reference.html", facts=facts, drawings=_drawings(facts), pictures=_pictures(facts, out)
-    )
-    return facts
-
-
-def _kept(out: Path, name: str, settings: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return a part's facts, from its file where it was made with the same settings before."""
-    path = out / "parts" / f"{name}.json"
-    settings = json.loads(json.dumps(settings))
-    if path.is_file():
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if stored["settings"] == settings:
-            return dict(stored["facts"])
-    facts = make()
-    files.write_json(path, {"settings": settings, "facts": facts})
-    return facts
-
-
-def _sigmoid_twice() -> dict[str, Any]:
-    thresholds = (4e-4, 1e-2, 0.5)
-    return {
-        "printed_losses": double_sigmoid.printed_losses(),
-        "thresholds": [
-            {
-                "threshold": value,
-                "seen": round(float(double_sigmoid.seen_by_the_loss(value, fed="probabilities")), 4),
-                "meant": round(float(double_sigmoid.probability_meant(value, loss="focal", fed="probabilities")), 4),
-            }
-            for value in thresholds
-        ],
-        "dice_turning_point": round(double_sigmoid.dice_turning_point(fed="probabilities"), 5),
-        "lowest_lovasz": round(double_sigmoid.best_losses()["lovasz"], 5),
-    }
-
-
-def _drawings(facts: dict[str, Any]) -> dict[str, Any]:
-    q = np.linspace(0, 1, 401)
-    asked = {
-        fed: {loss: double_sigmoid.minimiser(q, loss=loss, fed=fed) for loss in ("bce", "focal")}
-        | {"dice": (q > double_sigmoid.dice_turning_point(fed=fed)).astype(float)}
-        for fed in ("logits", "probabilities")
-    }
-    drawn = {
-        "asked": figures.outputs_asked_for(q, asked),
-        "twins": figures.double_sigmoid_curves(facts["twins"]),
-        "ceilings": figures.resolution_ceilings(facts["ceilings"]["as_labelled"], tuple(resolution.CEILING_WAYS)),
-        "shift": figures.shifted_mask(*resolution.shift_example()),
-        "sampler": figures.images_seen(facts["sampler"]),
-    }
-    if facts["side_by_side"] is not None:
-        drawn["beside"] = figures.side_by_side(facts["side_by_side"]["parts"])
-    return {name: drawing(figure) for name, figure in drawn.items()}
-
-
-def _pictures(facts: dict[str, Any], out: Path) -> list[dict[str, Any]]:
-    """Return the example pictures of the side-by-side: a row for each kind of image, a column for each part."""
-    if facts["side_by_side"] is None:
-        return []
-    rows = []
-    for kind, title in (("none", "No ship"), ("one", "One ship"), ("several", "Several ships")):
-        paths = {name: out / "beside" / name / "pictures" / f"{kind}-close.jpg" for name in side_by_side.PARTS}
-        if all(path.is_file() for path in paths.values()):
-            shown = [
-                {
-                    "label": side_by_side.PARTS[name],
-                    "overview": image_url(path.with_name(f"{kind}.jpg").read_bytes()),
-                    "close_up": image_url(path.read_bytes()),
-                }
-                for name, path in paths.items()
-            ]
-            rows.append({"kind": title, "shown": shown})
-    return rows
-
-
-# `reference`: what the numbers of the reference solution meant.
+__all__ = ["main", "reference"]
 
 
 def reference(
@@ -171,18 +41,14 @@ def reference(
         quick: A rehearsal of the other parts: everything runs, little is learned.
         json: Print all facts as JSON.
     """
-    from benchmarks.reference.side_by_side import SideBySidePlan
-
-    from shipseg import progress
-
     plan = None if dataset is None else SideBySidePlan(dataset, minutes, recipe_pairs(overrides or []))
     with progress.shown():
         facts = run_reference(out, ReferenceOptions(plan, quick))
-    show("What the reference measured", facts if json else _in_short(facts, out), as_json=json)
+    show("What the reference measured", facts if json else _summary_rows(facts, out), as_json=json)
     return 0
 
 
-def _in_short(facts: dict[str, Any], out: Path) -> dict[str, Any]:
+def _summary_rows(facts: dict[str, Any], out: Path) -> dict[str, Any]:
     small = facts["ceilings"]["as_labelled"][3]
     short: dict[str, Any] = {
         "threshold 0.0004 meant": facts["sigmoid_twice"]["thresholds"][0]["meant"],
@@ -200,3 +66,14 @@ def _in_short(facts: dict[str, Any], out: Path) -> dict[str, Any]:
                 f"Airbus score {scores['airbus_score']:.3f}, pooled Dice {scores['pooled_dice']:.3f}"
             )
     return {**short, "report": out / "report.html"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit status."""
+    app = App(name="python -m benchmarks.reference", default_parameter=Parameter(negative=()))
+    app.default(reference)
+    return cli.run(arguments, app)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Sigmoid twice, by experiment: one small network trained twice, its loss fed logits once and probabilities once.
 
-Everything else is the same: initial weights, pictures of the procedural world, their order, optimiser, steps.
+Everything else is the same: initial weights, images of the procedural world, their order, optimiser, steps.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _BINS = 100_000
 class DoubleSigmoidPlan:
     """How much of everything."""
 
-    pictures: int = 320
-    test_pictures: int = 96
+    images: int = 320
+    test_images: int = 96
     size: int = 96
     steps: int = 300
     batch_size: int = 16
@@ -56,8 +56,8 @@ def train_both(plan: DoubleSigmoidPlan | None = None) -> dict[str, Any]:
     """
     plan = plan or DoubleSigmoidPlan()
     world = WorldConfig(size=plan.size, empty_share=0.25, no_data_share=0.0)
-    train = [make_image(plan.seed, index, world) for index in track(range(plan.pictures), "drawing pictures")]
-    test = [make_image(plan.seed + 1, index, world) for index in range(plan.test_pictures)]
+    train = [make_image(plan.seed, index, world) for index in track(range(plan.images), "drawing images")]
+    test = [make_image(plan.seed + 1, index, world) for index in range(plan.test_images)]
     return {fed: _trained(plan, fed, train, test) for fed in get_args(Fed)}
 
 
@@ -88,12 +88,12 @@ def _scored(network: ShipNetwork, test: list[SyntheticImage]) -> dict[str, Any]:
     airbus = np.zeros(len(_THRESHOLDS))
     outputs, truths = [], []
     images, targets = _stacked(test)
-    for place, picture in enumerate(test):
+    for place, image in enumerate(test):
         with torch.inference_mode():
             output_hw: NDArray[np.float32] = network(images[place : place + 1]).sigmoid()[0, 0].numpy()
         true_hw: NDArray[np.bool_] = targets[place, 0].numpy() >= 0.5
         histogram.add(output_hw, true_hw)
-        airbus += _airbus_scores(output_hw, [ship_from_mask(decode(text, true_hw.shape)) for text in picture.ship_rles])
+        airbus += _airbus_scores(output_hw, [ship_from_mask(decode(text, true_hw.shape)) for text in image.ship_rles])
         outputs.append(output_hw)
         truths.append(true_hw)
     curves = histogram.curves()
@@ -116,8 +116,8 @@ def _airbus_scores(output_hw: NDArray[np.float32], truth: list[Ship]) -> NDArray
     return np.array([airbus_score_from_iou(ship_iou_matrix(truth, ships)) for ships in found])
 
 
-def _stacked(pictures: list[SyntheticImage]) -> tuple[Tensor, Tensor]:
+def _stacked(images: list[SyntheticImage]) -> tuple[Tensor, Tensor]:
     """Return images uint8 (n, 3, h, w) and coverage float32 (n, 1, h, w) in 0-1."""
-    images = np.stack([picture.image_hwc for picture in pictures]).transpose(0, 3, 1, 2)
-    coverage = np.stack([picture.coverage_hw for picture in pictures])[:, None].astype(np.float32) / 255
-    return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(coverage)
+    images_n3hw = np.stack([image.image_hwc for image in images]).transpose(0, 3, 1, 2)
+    coverage = np.stack([image.coverage_hw for image in images])[:, None].astype(np.float32) / 255
+    return torch.from_numpy(np.ascontiguousarray(images_n3hw)), torch.from_numpy(coverage)

@@ -63,13 +63,15 @@ def _terminate(number: int, _: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], application: App = app) -> int:
     """Run one command and return its exit status; no user's mistake ends in a traceback."""
     logging.basicConfig(handlers=[_ToStandardError()], level=logging.WARNING)
     logging.getLogger("shipseg").setLevel(logging.INFO)
     logging.getLogger("rasterio").propagate = False  # what GDAL complains of reaches people in our own sentences
     try:
-        status = app(_spelled_out(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        status = application(
+            _spelled_out(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except CycloptsError as error:
         return _say(f"{error}", status=2)
     except ShipsegError as error:

@@ -50,9 +50,9 @@ def refuse(*_):
     raise OSError("no network here")
 socket.socket.connect = refuse
 from shipseg.cli import run
-from shipseg.inference import loading
+from shipseg.inference import locate
 if os.environ.get("MODELS"):
-    loading.bundled_folder = lambda: pathlib.Path(os.environ["MODELS"])
+    locate.bundled_folder = lambda: pathlib.Path(os.environ["MODELS"])
 status = run(sys.argv[1:])
 assert not [name for name in {EXTRA!r} if name in sys.modules]
 sys.exit(status)

@@ -16,7 +16,6 @@ from shipseg.masks import rle
 
 PIXELS = 100  # of the 10 x 10 image that the malformed texts are for
 
-# pycocotools 2.0 has an __array__ method of numpy 1's form: its decode warns under numpy 2.
 # Each text with the sentence that it gets.
 MALFORMED = {
     "an odd count": ("1 3 10", "it holds 3 numbers, an odd count, expected pairs of start and length"),

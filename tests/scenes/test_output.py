@@ -189,8 +189,8 @@ def test_memory_does_not_grow_with_the_height(tmp_path: Path) -> None:
 import resource, sys
 import numpy as np
 from pathlib import Path
-from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.rasters import probability_raster
+from shipseg.geo.georef import GeoReference
+from shipseg.scenes.output import probability_raster
 from shipseg.tiling import Window
 height, path = int(sys.argv[1]), Path(sys.argv[2])
 with probability_raster(path, (height, 4000), GeoReference.nowhere((height, 4000), "")) as raster:

@@ -157,7 +157,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-import shipseg.scenes.views
+import shipseg.scenes.page
 import test_page
 test_page.page_of(Path(sys.argv[1]), test_page.ships_of(test_page.UTM))
 """

@@ -59,7 +59,7 @@ class Evaluation:
     """How a model did on a set of labelled images."""
 
     metrics: Mapping[str, Any]
-    """What metrics.json holds; `shipseg.evaluation.summary` says what each score is."""
+    """What metrics.json holds; `shipseg.evaluation.bootstrap` says what each score is."""
     images: tuple[ImageScore, ...]
     """One for each image that was scored, in the order of the source."""
     ships: tuple[ShipScore, ...]

@@ -47,7 +47,7 @@ SWEEP_SCORES = (
     "precision",
     "recall",
 )
-"""Scores that a sweep knows, as `shipseg.evaluation.summary` defines them; precision and recall are those of pixels."""
+"""Scores that a sweep knows, as `shipseg.evaluation.bootstrap` defines them; precision and recall are of pixels."""
 _AIRBUS_IOUS = np.array(AIRBUS_IOU_THRESHOLDS)
 _SUMS = ("airbus", "matched", "predicted", "alarmed", "false_alarms", "predicted_px", "overlap_px")
 _POOLED = ("pooled_dice", "pooled_iou")

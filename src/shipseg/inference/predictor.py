@@ -198,7 +198,7 @@ class Predictor:
 
         Args:
             separate: Part ships that touch (see `shipseg.masks.separate`), or do not.
-            rectangles: Make ships of pictures filled rectangles (see `shipseg.masks.fitted`), or do not.
+            rectangles: Make ships of pictures filled rectangles (see `shipseg.masks.rectangles`), or do not.
         """
         asked = {"separate": separate, "rectangles": rectangles}
         changed = {name: value for name, value in asked.items() if value is not None}

@@ -231,8 +231,8 @@ def find_ships(
         min_peak: Drop ships whose highest probability is below this.
         min_area_px: Drop ships with fewer pixels (before they become rectangles).
         separate: Part a group where it is clearly several ships, see `shipseg.masks.separate`.
-        rectangles: Give ships the pixels of the rectangle that overlaps theirs best, see `shipseg.masks.fitted`; not
-            those of other groups, dropped ones included.
+        rectangles: Give ships the pixels of the rectangle that overlaps theirs best, see `shipseg.masks.rectangles`;
+            not those of other groups, dropped ones included.
         origin: (row, column) of the probability's first pixel in a larger image, whose pixels the ships shall be in: a
             ship that lies whole in a part of an image comes out bit for bit as from the image. Not so rectangles:
             they reach beyond the ship's pixels and end at the part's border.

@@ -45,7 +45,7 @@ METRICS: dict[str, str] = {
     "false_alarm_images": "images with a false alarm",
     "seed_dice": "the reference's Dice",
 }
-"""Scores that a study can be judged by, and their names for people; `shipseg.evaluation.summary` defines them."""
+"""Scores that a study can be judged by, and their names for people; `shipseg.evaluation.bootstrap` defines them."""
 
 Overrides = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+_-]*$", max_length=60)]

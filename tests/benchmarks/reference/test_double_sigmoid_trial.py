@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from benchmarks.reference.double_sigmoid_trial import DoubleSigmoidPlan, train_both
 
-TINY = DoubleSigmoidPlan(pictures=8, test_pictures=4, size=64, steps=2, batch_size=4, widths=(8, 8))
+TINY = DoubleSigmoidPlan(images=8, test_images=4, size=64, steps=2, batch_size=4, widths=(8, 8))
 
 
 def test_both_ways_of_feeding_are_scored_alike_and_the_same_again() -> None:

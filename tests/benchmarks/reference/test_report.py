@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from benchmarks.reference.__main__ import ReferenceOptions, run_reference
+from benchmarks.reference.__main__ import main
+from benchmarks.reference.report import ReferenceOptions, run_reference
 from benchmarks.reference.side_by_side import PARTS, SideBySidePlan, compare
 
-from shipseg.cli import run
 from shipseg.errors import ConfigError, TrainingError
 
 SMALL = {
@@ -23,7 +22,7 @@ FLAGS = [part for key, value in SMALL.items() for part in (f"--{key}", str(value
 def finished(dataset_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the command leaves; not to be changed."""
     out = tmp_path_factory.mktemp("reference") / "out"
-    assert run(["reference", str(out), "--dataset", str(dataset_folder), "--minutes", "0.01", "--quick", *FLAGS]) == 0
+    assert main([str(out), "--dataset", str(dataset_folder), "--minutes", "0.01", "--quick", *FLAGS]) == 0
     return out
 
 
@@ -94,12 +93,18 @@ def test_without_a_dataset_the_page_has_no_side_by_side(finished: Path, tmp_path
     assert "Side by side" not in (tmp_path / "report.html").read_text()
 
 
-def test_nothing_but_its_command_leans_on_this_room() -> None:
-    source = Path(__file__).parents[2] / "src" / "shipseg"
-    leaning = {
-        path.relative_to(source).as_posix()
-        for path in source.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmarks.reference")
-    }
-    assert {name for name in leaning if not name.startswith("reference/")} == {"commands/reference.py"}
+@pytest.mark.parametrize(
+    ("flags", "words"), [(["--minutes", "0"], "above 0, got 0"), ([], "shipseg prepare")], ids=["no time", "no dataset"]
+)
+def test_a_mistake_is_one_sentence(
+    flags: list[str],
+    words: str,
+    dataset_folder: Path,
+    airbus_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset = dataset_folder if flags else airbus_folder
+    assert main([str(tmp_path / "out"), "--dataset", str(dataset), *flags]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
