@@ -323,7 +323,7 @@ CASES = [
     Case("a study file without a question", "study {scratch}/s.yaml {dataset} {scratch}/out", "question is missing", picture("s.yaml", b"name: x")),
     Case("a study in a folder with other things in it", "study losses {dataset} {scratch}/out", "holds no study", a_foreign_folder),
     Case("epochs of a recipe that has phases", "train {dataset} {scratch}/run --recipe model-1-simple --train.epochs 3", "phases have epochs of their own"),
-    Case("two wishes for one threshold", "threshold {model} {dataset} --out {scratch}/o --precision 0.9 --false-alarms 0.1", "two wishes"),
+    Case("two targets for one threshold", "threshold {model} {dataset} --out {scratch}/o --precision 0.9 --false-alarms 0.1", "two targets"),
     Case("an impossible precision", "threshold {model} {dataset} --out {scratch}/o --precision 2", "at most 1"),
     Case("a new threshold over the model itself", "threshold {model} {dataset} --out {scratch}/../ --precision 0.9", "choose another folder"),
     Case("a gate that may lose all ships", "gate {model} {dataset} --out {scratch}/o --loss 2", "from 0 to 0.5"),

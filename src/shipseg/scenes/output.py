@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,19 +24,19 @@ from shipseg.model.card import Card
 from shipseg.progress import stage
 from shipseg.scenes.checkpoint import TileRowStore
 from shipseg.scenes.options import SceneOptions
+from shipseg.scenes.quicklook import draw_quicklook, look_shape, write_png
 from shipseg.scenes.ships import Detections, SceneShips
 from shipseg.scenes.tiles import LEVELS, NO_DATA
 from shipseg.scenes.vectors import FORMATS
 from shipseg.tiling import Window
 
-with needing("geo"):
-    from shipseg.scenes.page import PAGE_FILE, QUICKLOOK_FILE, write_views
-
 __all__ = [
     "FACTS_FILE",
     "MASK_FILE",
     "MASK_NO_DATA",
+    "PAGE_FILE",
     "PROBABILITY_FILE",
+    "QUICKLOOK_FILE",
     "SceneOutput",
     "finished_facts",
     "probability_raster",
@@ -113,6 +113,8 @@ FACTS_FILE: Final = "scene.json"
 """Written last: what was done, with which options, and what came of it."""
 PROBABILITY_FILE: Final = "probability.tif"
 MASK_FILE: Final = "mask.tif"
+QUICKLOOK_FILE: Final = "quicklook.png"
+PAGE_FILE: Final = "report.html"
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +155,21 @@ def write_output(folder: Path, outcome: SceneOutput, pieces: TileRowStore) -> di
     facts = _facts(outcome, written)
     if options.quicklook:
         with stage(f"writing {QUICKLOOK_FILE} and {PAGE_FILE}"):
-            write_views(folder, outcome.scene, outcome.ships, facts)
+            _write_views(folder, outcome.scene, outcome.ships, facts)
     files.write_json(folder / FACTS_FILE, facts)
     return facts
+
+
+def _write_views(folder: Path, scene: Scene, ships: SceneShips, facts: Mapping[str, Any]) -> None:
+    """Write quicklook.png and report.html; the scene is read once as a whole, reduced, and around the longest ships."""
+    with needing("geo"):
+        from shipseg.scenes.page import read_close_ups, write_scene_page
+
+    whole = Window(0, 0, scene.height, scene.width)
+    look_hwc, valid_hw = scene.read(whole, look_shape(ships.georef), from_overviews=True)
+    drawn_hwc, _ = draw_quicklook(look_hwc, valid_hw, ships)
+    write_png(folder / QUICKLOOK_FILE, drawn_hwc)
+    write_scene_page(folder / PAGE_FILE, drawn_hwc, ships, facts, close_ups=read_close_ups(scene.read, ships))
 
 
 def _all_blocks(pieces: TileRowStore) -> Iterator[tuple[Window, NDArray[np.uint16]]]:

@@ -10,15 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shipseg.geo.reader import Scene
 from shipseg.reports.examples import to_jpeg
 from shipseg.reports.page import image_url, write_page
 from shipseg.scenes.columns import AMBIGUITY
-from shipseg.scenes.quicklook import NO_DATA_COLOR, SHIP_COLOR, draw_quicklook, look_shape, write_png
+from shipseg.scenes.quicklook import NO_DATA_COLOR, SHIP_COLOR
 from shipseg.scenes.ships import SceneShip, SceneShips
 from shipseg.tiling import Window
 
-__all__ = ["PAGE_FILE", "QUICKLOOK_FILE", "PageRow", "read_close_ups", "write_scene_page", "write_views"]
+__all__ = ["PageRow", "read_close_ups", "write_scene_page"]
 
 
 _MOST_ROWS: Final = 2000
@@ -225,29 +224,3 @@ def _close_up(read: Read, ship: SceneShip, shape: tuple[int, int]) -> NDArray[np
 def _inside(top: int, left: int, side: int, shape: tuple[int, int]) -> Window:
     row0, col0 = max(0, top), max(0, left)
     return Window(row0, col0, min(top + side, shape[0]) - row0, min(left + side, shape[1]) - col0)
-
-
-# What people look at first: the quick look of a scene and its page.
-
-QUICKLOOK_FILE: Final = "quicklook.png"
-PAGE_FILE: Final = "report.html"
-
-
-def write_views(folder: Path, scene: Scene, ships: SceneShips, facts: Mapping[str, Any]) -> None:
-    """Write quicklook.png and report.html into a folder.
-
-    Args:
-        folder: An existing folder.
-        scene: Open for reading; looked at as a whole once, reduced, and around the longest ships.
-        ships: Its ships.
-        facts: What scene.json holds.
-
-    Raises:
-        DataError: The scene cannot be read any more.
-        StorageError: The files cannot be written.
-    """
-    whole = Window(0, 0, scene.height, scene.width)
-    look_hwc, valid_hw = scene.read(whole, look_shape(ships.georef), from_overviews=True)
-    drawn_hwc, _ = draw_quicklook(look_hwc, valid_hw, ships)
-    write_png(folder / QUICKLOOK_FILE, drawn_hwc)
-    write_scene_page(folder / PAGE_FILE, drawn_hwc, ships, facts, close_ups=read_close_ups(scene.read, ships))
