@@ -374,7 +374,7 @@ def spoiled(case: Case, airbus: Path, dataset: Path, model: Path) -> Iterator[li
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mistake)
-def test_a_mistake_gets_one_sentence_and_the_right_status(
+def test_a_mistake_gets_the_sentence_of_the_page_and_the_right_status(
     case: Case, airbus_folder: Path, dataset_folder: Path, model_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with spoiled(case, airbus_folder, dataset_folder, model_folder) as command:
@@ -387,22 +387,56 @@ def test_a_mistake_gets_one_sentence_and_the_right_status(
     assert "Traceback" not in said.err
     errors = [line for line in said.err.splitlines() if line.startswith("shipseg: ")]
     assert len(errors) <= 1
+    assert row_of(case, said.err, said.out, command) in PAGE.read_text(encoding="utf-8").splitlines(), UPDATE
+
+
+def test_the_page_lists_every_case() -> None:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows if row != TABLE_HEAD[0]] == [
+        case.mistake for _, cases in by_command() for case in cases
+    ], UPDATE
+
+
+UPDATE = "make the page again: python tests/test_bad_inputs.py"
+TABLE_HEAD = ("| mistake | what shipseg says |", "|---|---|")
+PAGE_HEAD = """# Mistakes, and what shipseg says
+
+Every mistake gets one sentence on standard error and no traceback. The exit status is 1, or 2 for wrong usage.
+
+Made by `python tests/test_bad_inputs.py`, which runs every command; the tests compare each sentence.
+"""
+
+
+def row_of(case: Case, err: str, out: str, command: list[str]) -> str:
+    """Return the row of a case: the sentence that was printed, without the folders and sizes of this machine."""
+    sentences = [line.removeprefix("shipseg: ") for line in err.splitlines() if line.startswith("shipseg: ")]
+    sentence = (sentences or [last_sentence(out)])[0].replace(f"{bench_folder(command)}/", "")
+    sentence = re.sub(r"\b[\d.,]+ (kB|MB|GB|TB)\b", r"N \1", sentence)
+    return f"| {case.mistake} | {sentence} |".replace("\n", " ")
+
+
+def by_command() -> list[tuple[str, list[Case]]]:
+    """Return the cases of each command, in the order of the table above."""
+    groups: dict[str, list[Case]] = {}
+    for case in CASES:
+        name = case.command.split()[0]
+        groups.setdefault(name if case.mistake != "an unknown command" else "any command", []).append(case)
+    return list(groups.items())
 
 
 def page_of(airbus: Path, dataset: Path, model: Path) -> str:
-    """Return the page of all cases with the sentences they really get."""
-    rows = []
-    for case in CASES:
-        said, output = io.StringIO(), io.StringIO()
-        with spoiled(case, airbus, dataset, model) as command:
-            folder = str(bench_folder(command))
-            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(output):
-                run(command)
-        sentences = [line for line in said.getvalue().splitlines() if line.startswith("shipseg: ")]
-        sentence = (sentences or [last_sentence(output.getvalue())])[0].removeprefix("shipseg: ")
-        shown = re.sub(r"[{](\w+)[}]", r"\1", case.command).replace("{{}}", "{}")
-        rows.append(f"| {case.mistake} | `shipseg {shown}` | {sentence.replace(f'{folder}/', '')} | {case.status} |")
-    return PAGE_HEAD + "\n".join(row.replace("\n", " ") for row in rows) + "\n"
+    """Return the page of all cases with the sentences that are really printed."""
+    lines = [PAGE_HEAD]
+    for name, cases in by_command():
+        lines += [f"## {name}", "", *TABLE_HEAD]
+        for case in cases:
+            err, out = io.StringIO(), io.StringIO()
+            with spoiled(case, airbus, dataset, model) as command:
+                with contextlib.redirect_stderr(err), contextlib.redirect_stdout(out):
+                    run(command)
+                lines.append(row_of(case, err.getvalue(), out.getvalue(), command))
+        lines.append("")
+    return "\n".join(lines)
 
 
 def bench_folder(command: list[str]) -> Path:
@@ -414,25 +448,9 @@ def bench_folder(command: list[str]) -> Path:
 
 
 def last_sentence(table: str) -> str:
-    """Return the reason that a summary gives for its first failed picture, put together from its lines."""
+    """Return the reason that a summary gives for its first failed image, put together from its lines."""
     lines = " ".join(line.strip() for line in table.splitlines())
     return re.sub(r"\s+", " ", lines.partition("failures: ")[2]).strip()
-
-
-PAGE_HEAD = """# Mistakes, and what shipseg says
-
-Made by `python tests/test_bad_inputs.py`, which runs every command for real; the same table is a test.
-`airbus`, `dataset` and `model` are good ones, spoiled as the first column says; `scratch` is an empty folder.
-
-| mistake | command | what shipseg says | exit status |
-|---|---|---|---|
-"""
-
-
-def test_the_page_lists_every_case() -> None:
-    assert [line.split(" | ")[0].removeprefix("| ") for line in PAGE.read_text().splitlines()[7:]] == [
-        case.mistake for case in CASES
-    ]
 
 
 def main() -> None:
@@ -440,7 +458,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         airbus = made.make_airbus_folder(Path(folder) / "airbus")
         dataset = made.make_dataset(airbus, Path(folder) / "dataset")
-        PAGE.write_text(page_of(airbus, dataset, made.make_model(Path(folder) / "model")))
+        PAGE.write_text(page_of(airbus, dataset, made.make_model(Path(folder) / "model")), encoding="utf-8")
 
 
 if __name__ == "__main__":
