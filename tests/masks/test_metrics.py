@@ -251,6 +251,26 @@ def test_each_ship_is_matched_once_best_first() -> None:
     assert metrics.match_at(np.array([[0.6, 0.9], [0.7, 0.1]]), 0.5) == (2, 0, 0)
 
 
+def test_ships_are_paired_one_to_one() -> None:
+    # Two true ships whose masks overlap compete for the first prediction; the second is close to none.
+    iou_tp = np.array([[0.7, 0.0], [0.6, 0.1], [0.0, 0.5]])
+    assert metrics.match_pairs(iou_tp) == {0: 0}
+    assert metrics.match_pairs(iou_tp, above=0.05) == {0: 0, 2: 1}
+    assert metrics.match_pairs(np.zeros((0, 2))) == {}
+    # Of equal scores the first true ship comes first, then the first predicted one.
+    assert metrics.match_pairs(np.full((2, 3), 0.6)) == {0: 0, 1: 1}
+
+
+@given(
+    hnp.arrays(
+        np.float64, st.tuples(st.integers(0, 4), st.integers(0, 4)), elements=st.sampled_from((0.0, 0.5, 0.6, 0.7))
+    )
+)
+def test_pairs_of_a_table_are_those_of_its_overlapping_pairs(iou_tp: NDArray[np.float64]) -> None:
+    overlapping = {(t, p): float(iou_tp[t, p]) for t, p in np.argwhere(iou_tp > 0).tolist()}
+    assert metrics.match_pairs(overlapping) == metrics.match_pairs(iou_tp)
+
+
 def test_the_airbus_score_of_empty_images_is_one_and_of_one_sided_ones_zero() -> None:
     assert metrics.airbus_score([], []) == 1
     assert metrics.airbus_score([strip(0, 3)], []) == 0

@@ -11,25 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.masks import rle
-from shipseg.masks.metrics import SIZE_BINS_PX, airbus_score_from_iou, ship_iou_matrix
+from shipseg.masks.metrics import SIZE_BINS_PX, airbus_score_from_iou, match_pairs, ship_iou_matrix
 from shipseg.masks.ships import Ship, ship_from_mask
 
 __all__ = [
-    "MATCH_IOU",
     "SIZE_BINS",
     "ImageScore",
     "Scored",
     "ShipScore",
     "Stratum",
-    "matched_pairs",
     "score_image",
     "size_bin",
     "true_ships",
     "union_mask",
 ]
-
-MATCH_IOU = 0.5
-"""A predicted ship is right when its IoU with a true ship is above this."""
 
 SIZE_BINS: dict[str, tuple[float, float]] = {
     f"<{high:g}" if low == 0 else f">={low:g}" if high == math.inf else f"{low:g}-{high:g}": (low, high)
@@ -141,7 +136,7 @@ def size_bin(area_px: int) -> int:
     return next(place for place, (low, high) in enumerate(SIZE_BINS.values()) if low <= area_px < high)
 
 
-def _by_size(ships: Sequence[Ship], counted: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
+def _by_size(ships: Sequence[Ship], counted: Sequence[bool] | None = None) -> tuple[int, ...]:
     bins = [size_bin(ship.area_px) for place, ship in enumerate(ships) if counted is None or counted[place]]
     return tuple(bins.count(place) for place in range(len(SIZE_BINS)))
 
@@ -153,27 +148,6 @@ def union_mask(ships: Sequence[Ship], shape: tuple[int, int]) -> NDArray[np.bool
         row0, col0, row1, col1 = ship.mask_box
         mask_hw[row0:row1, col0:col1] |= ship.mask
     return mask_hw
-
-
-def matched_pairs(iou_tp: NDArray[np.float64], above: float = MATCH_IOU) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which true ships are found and which predicted ships are right, matched one to one.
-
-    Predicted ships share no pixel, so at an IoU above 0.5 a true ship has at most one partner; a prediction takes the
-    true ship that it fits best (two true ships can only compete for it where their masks overlap).
-
-    Args:
-        iou_tp: IoU of every true with every predicted ship, (T, P).
-        above: IoU that a pair must exceed; 0.5 or more.
-
-    Returns:
-        Two boolean arrays, (T,) and (P,), with equally many True.
-    """
-    found = np.zeros(iou_tp.shape[0], bool)
-    right = np.zeros(iou_tp.shape[1], bool)
-    if iou_tp.size:
-        right = iou_tp.max(axis=0) > above
-        found[iou_tp.argmax(axis=0)[right]] = True
-    return found, right
 
 
 def score_image(
@@ -195,7 +169,9 @@ def score_image(
     """
     shape = (probability_hw.shape[0], probability_hw.shape[1])
     iou_tp = ship_iou_matrix(truth, predicted)
-    found, right = matched_pairs(iou_tp)
+    pairs = match_pairs(iou_tp)
+    found = [place in pairs for place in range(len(truth))]
+    right = [place in pairs.values() for place in range(len(predicted))]
     true_hw, predicted_hw = union_mask(truth, shape), union_mask(predicted, shape)
     touches = iou_tp.max(axis=0, initial=0.0) > 0
     image = ImageScore(
@@ -205,7 +181,7 @@ def score_image(
         width=shape[1],
         num_true=len(truth),
         num_predicted=len(predicted),
-        matched=int(right.sum()),
+        matched=len(pairs),
         false_alarms=int((~touches).sum()),
         true_px=int(np.count_nonzero(true_hw)),
         predicted_px=int(np.count_nonzero(predicted_hw)),
@@ -220,11 +196,11 @@ def score_image(
         right_by_size=_by_size(predicted, right),
     )
     true_rows = [
-        _ship_score(image_id, "true", ship, best, matched=bool(hit))
+        _ship_score(image_id, "true", ship, best, matched=hit)
         for ship, best, hit in zip(truth, iou_tp.max(axis=1, initial=0.0), found, strict=True)
     ]
     predicted_rows = [
-        _ship_score(image_id, "predicted", ship, best, matched=bool(hit))
+        _ship_score(image_id, "predicted", ship, best, matched=hit)
         for ship, best, hit in zip(predicted, iou_tp.max(axis=0, initial=0.0), right, strict=True)
     ]
     return Scored(image, (*true_rows, *predicted_rows))

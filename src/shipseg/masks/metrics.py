@@ -9,7 +9,7 @@ side has some.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from shipseg.masks.ships import Ship
 
 __all__ = [
     "AIRBUS_IOU_THRESHOLDS",
+    "MATCH_IOU",
     "SIZE_BINS_PX",
     "PixelCounts",
     "ProbabilityHistogram",
@@ -40,6 +41,7 @@ __all__ = [
     "count_ships",
     "iou_matrix",
     "match_at",
+    "match_pairs",
     "seed_protocol_dice",
     "ship_iou_matrix",
 ]
@@ -51,6 +53,9 @@ __all__ = [
 
 AIRBUS_IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 """0.50, 0.55 ... 0.95."""
+
+MATCH_IOU = 0.5
+"""A predicted ship matches a true one when their IoU is above this, in images and in scenes."""
 
 SIZE_BINS_PX: tuple[tuple[float, float], ...] = ((0, 100), (100, 1000), (1000, float("inf")))
 """Bins of the area of a true ship in pixels, from the first number to below the second."""
@@ -111,31 +116,40 @@ def _cut(ship: Ship, row0: int, col0: int, row1: int, col1: int) -> NDArray[np.b
     return ship.mask[row0 - top : row1 - top, col0 - left : col1 - left]
 
 
-def _matches(iou_tp: NDArray[np.float64], threshold: float) -> list[tuple[int, int]]:
-    """Return the matched pairs (true, predicted): best IoU first, each ship at most once."""
-    candidates = np.argwhere(iou_tp > threshold)
-    order = np.argsort(-iou_tp[candidates[:, 0], candidates[:, 1]], kind="stable")
-    free_true, free_predicted = set(range(iou_tp.shape[0])), set(range(iou_tp.shape[1]))
-    pairs = []
-    for true, predicted in candidates[order].tolist():
-        if true in free_true and predicted in free_predicted:
-            free_true.remove(true)
-            free_predicted.remove(predicted)
-            pairs.append((true, predicted))
+def match_pairs(
+    scores: NDArray[np.float64] | Mapping[tuple[int, int], float], *, above: float = MATCH_IOU
+) -> dict[int, int]:
+    """Return the predicted ship that each matched true ship is paired with, by their positions.
+
+    Pairs are made by falling score, each ship at most once; of equal scores the first ships come first. Where the ships
+    of one side share no pixel, each ship of the other side has at most one partner with an IoU above 0.5, so that any
+    other order gives the same counts.
+
+    Args:
+        scores: The IoU of each true with each predicted ship, float (T, P), or by (true, predicted) of those pairs
+            alone that overlap. Any other score works as well, such as a distance with its sign changed.
+        above: A pair needs a score above this, not at it.
+    """
+    if isinstance(scores, np.ndarray):
+        scores = {(t, p): float(scores[t, p]) for t, p in np.argwhere(scores > above).tolist()}
+    by_score = sorted((-score, pair) for pair, score in scores.items() if score > above)
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, (true, predicted) in by_score:
+        if true not in pairs and predicted not in taken:
+            pairs[true] = predicted
+            taken.add(predicted)
     return pairs
 
 
 def match_at(iou_tp: NDArray[np.float64], threshold: float) -> tuple[int, int, int]:
-    """Return (true positives, false positives, false negatives) of ships at an IoU threshold.
-
-    A predicted ship is a hit when its IoU with a true ship that is still free is *above* the threshold; pairs are made
-    best IoU first. Ships of one mask do not overlap one another, so from 0.5 on no other order could give other counts.
+    """Return (true positives, false positives, false negatives) of ships at an IoU threshold: see `match_pairs`.
 
     Args:
         iou_tp: float (T, P), IoU of each true with each predicted ship.
         threshold: From 0 to below 1.
     """
-    hits = len(_matches(iou_tp, threshold))
+    hits = len(match_pairs(iou_tp, above=threshold))
     return hits, iou_tp.shape[1] - hits, iou_tp.shape[0] - hits
 
 
@@ -246,7 +260,7 @@ def count_ships(
     """
     if len(true_areas_px) != iou_tp.shape[0]:
         raise ConfigError(f"{iou_tp.shape[0]} true ships need as many areas, got {len(true_areas_px)}")
-    hit = [true for true, _ in _matches(iou_tp, iou_threshold)]
+    hit = sorted(match_pairs(iou_tp, above=iou_threshold))
     return ShipCounts(
         matched=len(hit),
         predicted=iou_tp.shape[1],

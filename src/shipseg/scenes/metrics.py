@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from shipseg.masks.metrics import SIZE_BINS_PX
-from shipseg.scenes.matching import CENTER_LEAST_M, CENTER_SHARE, IOU_NEEDED, MapShip, ShipRecord, heading_apart
+from shipseg.masks.metrics import MATCH_IOU, SIZE_BINS_PX
+from shipseg.scenes.matching import CENTER_LEAST_M, CENTER_SHARE, MapShip, ShipRecord, heading_apart
 
 __all__ = ["LENGTH_BINS_M", "bin_name", "errors_of", "metrics_of"]
 
@@ -49,7 +49,7 @@ def metrics_of(records: Sequence[ShipRecord], *, looked_at_km2: float, scenes: S
         "num_ships": len(true),
         "num_cut": sum(record.true.cut for record in true if record.true is not None),
         "num_predicted": num_predicted,
-        "by_iou": {"rule": f"IoU of the polygons at least {IOU_NEEDED}"} | _by_iou(records),
+        "by_iou": {"rule": f"IoU of the polygons above {MATCH_IOU}"} | _by_iou(records),
         "by_center": {"rule": f"centres within {CENTER_SHARE:g} of the true length, at least {CENTER_LEAST_M:g} m"}
         | _by_center(records),
         "num_false_alarms": alarms,
