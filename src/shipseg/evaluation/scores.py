@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,28 +12,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.masks import rle
-from shipseg.masks.metrics import SIZE_BINS_PX, airbus_score_from_iou, match_pairs, ship_iou_matrix
+from shipseg.masks.metrics import airbus_score_from_iou, match_pairs, ship_iou_matrix
 from shipseg.masks.ships import Ship, ship_from_mask
 
 __all__ = [
     "SIZE_BINS",
+    "SIZE_EDGES_PX",
     "ImageScore",
     "Scored",
     "ShipScore",
     "Stratum",
+    "named_bins",
     "score_image",
     "size_bin",
     "true_ships",
     "union_mask",
 ]
 
-SIZE_BINS: dict[str, tuple[float, float]] = {
-    f"<{high:g}" if low == 0 else f">={low:g}" if high == math.inf else f"{low:g}-{high:g}": (low, high)
-    for low, high in SIZE_BINS_PX
-}
-"""Ship sizes in pixels of the image: `<100`, `100-1000`, `>=1000` -> area from (inclusive) and to (exclusive)."""
-
 Stratum = Literal["none", "single", "multiple"]
+
+
+def named_bins(edges: Sequence[float], unit: str = "") -> dict[str, tuple[float, float]]:
+    """Return bins from each edge (inclusive) to the next (exclusive), the last one without an end, by their names.
+
+    The names are keys and columns of output files.
+
+    Args:
+        edges: Increasing, the first is 0.
+        unit: With a unit the names are in words.
+
+    Example:
+        >>> [*named_bins((0, 100, 1000))], [*named_bins((0, 20, 50), "m")]
+        (['<100', '100-1000', '>=1000'], ['below 20 m', '20 to 50 m', 'from 50 m'])
+    """
+    names = [f"{low:g} to {high:g} {unit}" if unit else f"{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
+    names[0] = f"below {edges[1]:g} {unit}" if unit else f"<{edges[1]:g}"
+    names.append(f"from {edges[-1]:g} {unit}" if unit else f">={edges[-1]:g}")
+    return dict(zip(names, itertools.pairwise((*edges, math.inf)), strict=True))
+
+
+SIZE_EDGES_PX = (0, 100, 1000)
+SIZE_BINS = named_bins(SIZE_EDGES_PX)
+"""Areas of ships in pixels of the image: `<100`, `100-1000`, `>=1000`."""
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ class DecisionSweep:
             self.sums["airbus"][place] += predicted_k == 0
             return
         best_p = found.iou_tp.max(axis=0)
+        # As `match_pairs`: components share no pixel, so above 0.5 no true ship has two of them.
         matched_ki = kept_kp @ (best_p > _AIRBUS_IOUS[:, None]).T
         self.sums["matched"][place] += matched_ki[:, 0]
         self.sums["false_alarms"][place] += kept_kp @ (best_p == 0)

@@ -10,7 +10,6 @@ side has some.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,6 @@ from shipseg.masks.pixels import (
     ProbabilityHistogram,
     ThresholdCurve,
     count_pixels,
-    ratio,
     seed_protocol_dice,
 )
 from shipseg.masks.ships import Ship
@@ -30,15 +28,12 @@ from shipseg.masks.ships import Ship
 __all__ = [
     "AIRBUS_IOU_THRESHOLDS",
     "MATCH_IOU",
-    "SIZE_BINS_PX",
     "PixelCounts",
     "ProbabilityHistogram",
-    "ShipCounts",
     "ThresholdCurve",
     "airbus_score",
     "airbus_score_from_iou",
     "count_pixels",
-    "count_ships",
     "iou_matrix",
     "match_at",
     "match_pairs",
@@ -47,7 +42,7 @@ __all__ = [
 ]
 
 
-# Scores of ships as instances: IoU between ships, matching, the Airbus score, counts by size.
+# Scores of ships as instances: IoU between ships, matching, the Airbus score.
 #
 # Reached through `shipseg.masks.metrics`.
 
@@ -56,9 +51,6 @@ AIRBUS_IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 
 MATCH_IOU = 0.5
 """A predicted ship matches a true one when their IoU is above this, in images and in scenes."""
-
-SIZE_BINS_PX: tuple[tuple[float, float], ...] = ((0, 100), (100, 1000), (1000, float("inf")))
-"""Bins of the area of a true ship in pixels, from the first number to below the second."""
 
 _F2_BETA_SQUARED = 4
 
@@ -156,7 +148,7 @@ def match_at(iou_tp: NDArray[np.float64], threshold: float) -> tuple[int, int, i
 def airbus_score_from_iou(iou_tp: NDArray[np.float64]) -> float:
     """Return the Airbus score of one image from the IoU (T, P) of its ships: see `airbus_score`."""
     if not iou_tp.size:
-        return ratio(0, 0, nothing=iou_tp.shape == (0, 0))
+        return float(iou_tp.shape == (0, 0))
     scores = []
     for threshold in AIRBUS_IOU_THRESHOLDS:
         hits, false_alarms, missed = match_at(iou_tp, threshold)
@@ -189,86 +181,3 @@ def airbus_score(true_masks: Sequence[NDArray[np.bool_]], predicted_masks: Seque
         (1.0, 1.0, 0.0)
     """
     return airbus_score_from_iou(iou_matrix(true_masks, predicted_masks))
-
-
-@dataclass(frozen=True, slots=True)
-class ShipCounts:
-    """Ships matched, predicted and true, of one image or of many added up with `+`.
-
-    Where a score divides by 0 it is 1.0 when there is neither a true nor a predicted ship, else 0.0.
-
-    Args:
-        matched: Pairs of a true and a predicted ship.
-        predicted: All predicted ships.
-        true: All true ships.
-        matched_by_size: Matched true ships per bin of `SIZE_BINS_PX`.
-        true_by_size: True ships per bin.
-    """
-
-    matched: int = 0
-    predicted: int = 0
-    true: int = 0
-    matched_by_size: tuple[int, ...] = (0,) * len(SIZE_BINS_PX)
-    true_by_size: tuple[int, ...] = (0,) * len(SIZE_BINS_PX)
-
-    def __add__(self, other: ShipCounts) -> ShipCounts:
-        """Return the counts of both."""
-        return ShipCounts(
-            self.matched + other.matched,
-            self.predicted + other.predicted,
-            self.true + other.true,
-            tuple(a + b for a, b in zip(self.matched_by_size, other.matched_by_size, strict=True)),
-            tuple(a + b for a, b in zip(self.true_by_size, other.true_by_size, strict=True)),
-        )
-
-    @property
-    def precision(self) -> float:
-        """Share of the predicted ships that are matched."""
-        return ratio(self.matched, self.predicted, nothing=self.true == 0)
-
-    @property
-    def recall(self) -> float:
-        """Share of the true ships that are matched."""
-        return ratio(self.matched, self.true, nothing=self.predicted == 0)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        return ratio(2 * self.matched, self.predicted + self.true, nothing=True)
-
-    @property
-    def recall_by_size(self) -> dict[str, float | None]:
-        """Recall per bin of the true ship's area, "0-100", "100-1000", "1000-inf" px; None where there is no ship."""
-        return {
-            f"{low:g}-{high:g}": matched / true if true else None
-            for (low, high), matched, true in zip(SIZE_BINS_PX, self.matched_by_size, self.true_by_size, strict=True)
-        }
-
-
-def count_ships(
-    iou_tp: NDArray[np.float64], true_areas_px: Sequence[float], *, iou_threshold: float = 0.5
-) -> ShipCounts:
-    """Return the counts of one image.
-
-    Args:
-        iou_tp: float (T, P), IoU of each true with each predicted ship.
-        true_areas_px: Area of each true ship (T,).
-        iou_threshold: A pair matches when its IoU is above this.
-
-    Raises:
-        ConfigError: There is not one area per row of `iou_tp`.
-    """
-    if len(true_areas_px) != iou_tp.shape[0]:
-        raise ConfigError(f"{iou_tp.shape[0]} true ships need as many areas, got {len(true_areas_px)}")
-    hit = sorted(match_pairs(iou_tp, above=iou_threshold))
-    return ShipCounts(
-        matched=len(hit),
-        predicted=iou_tp.shape[1],
-        true=iou_tp.shape[0],
-        matched_by_size=_by_size([true_areas_px[true] for true in hit]),
-        true_by_size=_by_size(true_areas_px),
-    )
-
-
-def _by_size(areas_px: Sequence[float]) -> tuple[int, ...]:
-    return tuple(sum(low <= area < high for area in areas_px) for low, high in SIZE_BINS_PX)

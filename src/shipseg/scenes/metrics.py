@@ -8,26 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from shipseg.masks.metrics import MATCH_IOU, SIZE_BINS_PX
+from shipseg.evaluation.scores import SIZE_EDGES_PX, named_bins
+from shipseg.masks.metrics import MATCH_IOU
 from shipseg.scenes.matching import CENTER_LEAST_M, CENTER_SHARE, MapShip, ShipRecord, heading_apart
 
-__all__ = ["LENGTH_BINS_M", "bin_name", "errors_of", "metrics_of"]
+__all__ = ["LENGTH_BINS", "errors_of", "metrics_of"]
 
-LENGTH_BINS_M: tuple[tuple[float, float], ...] = ((0, 20), (20, 50), (50, 100), (100, math.inf))
-"""Bins of a ship's length, from the first number to below the second."""
+LENGTH_BINS = named_bins((0, 20, 50, 100), "m")
+"""Lengths of ships."""
+_AREA_BINS = named_bins(SIZE_EDGES_PX, "px")
 _KM2_PER_RATE = 1000.0
-
-
-def bin_name(low: float, high: float, unit: str) -> str:
-    """Return a bin in words.
-
-    Example:
-        >>> bin_name(0, 20, "m"), bin_name(20, 50, "m"), bin_name(100, math.inf, "m")
-        ('below 20 m', '20 to 50 m', 'from 100 m')
-    """
-    if low == 0:
-        return f"below {high:g} {unit}"
-    return f"from {low:g} {unit}" if math.isinf(high) else f"{low:g} to {high:g} {unit}"
 
 
 def metrics_of(records: Sequence[ShipRecord], *, looked_at_km2: float, scenes: Sequence[str]) -> dict[str, Any]:
@@ -74,7 +64,7 @@ def _by_center(records: Sequence[ShipRecord]) -> dict[str, Any]:
         "precision": precision,
         "recall": recall,
         "f1": _f1(precision, recall),
-        "recall_by_length": _by_bin(true, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
+        "recall_by_length": _by_bin(true, LENGTH_BINS, lambda ship: ship.length_m),
     }
 
 
@@ -85,10 +75,10 @@ def _shares(true: Sequence[tuple[MapShip, bool]], predicted: Sequence[tuple[MapS
         "precision": precision,
         "recall": recall,
         "f1": _f1(precision, recall),
-        "recall_by_length": _by_bin(true, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
-        "precision_by_length": _by_bin(predicted, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
-        "recall_by_area": _by_bin(true, SIZE_BINS_PX, "px", lambda ship: ship.area_px),
-        "precision_by_area": _by_bin(predicted, SIZE_BINS_PX, "px", lambda ship: ship.area_px),
+        "recall_by_length": _by_bin(true, LENGTH_BINS, lambda ship: ship.length_m),
+        "precision_by_length": _by_bin(predicted, LENGTH_BINS, lambda ship: ship.length_m),
+        "recall_by_area": _by_bin(true, _AREA_BINS, lambda ship: ship.area_px),
+        "precision_by_area": _by_bin(predicted, _AREA_BINS, lambda ship: ship.area_px),
     }
 
 
@@ -104,15 +94,14 @@ def _f1(precision: float | None, recall: float | None) -> float | None:
 
 def _by_bin(
     ships: Iterable[tuple[MapShip, bool]],
-    bins: Sequence[tuple[float, float]],
-    unit: str,
+    bins: Mapping[str, tuple[float, float]],
     size: Callable[[MapShip], float],
 ) -> dict[str, dict[str, Any]]:
     ships = list(ships)
     found = {}
-    for low, high in bins:
+    for name, (low, high) in bins.items():
         hits = [hit for ship, hit in ships if low <= size(ship) < high]
-        found[bin_name(low, high, unit)] = {"share": _share(sum(hits), len(hits)), "num": len(hits)}
+        found[name] = {"share": _share(sum(hits), len(hits)), "num": len(hits)}
     return found
 
 
@@ -137,9 +126,8 @@ def errors_of(records: Sequence[ShipRecord]) -> dict[str, dict[str, Any]]:
         errors = [(true.length_m, measure(true, predicted)) for true, predicted in whole]
         errors = [(length, error) for length, error in errors if not math.isnan(error)]
         found[name] = {"all": _spread([error for _, error in errors])}
-        for low, high in LENGTH_BINS_M:
-            chosen = [error for length, error in errors if low <= length < high]
-            found[name][bin_name(low, high, "m")] = _spread(chosen)
+        for bin_name, (low, high) in LENGTH_BINS.items():
+            found[name][bin_name] = _spread([error for length, error in errors if low <= length < high])
     return found
 
 
