@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shipseg.masks import rle
 from shipseg.masks.metrics import airbus_score_from_iou, match_pairs, ship_iou_matrix
+from shipseg.masks.pixels import ratio
 from shipseg.masks.ships import Ship, ship_from_mask
 
 __all__ = [
@@ -99,14 +100,12 @@ class ImageScore:
     @property
     def dice(self) -> float:
         """Return 2 overlap / (true + predicted) in pixels; 1.0 where both are empty."""
-        total = self.true_px + self.predicted_px
-        return 2 * self.overlap_px / total if total else 1.0
+        return ratio(2 * self.overlap_px, self.true_px + self.predicted_px, nothing=True)
 
     @property
     def iou(self) -> float:
         """Return overlap / union in pixels; 1.0 where both are empty."""
-        union = self.true_px + self.predicted_px - self.overlap_px
-        return self.overlap_px / union if union else 1.0
+        return ratio(self.overlap_px, self.true_px + self.predicted_px - self.overlap_px, nothing=True)
 
 
 @dataclass(frozen=True)

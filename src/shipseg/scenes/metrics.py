@@ -53,32 +53,26 @@ def metrics_of(records: Sequence[ShipRecord], *, looked_at_km2: float, scenes: S
 def _by_iou(records: Sequence[ShipRecord]) -> dict[str, Any]:
     true = [(record.true, record.predicted is not None) for record in records if record.true is not None]
     predicted = [(record.predicted, record.true is not None) for record in records if record.predicted is not None]
-    return _shares(true, predicted)
+    return _shares(true, len(predicted)) | {
+        "precision_by_length": _by_bin(predicted, LENGTH_BINS, lambda ship: ship.length_m),
+        "recall_by_area": _by_bin(true, _AREA_BINS, lambda ship: ship.area_px),
+        "precision_by_area": _by_bin(predicted, _AREA_BINS, lambda ship: ship.area_px),
+    }
 
 
 def _by_center(records: Sequence[ShipRecord]) -> dict[str, Any]:
     true = [(record.true, record.by_center) for record in records if record.true is not None]
-    hits, num_predicted = sum(hit for _, hit in true), sum(record.predicted is not None for record in records)
+    return _shares(true, sum(record.predicted is not None for record in records))
+
+
+def _shares(true: Sequence[tuple[MapShip, bool]], num_predicted: int) -> dict[str, Any]:
+    hits = sum(hit for _, hit in true)
     recall, precision = _share(hits, len(true)), _share(hits, num_predicted)
     return {
         "precision": precision,
         "recall": recall,
         "f1": _f1(precision, recall),
         "recall_by_length": _by_bin(true, LENGTH_BINS, lambda ship: ship.length_m),
-    }
-
-
-def _shares(true: Sequence[tuple[MapShip, bool]], predicted: Sequence[tuple[MapShip, bool]]) -> dict[str, Any]:
-    recall = _share(sum(hit for _, hit in true), len(true))
-    precision = _share(sum(hit for _, hit in predicted), len(predicted))
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": _f1(precision, recall),
-        "recall_by_length": _by_bin(true, LENGTH_BINS, lambda ship: ship.length_m),
-        "precision_by_length": _by_bin(predicted, LENGTH_BINS, lambda ship: ship.length_m),
-        "recall_by_area": _by_bin(true, _AREA_BINS, lambda ship: ship.area_px),
-        "precision_by_area": _by_bin(predicted, _AREA_BINS, lambda ship: ship.area_px),
     }
 
 
