@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from shipseg import progress
 from shipseg.errors import ShipsegError
 from shipseg.evaluation.labelled import labelled_from_airbus_folder
-from shipseg.evaluation.scores import matched_pairs, true_ships, union_mask
+from shipseg.evaluation.scores import true_ships, union_mask
 from shipseg.inference.predictor import load_model
-from shipseg.masks.metrics import ship_iou_matrix
+from shipseg.masks.metrics import match_pairs, ship_iou_matrix
 from shipseg.masks.ships import Ship
 
 SIDE, ZOOM, COLUMNS = 96, 2, 6
@@ -67,9 +67,9 @@ def mistakes(
         pixels = image.read()
         truth, found = true_ships(image.rles, (pixels.shape[0], pixels.shape[1])), predictor.predict(pixels).ships
         iou_tp = ship_iou_matrix(truth, found)
-        hit, _ = matched_pairs(iou_tp)
+        pairs = match_pairs(iou_tp)
         alarms = [ship for ship, best in zip(found, iou_tp.max(axis=0, initial=0.0), strict=True) if best == 0]
-        missed = [ship for ship, is_hit in zip(truth, hit, strict=True) if not is_hit]
+        missed = [ship for place, ship in enumerate(truth) if place not in pairs]
         alarm = max(alarms, key=lambda ship: ship.peak, default=None)
         miss = max(missed, key=lambda ship: ship.area_px, default=None)
         yield (

@@ -23,7 +23,7 @@ from shipseg.inference.predictor import load_model
 from shipseg.masks.ships import find_ships
 from shipseg.progress import shown, track
 from shipseg.scenes.matching import MapShip, ShipRecord, match_ships
-from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name, metrics_of
+from shipseg.scenes.metrics import LENGTH_BINS, metrics_of
 from shipseg.scenes.ships import measure_ship
 from shipseg.scenes.tiles import dequantise, quantise
 from shipseg.synth.cells import CellImage, DrawnShip, paint_cell
@@ -123,7 +123,7 @@ def main() -> None:
     with shown():
         records = list(records_of(given.scenes, given.seed, config, look, rule))
     metrics = metrics_of(records, looked_at_km2=given.scenes * SIDE_M**2 / 1e6, scenes=[])
-    bins = ["all", *(bin_name(low, high, "m") for low, high in LENGTH_BINS_M)]
+    bins = ["all", *LENGTH_BINS]
     print(f"\nlabel {label}, {given.metres_per_pixel:g} m per pixel, {given.model or 'the coverage as probability'}\n")
     print("| | " + " | ".join(bins) + " |")
     print("|---" * (len(bins) + 1) + "|")

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shipseg.masks.metrics import match_pairs, ship_iou_matrix
 from shipseg.masks.ships import Ship, find_ships, ship_from_mask
 from shipseg.synth import WorldConfig
 from shipseg.synth.paint.sensor import decode_jpeg, encode_jpeg
@@ -25,7 +26,6 @@ from shipseg.synth.view import View
 from shipseg.synth.world import render
 
 SMALLEST_PX = 8
-FOUND_IOU = 0.5
 
 
 @dataclass
@@ -81,13 +81,12 @@ def count(
     labels = np.zeros(shape, np.int32)
     for number, ship in enumerate(predicted, start=1):
         labels[ship.full_mask(shape)] = number
-    areas = np.bincount(labels.ravel(), minlength=len(predicted) + 1)
+    pairs = match_pairs(ship_iou_matrix(ships, predicted))
     tally.predicted += len(predicted)
-    for ship, beside in zip(ships, touching, strict=True):
-        under = np.bincount(labels[ship.full_mask(shape)], minlength=len(areas))
+    for place, (ship, beside) in enumerate(zip(ships, touching, strict=True)):
+        under = np.bincount(labels[ship.full_mask(shape)], minlength=len(predicted) + 1)
         under[0] = 0
-        best = int(under.argmax())
-        is_found = bool(under[best]) and under[best] / (ship.area_px + areas[best] - under[best]) > FOUND_IOU
+        is_found = place in pairs
         tally.true += 1
         tally.found += is_found
         tally.touching += beside

@@ -19,6 +19,7 @@ __all__ = ["ReferenceOptions", "run_reference"]
 
 
 FACTS_FILE, PAGE_FILE = "facts.json", "report.html"
+_TEMPLATE = Path(__file__).with_name("reference.html")
 _QUICK_PLAN = double_sigmoid_trial.DoubleSigmoidPlan(
     images=24, test_images=8, size=64, steps=6, batch_size=8, widths=(8, 8, 16)
 )
@@ -67,9 +68,7 @@ def run_reference(out: Path, options: ReferenceOptions | None = None) -> dict[st
         else side_by_side.compare(options.side_by_side, out / "beside"),
     }
     files.write_json(out / FACTS_FILE, facts)
-    write_page(
-        out / PAGE_FILE, "reference.html", facts=facts, drawings=_drawings(facts), pictures=_pictures(facts, out)
-    )
+    write_page(out / PAGE_FILE, _TEMPLATE, facts=facts, drawings=_drawings(facts), pictures=_pictures(facts, out))
     return facts
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from shipseg.evaluation.bootstrap import group_numbers, intervals, seed_dice, set_scores
-from shipseg.evaluation.scores import ImageScore, matched_pairs, size_bin
-from shipseg.masks.metrics import match_at, seed_protocol_dice
+from shipseg.evaluation.scores import ImageScore, size_bin
+from shipseg.masks.metrics import seed_protocol_dice
 
 
 def image(
@@ -97,16 +97,6 @@ def test_seed_dice_batches_ship_images_by_sixteen_like_the_metric_it_names() -> 
     expected = seed_protocol_dice([np.full(10, soft / 10) for soft in softs], targets)
     assert seed_dice(images) == pytest.approx(expected)
     assert seed_dice(images[3:4]) is None
-
-
-def test_pairs_are_matched_one_to_one() -> None:
-    # Two true ships whose masks overlap compete for the first prediction; the second is close to none.
-    iou_tp = np.array([[0.7, 0.0], [0.6, 0.1], [0.0, 0.5]])
-    found, right = matched_pairs(iou_tp)
-    assert found.tolist() == [True, False, False]
-    assert right.tolist() == [True, False]
-    assert match_at(iou_tp, 0.5) == (1, 1, 2)
-    assert matched_pairs(np.zeros((0, 2)))[1].tolist() == [False, False]
 
 
 @pytest.mark.parametrize(("area_px", "place"), [(1, 0), (99, 0), (100, 1), (999, 1), (1000, 2), (100_000, 2)])

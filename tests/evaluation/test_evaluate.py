@@ -74,6 +74,17 @@ def test_ship_scores_match_one_to_one_above_iou_half(metrics: dict[str, Any]) ->
     assert metrics["ship_f1"] == pytest.approx(2 * 2 / (4 + 3))
 
 
+@pytest.mark.parametrize(("seen_px", "matched"), [(5, 0.0), (6, 1.0)])
+def test_an_iou_of_exactly_one_half_is_no_match(
+    red_model: Model, labelled: MakeImage, seen_px: int, matched: float
+) -> None:
+    image = labelled("half", truth=[(0, 0, 1, 10)], seen={(0, 0, 1, seen_px): 255})
+    evaluation = evaluate(red_model(), [image])
+    assert evaluation.metrics["ship_recall"] == evaluation.metrics["ship_precision"] == matched
+    assert [ship.matched for ship in evaluation.ships] == [bool(matched)] * 2
+    assert set(evaluation.ship_curves["all"]["ship_recall"]) == {matched}
+
+
 def test_false_alarms_touch_no_ship_and_are_counted_per_area(metrics: dict[str, Any]) -> None:
     assert metrics["false_alarm_images"] == 0.5
     assert metrics["false_alarms_per_1000km2"] == pytest.approx(1000 * 2 / 4)  # b and d, on 4 km2

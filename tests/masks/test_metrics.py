@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
 from shipseg.masks import metrics
-from shipseg.masks.metrics import PixelCounts, ProbabilityHistogram, ShipCounts
+from shipseg.masks.metrics import PixelCounts, ProbabilityHistogram
 from shipseg.masks.ships import ship_from_mask, ship_pixels
 
 FLOAT32 = np.float32
@@ -251,6 +251,26 @@ def test_each_ship_is_matched_once_best_first() -> None:
     assert metrics.match_at(np.array([[0.6, 0.9], [0.7, 0.1]]), 0.5) == (2, 0, 0)
 
 
+def test_ships_are_paired_one_to_one() -> None:
+    # Two true ships whose masks overlap compete for the first prediction; the second is close to none.
+    iou_tp = np.array([[0.7, 0.0], [0.6, 0.1], [0.0, 0.5]])
+    assert metrics.match_pairs(iou_tp) == {0: 0}
+    assert metrics.match_pairs(iou_tp, above=0.05) == {0: 0, 2: 1}
+    assert metrics.match_pairs(np.zeros((0, 2))) == {}
+    # Of equal scores the first true ship comes first, then the first predicted one.
+    assert metrics.match_pairs(np.full((2, 3), 0.6)) == {0: 0, 1: 1}
+
+
+@given(
+    hnp.arrays(
+        np.float64, st.tuples(st.integers(0, 4), st.integers(0, 4)), elements=st.sampled_from((0.0, 0.5, 0.6, 0.7))
+    )
+)
+def test_pairs_of_a_table_are_those_of_its_overlapping_pairs(iou_tp: NDArray[np.float64]) -> None:
+    overlapping = {(t, p): float(iou_tp[t, p]) for t, p in np.argwhere(iou_tp > 0).tolist()}
+    assert metrics.match_pairs(overlapping) == metrics.match_pairs(iou_tp)
+
+
 def test_the_airbus_score_of_empty_images_is_one_and_of_one_sided_ones_zero() -> None:
     assert metrics.airbus_score([], []) == 1
     assert metrics.airbus_score([strip(0, 3)], []) == 0
@@ -280,28 +300,3 @@ def test_a_missed_ship_costs_four_times_a_false_alarm_in_the_denominator() -> No
     ship, other = strip(0, 10), strip(20, 30)
     assert metrics.airbus_score([ship, other], [ship]) == pytest.approx(5 / 9)
     assert metrics.airbus_score([ship], [ship, other]) == pytest.approx(5 / 6)
-
-
-def test_ships_are_counted_by_the_size_of_the_true_ship() -> None:
-    iou_tp = np.array([[0.9, 0, 0], [0, 0, 0], [0, 0.6, 0], [0, 0, 0.5]])
-    counts = metrics.count_ships(iou_tp, [99, 99.5, 100, 1000])
-    assert counts == ShipCounts(matched=2, predicted=3, true=4, matched_by_size=(1, 1, 0), true_by_size=(2, 1, 1))
-    assert counts.precision == 2 / 3
-    assert counts.recall == 2 / 4
-    assert counts.f1 == 4 / 7
-    assert counts.recall_by_size == {"0-100": 0.5, "100-1000": 1.0, "1000-inf": 0.0}
-    doubled = counts + counts
-    assert doubled == ShipCounts(4, 6, 8, (2, 2, 0), (4, 2, 2))
-    assert doubled.f1 == counts.f1
-
-
-def test_ship_scores_are_defined_where_they_divide_by_zero() -> None:
-    nothing = ShipCounts()
-    assert (nothing.precision, nothing.recall, nothing.f1) == (1, 1, 1)
-    assert nothing.recall_by_size == {"0-100": None, "100-1000": None, "1000-inf": None}
-    false_alarm = metrics.count_ships(np.zeros((0, 1)), [])
-    assert (false_alarm.precision, false_alarm.recall, false_alarm.f1) == (0, 0, 0)
-    missed = metrics.count_ships(np.zeros((1, 0)), [5])
-    assert (missed.precision, missed.recall, missed.f1) == (0, 0, 0)
-    with pytest.raises(ConfigError, match="1 true ships need as many areas, got 2"):
-        metrics.count_ships(np.zeros((1, 0)), [5, 6])

@@ -27,16 +27,16 @@ def ship(
     return MapShip(number, box, 3.0, 50.0, length_m or 2 * long_px, 2 * wide_px, **facts)  # type: ignore[arg-type]
 
 
-def test_a_hit_needs_half_of_the_union() -> None:
-    # Shifted by a third of the length: 2/3 shared of 4/3 is exactly one half; by a little more it is less.
+def test_a_hit_needs_more_than_half_of_the_union() -> None:
+    # Shifted by a third of the length: 2/3 shared of 4/3 is exactly one half; by a little less it is more.
     true = [ship(1, 100, 100, 30, 10), ship(2, 100, 200, 30, 10)]
-    predicted = [ship(1, 110, 100, 30, 10), ship(2, 110.5, 200, 30, 10)]
+    predicted = [ship(1, 109.5, 100, 30, 10), ship(2, 110, 200, 30, 10)]
     first, second, left_over = match_ships("a", true, predicted, GEOREF)
     assert first.status == "found"
-    assert first.iou == pytest.approx(0.5)
+    assert first.iou == pytest.approx(20.5 / 39.5)
     assert second.status == "missed"
     assert left_over.status == "unmatched"
-    assert left_over.iou == pytest.approx(19.5 / 40.5)
+    assert left_over.iou == 0.5
     # Both centres are about 20 m off, nearer than half of 60 m.
     assert first.by_center
     assert second.by_center

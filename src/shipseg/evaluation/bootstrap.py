@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, gamma
 
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
+from shipseg.masks.pixels import shares
 
 __all__ = [
     "INTERVAL_SHARE",
@@ -190,32 +191,28 @@ def _ratios(total: Sums) -> dict[str, NDArray[np.float64]]:
     union = pixels - total["overlap_px"]
     ship_images = total["single"] + total["multiple"]
     scores = {
-        "airbus_score": _share(total["airbus"], total["images"]),
-        "airbus_score_of_predicting_nothing": _share(total["empty"], total["images"]),
-        "airbus_score_above_nothing": _share(total["airbus"] - total["empty"], total["images"]),
-        "pooled_dice": _share(2 * total["overlap_px"], pixels, empty=1.0),
-        "pooled_iou": _share(total["overlap_px"], union, empty=1.0),
-        "pooled_dice_ship_images": _share(
+        "airbus_score": shares(total["airbus"], total["images"]),
+        "airbus_score_of_predicting_nothing": shares(total["empty"], total["images"]),
+        "airbus_score_above_nothing": shares(total["airbus"] - total["empty"], total["images"]),
+        "pooled_dice": shares(2 * total["overlap_px"], pixels, empty=1.0),
+        "pooled_iou": shares(total["overlap_px"], union, empty=1.0),
+        "pooled_dice_ship_images": shares(
             2 * total["overlap_px"], total["true_px"] + total["predicted_px_ship_images"]
         ),
-        "image_dice": _share(total["dice_single"] + total["dice_multiple"], ship_images),
-        "ship_precision": _share(total["matched"], total["predicted"]),
-        "ship_recall": _share(total["matched"], total["true"]),
-        "ship_f1": _share(2 * total["matched"], total["true"] + total["predicted"]),
-        "false_alarm_images": _share(total["alarmed"], total["empty"]),
-        "false_alarms_per_1000km2": _share(1000 * total["false_alarms"], total["km2"]),
-        "dice none": _share(total["empty"] - total["alarmed"], total["empty"]),
-        "dice single": _share(total["dice_single"], total["single"]),
-        "dice multiple": _share(total["dice_multiple"], total["multiple"]),
+        "image_dice": shares(total["dice_single"] + total["dice_multiple"], ship_images),
+        "ship_precision": shares(total["matched"], total["predicted"]),
+        "ship_recall": shares(total["matched"], total["true"]),
+        "ship_f1": shares(2 * total["matched"], total["true"] + total["predicted"]),
+        "false_alarm_images": shares(total["alarmed"], total["empty"]),
+        "false_alarms_per_1000km2": shares(1000 * total["false_alarms"], total["km2"]),
+        "dice none": shares(total["empty"] - total["alarmed"], total["empty"]),
+        "dice single": shares(total["dice_single"], total["single"]),
+        "dice multiple": shares(total["dice_multiple"], total["multiple"]),
     }
     for name in SIZE_BINS:
-        scores[f"recall {name}"] = _share(total[f"found {name}"], total[f"true {name}"])
-        scores[f"precision {name}"] = _share(total[f"right {name}"], total[f"predicted {name}"])
+        scores[f"recall {name}"] = shares(total[f"found {name}"], total[f"true {name}"])
+        scores[f"precision {name}"] = shares(total[f"right {name}"], total[f"predicted {name}"])
     return scores
-
-
-def _share(part: NDArray[np.float64], whole: NDArray[np.float64], *, empty: float = np.nan) -> NDArray[np.float64]:
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), empty)
 
 
 def _number(value: NDArray[np.float64]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,33 +12,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.masks import rle
-from shipseg.masks.metrics import SIZE_BINS_PX, airbus_score_from_iou, ship_iou_matrix
+from shipseg.masks.metrics import airbus_score_from_iou, match_pairs, ship_iou_matrix
+from shipseg.masks.pixels import ratio
 from shipseg.masks.ships import Ship, ship_from_mask
 
 __all__ = [
-    "MATCH_IOU",
     "SIZE_BINS",
+    "SIZE_EDGES_PX",
     "ImageScore",
     "Scored",
     "ShipScore",
     "Stratum",
-    "matched_pairs",
+    "named_bins",
     "score_image",
     "size_bin",
     "true_ships",
     "union_mask",
 ]
 
-MATCH_IOU = 0.5
-"""A predicted ship is right when its IoU with a true ship is above this."""
-
-SIZE_BINS: dict[str, tuple[float, float]] = {
-    f"<{high:g}" if low == 0 else f">={low:g}" if high == math.inf else f"{low:g}-{high:g}": (low, high)
-    for low, high in SIZE_BINS_PX
-}
-"""Ship sizes in pixels of the image: `<100`, `100-1000`, `>=1000` -> area from (inclusive) and to (exclusive)."""
-
 Stratum = Literal["none", "single", "multiple"]
+
+
+def named_bins(edges: Sequence[float], unit: str = "") -> dict[str, tuple[float, float]]:
+    """Return bins from each edge (inclusive) to the next (exclusive), the last one without an end, by their names.
+
+    The names are keys and columns of output files.
+
+    Args:
+        edges: Increasing, the first is 0.
+        unit: With a unit the names are in words.
+
+    Example:
+        >>> [*named_bins((0, 100, 1000))], [*named_bins((0, 20, 50), "m")]
+        (['<100', '100-1000', '>=1000'], ['below 20 m', '20 to 50 m', 'from 50 m'])
+    """
+    names = [f"{low:g} to {high:g} {unit}" if unit else f"{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
+    names[0] = f"below {edges[1]:g} {unit}" if unit else f"<{edges[1]:g}"
+    names.append(f"from {edges[-1]:g} {unit}" if unit else f">={edges[-1]:g}")
+    return dict(zip(names, itertools.pairwise((*edges, math.inf)), strict=True))
+
+
+SIZE_EDGES_PX = (0, 100, 1000)
+SIZE_BINS = named_bins(SIZE_EDGES_PX)
+"""Areas of ships in pixels of the image: `<100`, `100-1000`, `>=1000`."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +100,12 @@ class ImageScore:
     @property
     def dice(self) -> float:
         """Return 2 overlap / (true + predicted) in pixels; 1.0 where both are empty."""
-        total = self.true_px + self.predicted_px
-        return 2 * self.overlap_px / total if total else 1.0
+        return ratio(2 * self.overlap_px, self.true_px + self.predicted_px, nothing=True)
 
     @property
     def iou(self) -> float:
         """Return overlap / union in pixels; 1.0 where both are empty."""
-        union = self.true_px + self.predicted_px - self.overlap_px
-        return self.overlap_px / union if union else 1.0
+        return ratio(self.overlap_px, self.true_px + self.predicted_px - self.overlap_px, nothing=True)
 
 
 @dataclass(frozen=True)
@@ -141,7 +156,7 @@ def size_bin(area_px: int) -> int:
     return next(place for place, (low, high) in enumerate(SIZE_BINS.values()) if low <= area_px < high)
 
 
-def _by_size(ships: Sequence[Ship], counted: NDArray[np.bool_] | None = None) -> tuple[int, ...]:
+def _by_size(ships: Sequence[Ship], counted: Sequence[bool] | None = None) -> tuple[int, ...]:
     bins = [size_bin(ship.area_px) for place, ship in enumerate(ships) if counted is None or counted[place]]
     return tuple(bins.count(place) for place in range(len(SIZE_BINS)))
 
@@ -153,27 +168,6 @@ def union_mask(ships: Sequence[Ship], shape: tuple[int, int]) -> NDArray[np.bool
         row0, col0, row1, col1 = ship.mask_box
         mask_hw[row0:row1, col0:col1] |= ship.mask
     return mask_hw
-
-
-def matched_pairs(iou_tp: NDArray[np.float64], above: float = MATCH_IOU) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which true ships are found and which predicted ships are right, matched one to one.
-
-    Predicted ships share no pixel, so at an IoU above 0.5 a true ship has at most one partner; a prediction takes the
-    true ship that it fits best (two true ships can only compete for it where their masks overlap).
-
-    Args:
-        iou_tp: IoU of every true with every predicted ship, (T, P).
-        above: IoU that a pair must exceed; 0.5 or more.
-
-    Returns:
-        Two boolean arrays, (T,) and (P,), with equally many True.
-    """
-    found = np.zeros(iou_tp.shape[0], bool)
-    right = np.zeros(iou_tp.shape[1], bool)
-    if iou_tp.size:
-        right = iou_tp.max(axis=0) > above
-        found[iou_tp.argmax(axis=0)[right]] = True
-    return found, right
 
 
 def score_image(
@@ -195,7 +189,9 @@ def score_image(
     """
     shape = (probability_hw.shape[0], probability_hw.shape[1])
     iou_tp = ship_iou_matrix(truth, predicted)
-    found, right = matched_pairs(iou_tp)
+    pairs = match_pairs(iou_tp)
+    found = [place in pairs for place in range(len(truth))]
+    right = [place in pairs.values() for place in range(len(predicted))]
     true_hw, predicted_hw = union_mask(truth, shape), union_mask(predicted, shape)
     touches = iou_tp.max(axis=0, initial=0.0) > 0
     image = ImageScore(
@@ -205,7 +201,7 @@ def score_image(
         width=shape[1],
         num_true=len(truth),
         num_predicted=len(predicted),
-        matched=int(right.sum()),
+        matched=len(pairs),
         false_alarms=int((~touches).sum()),
         true_px=int(np.count_nonzero(true_hw)),
         predicted_px=int(np.count_nonzero(predicted_hw)),
@@ -220,11 +216,11 @@ def score_image(
         right_by_size=_by_size(predicted, right),
     )
     true_rows = [
-        _ship_score(image_id, "true", ship, best, matched=bool(hit))
+        _ship_score(image_id, "true", ship, best, matched=hit)
         for ship, best, hit in zip(truth, iou_tp.max(axis=1, initial=0.0), found, strict=True)
     ]
     predicted_rows = [
-        _ship_score(image_id, "predicted", ship, best, matched=bool(hit))
+        _ship_score(image_id, "predicted", ship, best, matched=hit)
         for ship, best, hit in zip(predicted, iou_tp.max(axis=0, initial=0.0), right, strict=True)
     ]
     return Scored(image, (*true_rows, *predicted_rows))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shipseg.config import Decision
 from shipseg.evaluation.scores import ImageScore, union_mask
 from shipseg.masks.metrics import AIRBUS_IOU_THRESHOLDS
-from shipseg.masks.pixels import FineHistogram
+from shipseg.masks.pixels import FineHistogram, shares
 from shipseg.masks.rectangles import fill_rectangles
 from shipseg.masks.ships import Ship
 
@@ -151,6 +151,7 @@ class DecisionSweep:
             self.sums["airbus"][place] += predicted_k == 0
             return
         best_p = found.iou_tp.max(axis=0)
+        # As `match_pairs`: components share no pixel, so above 0.5 no true ship has two of them.
         matched_ki = kept_kp @ (best_p > _AIRBUS_IOUS[:, None]).T
         self.sums["matched"][place] += matched_ki[:, 0]
         self.sums["false_alarms"][place] += kept_kp @ (best_p == 0)
@@ -177,8 +178,7 @@ class DecisionSweep:
             "precision": (sums["overlap_px"], sums["predicted_px"]),
             "recall": (sums["overlap_px"], totals["true_px"]),
         }[name]
-        counted = np.broadcast_to(np.asarray(whole, np.float64), part.shape)
-        return np.where(counted > 0, part / np.where(counted > 0, counted, 1.0), 1.0 if name in _POOLED else np.nan)
+        return shares(part, np.asarray(whole, np.float64), empty=1.0 if name in _POOLED else np.nan)
 
 
 class _Crop(NamedTuple):

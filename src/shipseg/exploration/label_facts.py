@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from shipseg.evaluation.scores import SIZE_BINS
 from shipseg.exploration.inputs import Inputs
 from shipseg.extras import needing
-from shipseg.masks.metrics import SIZE_BINS_PX
 
 __all__ = [
     "counted",
@@ -189,7 +188,7 @@ def ship_facts(ships: pd.DataFrame, *, num_labelled: int) -> dict[str, Any]:
             "share": float(inside.mean()) if num else None,
             "share_of_ship_px": float(area[inside].sum() / area.sum()) if num else None,
         }
-        for name, (low, high) in zip(SIZE_BINS, SIZE_BINS_PX, strict=True)
+        for name, (low, high) in SIZE_BINS.items()
         for inside in [(area >= low) & (area < high)]
     ]
     return {

@@ -9,8 +9,7 @@ side has some.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,38 +21,36 @@ from shipseg.masks.pixels import (
     ProbabilityHistogram,
     ThresholdCurve,
     count_pixels,
-    ratio,
     seed_protocol_dice,
 )
 from shipseg.masks.ships import Ship
 
 __all__ = [
     "AIRBUS_IOU_THRESHOLDS",
-    "SIZE_BINS_PX",
+    "MATCH_IOU",
     "PixelCounts",
     "ProbabilityHistogram",
-    "ShipCounts",
     "ThresholdCurve",
     "airbus_score",
     "airbus_score_from_iou",
     "count_pixels",
-    "count_ships",
     "iou_matrix",
     "match_at",
+    "match_pairs",
     "seed_protocol_dice",
     "ship_iou_matrix",
 ]
 
 
-# Scores of ships as instances: IoU between ships, matching, the Airbus score, counts by size.
+# Scores of ships as instances: IoU between ships, matching, the Airbus score.
 #
 # Reached through `shipseg.masks.metrics`.
 
 AIRBUS_IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 """0.50, 0.55 ... 0.95."""
 
-SIZE_BINS_PX: tuple[tuple[float, float], ...] = ((0, 100), (100, 1000), (1000, float("inf")))
-"""Bins of the area of a true ship in pixels, from the first number to below the second."""
+MATCH_IOU = 0.5
+"""A predicted ship matches a true one when their IoU is above this, in images and in scenes."""
 
 _F2_BETA_SQUARED = 4
 
@@ -111,38 +108,47 @@ def _cut(ship: Ship, row0: int, col0: int, row1: int, col1: int) -> NDArray[np.b
     return ship.mask[row0 - top : row1 - top, col0 - left : col1 - left]
 
 
-def _matches(iou_tp: NDArray[np.float64], threshold: float) -> list[tuple[int, int]]:
-    """Return the matched pairs (true, predicted): best IoU first, each ship at most once."""
-    candidates = np.argwhere(iou_tp > threshold)
-    order = np.argsort(-iou_tp[candidates[:, 0], candidates[:, 1]], kind="stable")
-    free_true, free_predicted = set(range(iou_tp.shape[0])), set(range(iou_tp.shape[1]))
-    pairs = []
-    for true, predicted in candidates[order].tolist():
-        if true in free_true and predicted in free_predicted:
-            free_true.remove(true)
-            free_predicted.remove(predicted)
-            pairs.append((true, predicted))
+def match_pairs(
+    scores: NDArray[np.float64] | Mapping[tuple[int, int], float], *, above: float = MATCH_IOU
+) -> dict[int, int]:
+    """Return the predicted ship that each matched true ship is paired with, by their positions.
+
+    Pairs are made by falling score, each ship at most once; of equal scores the first ships come first. Where the ships
+    of one side share no pixel, each ship of the other side has at most one partner with an IoU above 0.5, so that any
+    other order gives the same counts.
+
+    Args:
+        scores: The IoU of each true with each predicted ship, float (T, P), or by (true, predicted) of those pairs
+            alone that overlap. Any other score works as well, such as a distance with its sign changed.
+        above: A pair needs a score above this, not at it.
+    """
+    if isinstance(scores, np.ndarray):
+        scores = {(t, p): float(scores[t, p]) for t, p in np.argwhere(scores > above).tolist()}
+    by_score = sorted((-score, pair) for pair, score in scores.items() if score > above)
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, (true, predicted) in by_score:
+        if true not in pairs and predicted not in taken:
+            pairs[true] = predicted
+            taken.add(predicted)
     return pairs
 
 
 def match_at(iou_tp: NDArray[np.float64], threshold: float) -> tuple[int, int, int]:
-    """Return (true positives, false positives, false negatives) of ships at an IoU threshold.
-
-    A predicted ship is a hit when its IoU with a true ship that is still free is *above* the threshold; pairs are made
-    best IoU first. Ships of one mask do not overlap one another, so from 0.5 on no other order could give other counts.
+    """Return (true positives, false positives, false negatives) of ships at an IoU threshold: see `match_pairs`.
 
     Args:
         iou_tp: float (T, P), IoU of each true with each predicted ship.
         threshold: From 0 to below 1.
     """
-    hits = len(_matches(iou_tp, threshold))
+    hits = len(match_pairs(iou_tp, above=threshold))
     return hits, iou_tp.shape[1] - hits, iou_tp.shape[0] - hits
 
 
 def airbus_score_from_iou(iou_tp: NDArray[np.float64]) -> float:
     """Return the Airbus score of one image from the IoU (T, P) of its ships: see `airbus_score`."""
     if not iou_tp.size:
-        return ratio(0, 0, nothing=iou_tp.shape == (0, 0))
+        return float(iou_tp.shape == (0, 0))
     scores = []
     for threshold in AIRBUS_IOU_THRESHOLDS:
         hits, false_alarms, missed = match_at(iou_tp, threshold)
@@ -175,86 +181,3 @@ def airbus_score(true_masks: Sequence[NDArray[np.bool_]], predicted_masks: Seque
         (1.0, 1.0, 0.0)
     """
     return airbus_score_from_iou(iou_matrix(true_masks, predicted_masks))
-
-
-@dataclass(frozen=True, slots=True)
-class ShipCounts:
-    """Ships matched, predicted and true, of one image or of many added up with `+`.
-
-    Where a score divides by 0 it is 1.0 when there is neither a true nor a predicted ship, else 0.0.
-
-    Args:
-        matched: Pairs of a true and a predicted ship.
-        predicted: All predicted ships.
-        true: All true ships.
-        matched_by_size: Matched true ships per bin of `SIZE_BINS_PX`.
-        true_by_size: True ships per bin.
-    """
-
-    matched: int = 0
-    predicted: int = 0
-    true: int = 0
-    matched_by_size: tuple[int, ...] = (0,) * len(SIZE_BINS_PX)
-    true_by_size: tuple[int, ...] = (0,) * len(SIZE_BINS_PX)
-
-    def __add__(self, other: ShipCounts) -> ShipCounts:
-        """Return the counts of both."""
-        return ShipCounts(
-            self.matched + other.matched,
-            self.predicted + other.predicted,
-            self.true + other.true,
-            tuple(a + b for a, b in zip(self.matched_by_size, other.matched_by_size, strict=True)),
-            tuple(a + b for a, b in zip(self.true_by_size, other.true_by_size, strict=True)),
-        )
-
-    @property
-    def precision(self) -> float:
-        """Share of the predicted ships that are matched."""
-        return ratio(self.matched, self.predicted, nothing=self.true == 0)
-
-    @property
-    def recall(self) -> float:
-        """Share of the true ships that are matched."""
-        return ratio(self.matched, self.true, nothing=self.predicted == 0)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        return ratio(2 * self.matched, self.predicted + self.true, nothing=True)
-
-    @property
-    def recall_by_size(self) -> dict[str, float | None]:
-        """Recall per bin of the true ship's area, "0-100", "100-1000", "1000-inf" px; None where there is no ship."""
-        return {
-            f"{low:g}-{high:g}": matched / true if true else None
-            for (low, high), matched, true in zip(SIZE_BINS_PX, self.matched_by_size, self.true_by_size, strict=True)
-        }
-
-
-def count_ships(
-    iou_tp: NDArray[np.float64], true_areas_px: Sequence[float], *, iou_threshold: float = 0.5
-) -> ShipCounts:
-    """Return the counts of one image.
-
-    Args:
-        iou_tp: float (T, P), IoU of each true with each predicted ship.
-        true_areas_px: Area of each true ship (T,).
-        iou_threshold: A pair matches when its IoU is above this.
-
-    Raises:
-        ConfigError: There is not one area per row of `iou_tp`.
-    """
-    if len(true_areas_px) != iou_tp.shape[0]:
-        raise ConfigError(f"{iou_tp.shape[0]} true ships need as many areas, got {len(true_areas_px)}")
-    hit = [true for true, _ in _matches(iou_tp, iou_threshold)]
-    return ShipCounts(
-        matched=len(hit),
-        predicted=iou_tp.shape[1],
-        true=iou_tp.shape[0],
-        matched_by_size=_by_size([true_areas_px[true] for true in hit]),
-        true_by_size=_by_size(true_areas_px),
-    )
-
-
-def _by_size(areas_px: Sequence[float]) -> tuple[int, ...]:
-    return tuple(sum(low <= area < high for area in areas_px) for low, high in SIZE_BINS_PX)

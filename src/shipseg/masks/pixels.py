@@ -25,6 +25,7 @@ __all__ = [
     "count_pixels",
     "ratio",
     "seed_protocol_dice",
+    "shares",
 ]
 
 
@@ -37,6 +38,11 @@ def ratio(part: float, whole: float, *, nothing: bool) -> float:
     if whole > 0:
         return part / whole
     return 1.0 if nothing else 0.0
+
+
+def shares(part: NDArray[np.float64], whole: NDArray[np.float64], *, empty: float = math.nan) -> NDArray[np.float64]:
+    """Return part / whole element by element, and `empty` where whole is 0."""
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), empty)
 
 
 @dataclass(frozen=True, slots=True)

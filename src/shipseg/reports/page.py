@@ -33,23 +33,24 @@ def share(value: float | None) -> str:
 
 
 with needing("train"):
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
 
-def write_page(path: Path, template: str, **values: Any) -> Path:
+def write_page(path: Path, template: str | Path, **values: Any) -> Path:
     """Write one HTML page that holds every picture and style in itself, whole or not at all, and return its path.
 
     Args:
         path: File to write.
-        template: Name of a template in reports/templates; it extends base.html.
+        template: Name of a template in reports/templates, or path of one elsewhere; it extends base.html.
         values: What the template shows; texts are escaped, `drawing` and `image_url` make the pictures.
 
     Raises:
         StorageError: The file cannot be written.
     """
+    own = [FileSystemLoader(template.parent)] if isinstance(template, Path) else []
     environment = Environment(
-        loader=PackageLoader("shipseg.reports"),
+        loader=ChoiceLoader([*own, PackageLoader("shipseg.reports")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -57,7 +58,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     )
     environment.filters |= {"number": number, "share": share}
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    page = environment.get_template(template).render(**values, version=__version__, today=today)
+    page = environment.get_template(Path(template).name).render(**values, version=__version__, today=today)
     files.write_text(Path(path), page)
     return Path(path)
 

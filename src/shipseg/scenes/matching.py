@@ -16,14 +16,13 @@ from shipseg.errors import DataError
 from shipseg.extras import needing
 from shipseg.geo.gdal import reason_of
 from shipseg.geo.georef import GeoReference
+from shipseg.masks.metrics import match_pairs
 
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["IOU_NEEDED", "MapShip", "ShipRecord", "heading_apart", "lies_on", "match_ships", "read_ships", "truth_path"]
+__all__ = ["MapShip", "ShipRecord", "heading_apart", "lies_on", "match_ships", "read_ships", "truth_path"]
 
-IOU_NEEDED = 0.5
-"""A predicted ship is a hit when its IoU with a true one is at least this."""
 CENTER_SHARE, CENTER_LEAST_M = 0.5, 10.0
 """By distance it is a hit when its centre lies within half the true ship's length of the true centre, at least 10 m."""
 _LAYER = "ships"
@@ -206,12 +205,12 @@ def match_ships(
 ) -> list[ShipRecord]:
     """Return a record for each true ship, in order, then for each predicted one that is no hit.
 
-    Ships are paired best IoU first, each at most once, down to `IOU_NEEDED`; and, apart from that, nearest centre
-    first.
+    Ships are paired by the IoU of their polygons, as those of images are, and, apart from that, by the distance of
+    their centres, nearest first: see `shipseg.masks.metrics.match_pairs`.
     """
     iou = _ious(true, predicted)
-    hits = dict(_pairs({pair: -value for pair, value in iou.items() if value >= IOU_NEEDED}))
-    near = dict(_pairs(_near(true, predicted, georef)))
+    hits = match_pairs(iou)
+    near = match_pairs({pair: -metres for pair, metres in _near(true, predicted, georef).items()}, above=-math.inf)
     records = []
     for t, ship in enumerate(true):
         p = hits.get(t)
@@ -255,17 +254,6 @@ def _near(true: Sequence[MapShip], predicted: Sequence[MapShip], georef: GeoRefe
         for p in np.flatnonzero(away <= max(CENTER_SHARE * ship.length_m, CENTER_LEAST_M)).tolist():
             found[t, int(p)] = float(away[p])
     return found
-
-
-def _pairs(costs: dict[tuple[int, int], float]) -> list[tuple[int, int]]:
-    """Return pairs by rising cost, each side at most once."""
-    pairs, left, right = [], set(), set()
-    for t, p in sorted(costs, key=lambda pair: (costs[pair], pair)):
-        if t not in left and p not in right:
-            pairs.append((t, p))
-            left.add(t)
-            right.add(p)
-    return pairs
 
 
 def heading_apart(one_deg: float, other_deg: float) -> float:

@@ -8,26 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from shipseg.masks.metrics import SIZE_BINS_PX
-from shipseg.scenes.matching import CENTER_LEAST_M, CENTER_SHARE, IOU_NEEDED, MapShip, ShipRecord, heading_apart
+from shipseg.evaluation.scores import SIZE_EDGES_PX, named_bins
+from shipseg.masks.metrics import MATCH_IOU
+from shipseg.scenes.matching import CENTER_LEAST_M, CENTER_SHARE, MapShip, ShipRecord, heading_apart
 
-__all__ = ["LENGTH_BINS_M", "bin_name", "errors_of", "metrics_of"]
+__all__ = ["LENGTH_BINS", "errors_of", "metrics_of"]
 
-LENGTH_BINS_M: tuple[tuple[float, float], ...] = ((0, 20), (20, 50), (50, 100), (100, math.inf))
-"""Bins of a ship's length, from the first number to below the second."""
+LENGTH_BINS = named_bins((0, 20, 50, 100), "m")
+"""Lengths of ships."""
+_AREA_BINS = named_bins(SIZE_EDGES_PX, "px")
 _KM2_PER_RATE = 1000.0
-
-
-def bin_name(low: float, high: float, unit: str) -> str:
-    """Return a bin in words.
-
-    Example:
-        >>> bin_name(0, 20, "m"), bin_name(20, 50, "m"), bin_name(100, math.inf, "m")
-        ('below 20 m', '20 to 50 m', 'from 100 m')
-    """
-    if low == 0:
-        return f"below {high:g} {unit}"
-    return f"from {low:g} {unit}" if math.isinf(high) else f"{low:g} to {high:g} {unit}"
 
 
 def metrics_of(records: Sequence[ShipRecord], *, looked_at_km2: float, scenes: Sequence[str]) -> dict[str, Any]:
@@ -49,7 +39,7 @@ def metrics_of(records: Sequence[ShipRecord], *, looked_at_km2: float, scenes: S
         "num_ships": len(true),
         "num_cut": sum(record.true.cut for record in true if record.true is not None),
         "num_predicted": num_predicted,
-        "by_iou": {"rule": f"IoU of the polygons at least {IOU_NEEDED}"} | _by_iou(records),
+        "by_iou": {"rule": f"IoU of the polygons above {MATCH_IOU}"} | _by_iou(records),
         "by_center": {"rule": f"centres within {CENTER_SHARE:g} of the true length, at least {CENTER_LEAST_M:g} m"}
         | _by_center(records),
         "num_false_alarms": alarms,
@@ -63,32 +53,26 @@ def metrics_of(records: Sequence[ShipRecord], *, looked_at_km2: float, scenes: S
 def _by_iou(records: Sequence[ShipRecord]) -> dict[str, Any]:
     true = [(record.true, record.predicted is not None) for record in records if record.true is not None]
     predicted = [(record.predicted, record.true is not None) for record in records if record.predicted is not None]
-    return _shares(true, predicted)
+    return _shares(true, len(predicted)) | {
+        "precision_by_length": _by_bin(predicted, LENGTH_BINS, lambda ship: ship.length_m),
+        "recall_by_area": _by_bin(true, _AREA_BINS, lambda ship: ship.area_px),
+        "precision_by_area": _by_bin(predicted, _AREA_BINS, lambda ship: ship.area_px),
+    }
 
 
 def _by_center(records: Sequence[ShipRecord]) -> dict[str, Any]:
     true = [(record.true, record.by_center) for record in records if record.true is not None]
-    hits, num_predicted = sum(hit for _, hit in true), sum(record.predicted is not None for record in records)
+    return _shares(true, sum(record.predicted is not None for record in records))
+
+
+def _shares(true: Sequence[tuple[MapShip, bool]], num_predicted: int) -> dict[str, Any]:
+    hits = sum(hit for _, hit in true)
     recall, precision = _share(hits, len(true)), _share(hits, num_predicted)
     return {
         "precision": precision,
         "recall": recall,
         "f1": _f1(precision, recall),
-        "recall_by_length": _by_bin(true, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
-    }
-
-
-def _shares(true: Sequence[tuple[MapShip, bool]], predicted: Sequence[tuple[MapShip, bool]]) -> dict[str, Any]:
-    recall = _share(sum(hit for _, hit in true), len(true))
-    precision = _share(sum(hit for _, hit in predicted), len(predicted))
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": _f1(precision, recall),
-        "recall_by_length": _by_bin(true, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
-        "precision_by_length": _by_bin(predicted, LENGTH_BINS_M, "m", lambda ship: ship.length_m),
-        "recall_by_area": _by_bin(true, SIZE_BINS_PX, "px", lambda ship: ship.area_px),
-        "precision_by_area": _by_bin(predicted, SIZE_BINS_PX, "px", lambda ship: ship.area_px),
+        "recall_by_length": _by_bin(true, LENGTH_BINS, lambda ship: ship.length_m),
     }
 
 
@@ -104,15 +88,14 @@ def _f1(precision: float | None, recall: float | None) -> float | None:
 
 def _by_bin(
     ships: Iterable[tuple[MapShip, bool]],
-    bins: Sequence[tuple[float, float]],
-    unit: str,
+    bins: Mapping[str, tuple[float, float]],
     size: Callable[[MapShip], float],
 ) -> dict[str, dict[str, Any]]:
     ships = list(ships)
     found = {}
-    for low, high in bins:
+    for name, (low, high) in bins.items():
         hits = [hit for ship, hit in ships if low <= size(ship) < high]
-        found[bin_name(low, high, unit)] = {"share": _share(sum(hits), len(hits)), "num": len(hits)}
+        found[name] = {"share": _share(sum(hits), len(hits)), "num": len(hits)}
     return found
 
 
@@ -137,9 +120,8 @@ def errors_of(records: Sequence[ShipRecord]) -> dict[str, dict[str, Any]]:
         errors = [(true.length_m, measure(true, predicted)) for true, predicted in whole]
         errors = [(length, error) for length, error in errors if not math.isnan(error)]
         found[name] = {"all": _spread([error for _, error in errors])}
-        for low, high in LENGTH_BINS_M:
-            chosen = [error for length, error in errors if low <= length < high]
-            found[name][bin_name(low, high, "m")] = _spread(chosen)
+        for bin_name, (low, high) in LENGTH_BINS.items():
+            found[name][bin_name] = _spread([error for length, error in errors if low <= length < high])
     return found
 
 

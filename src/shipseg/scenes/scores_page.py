@@ -15,7 +15,7 @@ from shipseg.geo.reader import Scene, open_scene
 from shipseg.reports.examples import PREDICTED_COLOR, TRUE_COLOR, to_jpeg
 from shipseg.reports.page import image_url, write_page
 from shipseg.scenes.matching import ShipRecord
-from shipseg.scenes.metrics import LENGTH_BINS_M, bin_name
+from shipseg.scenes.metrics import LENGTH_BINS
 from shipseg.scenes.scoring import SceneScores
 from shipseg.tiling import Window
 
@@ -66,7 +66,7 @@ def write_scores_page(scores: SceneScores, path: Path) -> Path:
         path,
         "scene_scores.html",
         metrics=metrics,
-        bins=[bin_name(low, high, "m") for low, high in LENGTH_BINS_M],
+        bins=[*LENGTH_BINS],
         measures=[(*words, metrics["errors"][name]) for name, words in _MEASURES.items()],
         overviews=overviews,
         num_more=max(0, len(scores.scenes) - _MOST_SCENES),

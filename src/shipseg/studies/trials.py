@@ -13,12 +13,12 @@ import yaml
 from shipseg.config import Recipe
 from shipseg.data.prepared import PreparedDataset
 from shipseg.errors import ConfigError
+from shipseg.evaluation.scores import SIZE_BINS
 from shipseg.recipes import load_recipe
 from shipseg.studies.spec import METRICS, Study, Variant
 
 __all__ = [
     "SCORE_COLUMNS",
-    "SIZES",
     "Trial",
     "as_yaml",
     "empty_share",
@@ -120,9 +120,7 @@ def _prepare_flags(trial: Trial, data: PreparedDataset) -> list[str]:
 
 # What a trial comes to, as it stands in its result.json.
 
-SIZES = ("<100", "100-1000", ">=1000")
-"""Areas of ships in pixels that recall is given by; as in `shipseg.evaluation.scores.SIZE_BINS`."""
-SCORE_COLUMNS = (*METRICS, *(f"recall {size}" for size in SIZES))
+SCORE_COLUMNS = (*METRICS, *(f"recall {size}" for size in SIZE_BINS))
 """Scores that a result holds."""
 
 

@@ -26,7 +26,7 @@ from shipseg.evaluation.results import write_evaluation
 from shipseg.inference.predictor import load_model
 from shipseg.studies import layout, leases
 from shipseg.studies.spec import METRICS, load_study
-from shipseg.studies.trials import SIZES, Trial, expand, failure, repeat_commands, scored_split
+from shipseg.studies.trials import Trial, expand, failure, repeat_commands, scored_split
 from shipseg.studies.worker_pool import ENDS_THE_STUDY
 from shipseg.training.checkpoint import LAST, PREVIOUS
 from shipseg.training.history import HISTORY_FILE, read_history
@@ -70,14 +70,13 @@ def _run_trial_once(trial: Trial, given: PreparedDataset, out: Path) -> dict[str
     evaluation = evaluate(predictor, labelled_from_dataset(used, split))
     write_evaluation(evaluation, scores)
     metrics = evaluation.metrics
-    recall = metrics["recall_by_size"]
     history = read_history(run / HISTORY_FILE)
     return {
         "variant": trial.variant,
         "seed": trial.seed,
         "failed": "",
         **{name: metrics[name] for name in METRICS},
-        **{f"recall {size}": recall[size] for size in SIZES},
+        **{f"recall {size}": value for size, value in metrics["recall_by_size"].items()},
         "split": split,
         "num_images": metrics["num_images"],
         "threshold": metrics["threshold"],
