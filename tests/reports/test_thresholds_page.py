@@ -52,7 +52,7 @@ def test_the_page_needs_nothing_from_outside_and_takes_no_text_for_markup(calibr
 
 def test_the_page_answers_the_usual_wishes(calibrated: str) -> None:
     text = words(calibrated)
-    assert "Wished for: best Airbus score." in text
+    assert "Requested: best Airbus score." in text
     for wish in ("best ship F1", "ship precision of at least 0.95", "a false alarm in at most 1 % of the images"):
         assert wish in text
     assert re.search(r"\d of 8 proves at most \d+ %", text)  # eight of the twenty images hold no ship
