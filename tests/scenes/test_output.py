@@ -104,7 +104,7 @@ def test_the_layout_is_that_of_a_cog(tmp_path: Path) -> None:
 @pytest.mark.parametrize("has_crs", [True, False])
 def test_gdalinfo_reads_it_without_a_warning(tmp_path: Path, has_crs: bool) -> None:
     quantised_hw = a_probability((300, 1200))
-    georef = georef_of((300, 1200)) if has_crs else GeoReference.nowhere((300, 1200), "a picture")
+    georef = georef_of((300, 1200)) if has_crs else GeoReference.without((300, 1200), "a picture")
     with probability_raster(tmp_path / "probability.tif", (300, 1200), georef) as raster:
         raster.add(Window(0, 0, 300, 1200), quantised_hw)
     ships = measure_ships([], georef, scene="scene", shape=(300, 1200))
@@ -189,11 +189,11 @@ def test_memory_does_not_grow_with_the_height(tmp_path: Path) -> None:
 import resource, sys
 import numpy as np
 from pathlib import Path
-from shipseg.scenes.georef import GeoReference
-from shipseg.scenes.rasters import probability_raster
+from shipseg.geo.georef import GeoReference
+from shipseg.scenes.output import probability_raster
 from shipseg.tiling import Window
 height, path = int(sys.argv[1]), Path(sys.argv[2])
-with probability_raster(path, (height, 4000), GeoReference.nowhere((height, 4000), "")) as raster:
+with probability_raster(path, (height, 4000), GeoReference.without((height, 4000), "")) as raster:
     for row in range(0, height, 500):
         raster.add(Window(row, 0, 500, 4000), np.full((500, 4000), row % 9000, np.uint16))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

@@ -23,7 +23,7 @@ pytest.importorskip("jinja2")
 
 SHAPE = (400, 600)
 UTM = GeoReference.of((1.5, 0.0, 500_000.0, 0.0, -1.5, 5_600_000.0), "EPSG:32631", SHAPE)
-NOWHERE = GeoReference.nowhere(SHAPE, "a picture")
+NOWHERE = GeoReference.without(SHAPE, "a picture")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 

@@ -22,7 +22,7 @@ PINK = (255, 64, 180)
 
 
 def nowhere(shape: tuple[int, int]) -> GeoReference:
-    return GeoReference.nowhere(shape, "a picture")
+    return GeoReference.without(shape, "a picture")
 
 
 def utm(shape: tuple[int, int], *, ratio: float = 1.0) -> GeoReference:

@@ -109,7 +109,7 @@ def test_a_scene_that_is_nowhere_keeps_pixels() -> None:
     mask_hw = np.zeros((40, 60), bool)
     mask_hw[10:16, 5:45] = True
     ship = ship_from_mask(mask_hw)
-    found = measure_ship(ship, GeoReference.nowhere((40, 60), "a picture"), number=1, scene="scene")
+    found = measure_ship(ship, GeoReference.without((40, 60), "a picture"), number=1, scene="scene")
     on_the_ground = (found.lon, found.lat, found.length_m, found.width_m, found.area_m2, found.heading_deg)
     assert on_the_ground == (None,) * 6
     np.testing.assert_array_equal(found.box_px, ship.corners_xy)
@@ -118,7 +118,7 @@ def test_a_scene_that_is_nowhere_keeps_pixels() -> None:
 def test_a_scene_that_is_nowhere_is_measured_by_a_stated_pixel() -> None:
     mask_hw = np.zeros((40, 60), bool)
     mask_hw[10:16, 5:45] = True
-    nowhere = GeoReference.nowhere((40, 60), "a picture").with_stated_pixel(0.5)
+    nowhere = GeoReference.without((40, 60), "a picture").with_pixel_size(0.5)
     found = measure_ship(ship_from_mask(mask_hw), nowhere, number=1, scene="scene")
     assert (found.length_m, found.width_m, found.area_m2) == pytest.approx((20.0, 3.0, 60.0))
     assert (found.lon, found.lat, found.heading_deg) == (None,) * 3
@@ -137,7 +137,7 @@ def test_ships_are_numbered_from_the_top_then_from_the_left() -> None:
     mask_hw = np.zeros((100, 100), bool)
     for row, column in ((50, 10), (5, 60), (5, 20), (80, 40)):
         mask_hw[row : row + 3, column : column + 8] = True
-    georef = GeoReference.nowhere((100, 100), "")
+    georef = GeoReference.without((100, 100), "")
     ships = measure_ships([(s, False) for s in ships_from_mask(mask_hw)], georef, scene="scene", shape=(100, 100))
     places = [(ship.id, ship.ship.mask_box[:2]) for ship in ships.ships]
     assert places == [(1, (5, 20)), (2, (5, 60)), (3, (50, 10)), (4, (80, 40))]

@@ -28,7 +28,7 @@ features = pytest.importorskip("rasterio.features")
 
 SHAPE = (120, 160)
 UTM = GeoReference.of((1.5, 0.0, 500_000.0, 0.0, -1.5, 5_600_000.0), "EPSG:32631", SHAPE)
-NOWHERE = GeoReference.nowhere(SHAPE, "a picture")
+NOWHERE = GeoReference.without(SHAPE, "a picture")
 AT_180 = GeoReference.of((1e-5, 0.0, 179.9995, 0.0, -1e-5, 10.0), "EPSG:4326", SHAPE)
 GEOREFS = {"utm": UTM, "nowhere": NOWHERE, "degrees": AT_180}
 

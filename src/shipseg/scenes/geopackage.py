@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from shipseg import files
 from shipseg.errors import StorageError
 from shipseg.extras import needing
-from shipseg.geo.gdal import known_to_ogr
+from shipseg.geo.gdal import ogr_path
 from shipseg.scenes.columns import Column
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def write_geopackage(path: Path, layers: Sequence[tuple[Layer, geopandas.GeoData
     """
     with files.all_or_none(path.parent) as folder, _refusals(path):
         whole = folder / path.name
-        with _dated(), known_to_ogr(whole) as named:
+        with _dated(), ogr_path(whole) as named:
             for layer, frame in layers:
                 _add_layer(named, layer, frame)
         with contextlib.closing(sqlite3.connect(whole)) as database, database:

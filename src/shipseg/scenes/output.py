@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shipseg import __version__, files
 from shipseg.errors import ConfigError
 from shipseg.extras import needing
-from shipseg.geo.cog import RasterContent, RasterRows, growing_cog
+from shipseg.geo.cog import CogWriter, RasterContent, cog_writer
 from shipseg.geo.georef import GeoReference
 from shipseg.geo.reader import Scene
 from shipseg.masks.ships import Ship
@@ -58,7 +58,7 @@ _MASK: Final = RasterContent("uint8", MASK_NO_DATA, "1 ship, 0 no ship, 255 no d
 
 
 @contextlib.contextmanager
-def probability_raster(path: Path, shape: tuple[int, int], georef: GeoReference) -> Iterator[RasterRows]:
+def probability_raster(path: Path, shape: tuple[int, int], georef: GeoReference) -> Iterator[CogWriter]:
     """Give a raster to add levels of probability to; when the block ends, it becomes the file `path`, else nothing.
 
     The file is a cloud-optimised GeoTIFF of uint16 in steps of 0.0001, as its scale says; 65535 is no data.
@@ -71,7 +71,7 @@ def probability_raster(path: Path, shape: tuple[int, int], georef: GeoReference)
     Raises:
         StorageError: The disk is full or the place cannot be written.
     """
-    with growing_cog(Path(path), shape, georef, _PROBABILITY) as raster:
+    with cog_writer(Path(path), shape, georef, _PROBABILITY) as raster:
         yield raster
 
 
@@ -89,7 +89,7 @@ def write_mask(path: Path, blocks: Iterable[tuple[Window, NDArray[np.uint16]]], 
     """
     waiting = sorted((ship.ship for ship in ships.ships), key=lambda ship: ship.mask_box, reverse=True)
     current: list[Ship] = []
-    with growing_cog(Path(path), ships.shape, ships.georef, _MASK) as raster:
+    with cog_writer(Path(path), ships.shape, ships.georef, _MASK) as raster:
         for window, quantised_hw in blocks:
             while waiting and waiting[-1].mask_box[0] < window.row0 + window.height:
                 current.append(waiting.pop())
