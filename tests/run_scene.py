@@ -1,4 +1,4 @@
-"""A process that looks for ships in a scene, slowly, to be stopped in the middle: SCENE OUT SECONDS_PER_TILE.
+"""A process that predicts a scene slowly, to be stopped in the middle: SCENE OUT SECONDS_PER_TILE.
 
 Also the small scene and the network without weights that the tests of scenes share.
 """
@@ -23,7 +23,7 @@ OPTIONS = SceneOptions(formats=("gpkg", "csv", "geojson"), mask=True)
 
 
 class Red:
-    """A network that takes red for ship; tiles disagree where they overlap."""
+    """A network whose probability is red, weighted by the column in the tile: overlapping tiles differ."""
 
     pixels_per_batch = 2 * TILE * TILE
 
@@ -45,7 +45,7 @@ def make_predictor(seconds_per_tile: float = 0.0, *, scale: float = 1.0) -> Pred
 
 
 def ships_image(height: int, width: int, seed: int = 0, *, number: int = 40) -> NDArray[np.uint8]:
-    """Return dark noise (H, W, 3) with bright bars at any place and angle along the axes, over the edges too."""
+    """Return dark noise (H, W, 3) with bright bars along the axes at random positions, also across the edges."""
     random = np.random.default_rng(seed)
     image_hwc = random.integers(0, 60, (height, width, 3), np.uint8)
     for _ in range(number):

@@ -40,21 +40,21 @@ def test_the_slices_of_a_window_cut_its_pixels() -> None:
 def test_windows_cover_every_pixel_inside_the_image_and_share_the_overlap(layout: tuple[int, int, int, int]) -> None:
     height, width, tile, overlap = layout
     covered = np.zeros((height, width), int)
-    places = windows(height, width, tile=tile, overlap=overlap)
-    for window in places:
+    covering = windows(height, width, tile=tile, overlap=overlap)
+    for window in covering:
         assert window.row0 >= 0
         assert window.row0 + window.height <= height
         assert window.col0 >= 0
         assert window.col0 + window.width <= width
         covered[window.slices] += 1
     assert covered.min() >= 1
-    assert len(set(places)) == len(places)
-    columns = sorted({window.col0 for window in places})
+    assert len(set(covering)) == len(covering)
+    columns = sorted({window.col0 for window in covering})
     assert all(after - before <= tile - overlap for before, after in itertools.pairwise(columns))
 
 
 @pytest.mark.parametrize(
-    ("sizes", "tile", "overlap", "words"),
+    ("sizes", "tile", "overlap", "message"),
     [
         ((0, 5), 4, 0, "at least 1 pixel"),
         ((5, 5), 0, 0, "at least 1 pixel"),
@@ -62,12 +62,12 @@ def test_windows_cover_every_pixel_inside_the_image_and_share_the_overlap(layout
         ((5, 5), 4, -1, "overlap must be from 0 to below the tile"),
     ],
 )
-def test_impossible_layouts_are_refused(sizes: tuple[int, int], tile: int, overlap: int, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_impossible_layouts_are_refused(sizes: tuple[int, int], tile: int, overlap: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         windows(*sizes, tile=tile, overlap=overlap)
 
 
-def test_weights_are_the_ramp_worked_out_by_hand() -> None:
+def test_weights_equal_the_ramp_computed_by_hand() -> None:
     row = [0.25, 0.75, 1, 1, 0.75, 0.25]
     assert blend_weights(1, 6, overlap=0).tolist() == [[1] * 6]
     assert blend_weights(6, 6, overlap=2)[2].tolist() == row
@@ -91,11 +91,11 @@ def test_refuses_weights_of_an_empty_window() -> None:
 def test_the_weights_of_all_windows_normalise_to_one(layout: tuple[int, int, int, int]) -> None:
     height, width, tile, overlap = layout
     total = np.zeros((height, width))
-    places = windows(height, width, tile=tile, overlap=overlap)
-    for window in places:
+    covering = windows(height, width, tile=tile, overlap=overlap)
+    for window in covering:
         total[window.slices] += blend_weights(window.height, window.width, overlap=overlap)
     shares = np.zeros((height, width))
-    for window in places:
+    for window in covering:
         weights = blend_weights(window.height, window.width, overlap=overlap)
         assert weights.min() > 0
         shares[window.slices] += weights / total[window.slices]
@@ -122,7 +122,7 @@ def test_two_windows_are_averaged_by_their_weights() -> None:
     assert mean.result().tolist() == [[1, 4, 5]]
 
 
-def test_a_pixel_without_a_window_is_refused_by_its_place() -> None:
+def test_a_pixel_without_a_window_is_refused_with_its_position() -> None:
     mean = Accumulator(2, 3)
     mean.add(Window(0, 0, 1, 3), np.ones((1, 3)), np.ones((1, 3)))
     with pytest.raises(ConfigError, match="3 pixels were covered by no window, the first in row 1, column 0"):

@@ -1,4 +1,4 @@
-"""Windows over an image, and putting the values of overlapping windows together without seams."""
+"""Windows over an image, and blending the values of overlapping windows without seams."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Window(NamedTuple):
 def windows(height: int, width: int, *, tile: int, overlap: int) -> list[Window]:
     """Return the windows that cover an image, row by row, all inside it.
 
-    Neighbours share at least `overlap` pixels; the last window of a row or column is shifted back to end with the image
-    and shares more. Along a side shorter than `tile` there is one window as long as that side.
+    Neighbours overlap by at least `overlap` pixels. The last window of a row or column is shifted back to end with the
+    image and overlaps more. Along a side shorter than `tile` there is one window of that side's length.
 
     Args:
         height: Rows of the image.
         width: Columns of the image.
         tile: Side of a window in pixels.
-        overlap: Pixels that neighbours share at least, below `tile`.
+        overlap: Least overlap of neighbours in pixels, below `tile`.
 
     Raises:
         ConfigError: A size is below 1, or `overlap` is negative or not below `tile`.
@@ -54,7 +54,7 @@ def windows(height: int, width: int, *, tile: int, overlap: int) -> list[Window]
 
 
 def starts(side: int, *, tile: int, overlap: int) -> list[int]:
-    """Return where the windows along one side begin; see `windows`.
+    """Return the starts of the windows along one side; see `windows`.
 
     Example:
         >>> starts(250, tile=100, overlap=20)
@@ -68,13 +68,13 @@ def starts(side: int, *, tile: int, overlap: int) -> list[int]:
 def blend_weights(height: int, width: int, *, overlap: int | tuple[int, int]) -> NDArray[np.float32]:
     """Return the weights (h, w) of a window's pixels: 1 inside, falling linearly to the edges over `overlap` pixels.
 
-    All are above 0, so that the sum of weighted windows divided by the sum of weights is defined wherever one window
-    lies. Across an overlap of exactly `overlap` pixels the weights of two neighbours add up to 1.
+    All weights are above 0, so the weighted mean is defined wherever there is a window. Across an overlap of exactly
+    `overlap` pixels the weights of two neighbours add up to 1.
 
     Args:
         height: Rows of the window.
         width: Columns of the window.
-        overlap: Pixels; or (rows, columns), where windows overlap differently both ways.
+        overlap: Pixels; or (rows, columns) if the overlaps differ.
 
     Raises:
         ConfigError: A size is below 1 or `overlap` is negative.
@@ -93,9 +93,9 @@ def _ramp(side: int, overlap: int) -> NDArray[np.float64]:
 
 
 class Accumulator:
-    """The weighted mean of windows over an image, built up window by window.
+    """Accumulates the weighted mean of windows over an image, window by window.
 
-    Holds two float32 arrays of the image's size.
+    Keeps two float32 arrays of the image's size.
 
     Args:
         height: Rows of the image.
@@ -120,7 +120,7 @@ class Accumulator:
         """Add the values (h, w) of one window with their weights (h, w).
 
         Raises:
-            ConfigError: The window does not lie inside the image, or values or weights have another shape.
+            ConfigError: The window does not lie inside the image, or values or weights have a different shape.
         """
         height, width = self._sum_hw.shape
         inside = 0 <= window.row0 <= height - window.height and 0 <= window.col0 <= width - window.width

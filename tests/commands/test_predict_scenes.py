@@ -173,7 +173,7 @@ def test_the_only_scene_that_fails_is_one_sentence(tmp_path: Path, capsys: pytes
     [
         ("text.tif", "the scene {}/text.tif cannot be opened (not recognized as being in a supported file format)"),
         ("a" * 300 + ".tif", "is longer than this disk takes: choose a shorter one"),
-        ("http://127.0.0.1:1/a.tif", "check the address and the connection"),
+        ("http://127.0.0.1:1/a.tif", "check the URL and the connection"),
     ],
 )
 def test_what_cannot_be_opened_is_one_line(
@@ -198,7 +198,7 @@ def test_an_output_folder_whose_name_is_too_long_is_one_line(
 def test_a_name_that_is_no_utf8_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scene = write_scene(tmp_path / "a.tif", ships_image(60, 60)).rename(tmp_path / "a\udcffb.tif")
     assert predict(scene, "--out", tmp_path / "out") == 1
-    assert r"a\udcffb.tif is no text in UTF-8: rename the file" in capsys.readouterr().err
+    assert r"a\udcffb.tif is not valid UTF-8: rename the file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "null", '{"identity": 3}', '{"identity": {"options": 3}}'])

@@ -1,4 +1,4 @@
-"""Scenes on a real Ray of two workers: one is killed in the middle, and everything comes out as if it had not been."""
+"""Scenes on a real Ray with two workers, one of which is killed in the middle; the results are the same."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from shipseg.scenes.cluster import QUIET_RAY, TRIES, predict_on_ray
 if importlib.util.find_spec("ray") is None:
     pytest.skip("ray is not installed", allow_module_level=True)
 os.environ.update(QUIET_RAY)  # read when Ray is imported, which the fixture below does first
-# Ray warns of settings of its own that nobody has set.
+# Ray warns of settings that it sets itself.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning")
 
 
 def slow_network(folder: Path, *, threads: int) -> Predictor:
-    """Return a network that takes its time, and leave the process's number in a folder."""
+    """Return a slow network, and create a file named by the process id in a folder."""
     assert threads >= 1
     (folder / str(os.getpid())).touch()
     return make_predictor(0.05)
 
 
 def deadly_network(folder: Path, *, threads: int) -> Predictor:
-    """Return a network that kills its own process, as the system does when memory is out."""
+    """Return a network that kills its process, as the system does when it is out of memory."""
     predictor = slow_network(folder, threads=threads)
     predictor.backend.run = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign, assignment, return-value]
     return predictor
@@ -51,7 +51,7 @@ def modules_that_workers_can_import() -> None:
     from ray import cloudpickle
 
     for module in (run_scene, sys.modules[__name__]):
-        cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]  # Ray leaves it out
+        cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]  # untyped in Ray
 
 
 def make_work(folder: Path, number: int) -> list[Work]:
@@ -63,7 +63,7 @@ def make_work(folder: Path, number: int) -> list[Work]:
 
 
 def kill_one_at_work(workers: Path, out: Path, killed: list[int]) -> None:
-    """Kill a worker as soon as a scene has two rows of tiles done and is not finished."""
+    """Kill a worker as soon as a scene has two finished rows of tiles."""
     for _ in range(6000):
         if list(out.glob(".*.work/rows/00001.json")) and len(list(workers.iterdir())) >= 2:
             killed.append(int(next(workers.iterdir()).name))
@@ -73,7 +73,7 @@ def kill_one_at_work(workers: Path, out: Path, killed: list[int]) -> None:
 
 
 @pytest.mark.slow  # Ray takes 10 s and more to start
-def test_a_killed_worker_costs_nothing_and_a_bad_scene_does_not_stop_the_rest(
+def test_results_survive_a_killed_worker_and_a_bad_scene_does_not_stop_the_rest(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     work = make_work(tmp_path / "in", 4)
@@ -88,7 +88,7 @@ def test_a_killed_worker_costs_nothing_and_a_bad_scene_does_not_stop_the_rest(
     attempts = predict_on_ray(work, out, functools.partial(slow_network, workers), OPTIONS, workers=2)
     killer.join()
     assert killed
-    assert len(list(workers.iterdir())) >= 3  # the two, and the one that took over
+    assert len(list(workers.iterdir())) >= 3  # the two, and the restarted one
     statuses = {attempt.name: attempt.status for attempt in attempts}
     assert statuses == {"s0": "done", "s1": "done", "bad": "failed", "s2": "done", "s3": "done"}
     assert list(statuses) == ["s0", "s1", "bad", "s2", "s3"]
@@ -103,23 +103,23 @@ def test_a_killed_worker_costs_nothing_and_a_bad_scene_does_not_stop_the_rest(
 
 
 @pytest.mark.slow
-def test_a_scene_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
+def test_a_scene_that_kills_every_worker_fails(tmp_path: Path) -> None:
     work, workers = make_work(tmp_path / "in", 1), tmp_path / "workers"
     workers.mkdir()
     (attempt,) = predict_on_ray(work, tmp_path / "out", functools.partial(deadly_network, workers), OPTIONS)
     assert attempt.status == "failed"
     assert f"killed {TRIES} times" in attempt.message
     assert len(list(workers.iterdir())) == TRIES + 1
-    assert not list((tmp_path / "out").glob(".begun-*"))
+    assert not list((tmp_path / "out").glob(".attempts-*"))
 
 
-def test_nothing_to_do_needs_no_ray(tmp_path: Path) -> None:
+def test_without_scenes_ray_is_not_started(tmp_path: Path) -> None:
     assert predict_on_ray([], tmp_path / "out", functools.partial(slow_network, tmp_path)) == ()
     with pytest.raises(ConfigError, match="workers must be at least 1, got 0"):
         predict_on_ray([Work("a", "a")], tmp_path / "out", functools.partial(slow_network, tmp_path), workers=0)
 
 
-def test_a_machine_takes_only_so_many_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_workers_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("shipseg.scenes.cluster.MAX_WORKERS", 1)
     monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was started"))
@@ -128,7 +128,7 @@ def test_a_machine_takes_only_so_many_workers(tmp_path: Path, monkeypatch: pytes
         predict_on_ray(work, tmp_path / "out", functools.partial(slow_network, tmp_path), workers=10_000)
 
 
-def test_two_processes_with_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_a_second_process_on_the_same_scene_fails_without_damage(tmp_path: Path) -> None:
     work = make_work(tmp_path / "in", 1)
     other = subprocess.Popen(
         [sys.executable, run_scene.__file__, work[0].path, str(tmp_path / "out"), "0.1"],

@@ -29,7 +29,7 @@ GATE = CardGate(
 
 
 class Nothing:
-    """A network that sees no ship."""
+    """A network that detects nothing."""
 
     pixels_per_batch = 1 << 16
 
@@ -38,7 +38,7 @@ class Nothing:
 
 
 def sea(side: int = 128, *, ship: int = 0) -> NDArray[np.uint8]:
-    """Grey 50, with a ship of 16 x 4 px that is brighter by `ship`."""
+    """Return an image of grey 50 with a ship of 16 x 4 px that is brighter by `ship`."""
     image = np.full((side, side, 3), 50, np.uint8)
     image[60:64, 40:56] += ship
     return image
@@ -50,54 +50,54 @@ def labelled(name: str, *, ship: int) -> Labelled:
     return Labelled(name, lambda: sea(ship=ship), (rle.encode(mask),) if ship else ())
 
 
-def everywhere(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def all_valid(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.ones(image.shape[:2], bool)
 
 
-def test_flat_sea_has_no_contrast_and_a_ship_stands_out_where_it_lies() -> None:
-    assert not contrast(sea(), everywhere(sea()), reduction=4).any()
-    seen = contrast(sea(ship=80), everywhere(sea()), reduction=4)
-    assert seen.shape == (32, 32)
-    # A square of 15 places with 4 of them brighter: the mean around the ship is 80 * 4 / 225 higher.
-    assert seen.max() == pytest.approx(80 - 80 * 4 / 225, abs=0.01)
-    assert np.argwhere(seen > 60).tolist() == [[15, 10], [15, 11], [15, 12], [15, 13]]
+def test_flat_sea_has_no_contrast_and_a_ship_has_contrast_at_its_pixels() -> None:
+    assert not contrast(sea(), all_valid(sea()), reduction=4).any()
+    contrast_hw = contrast(sea(ship=80), all_valid(sea()), reduction=4)
+    assert contrast_hw.shape == (32, 32)
+    # 4 of the 15 x 15 pixels around the ship are brighter: their mean is 80 * 4 / 225 higher.
+    assert contrast_hw.max() == pytest.approx(80 - 80 * 4 / 225, abs=0.01)
+    assert np.argwhere(contrast_hw > 60).tolist() == [[15, 10], [15, 11], [15, 12], [15, 13]]
 
 
-def test_a_dark_ship_and_one_of_another_colour_stand_out_too() -> None:
+def test_a_difference_in_one_channel_is_contrast() -> None:
     image = sea()
     image[60:64, 40:56, 2] = 10
-    assert contrast(image, everywhere(image), reduction=4).max() == pytest.approx(40 - 40 * 4 / 225, abs=0.01)
+    assert contrast(image, all_valid(image), reduction=4).max() == pytest.approx(40 - 40 * 4 / 225, abs=0.01)
 
 
-def test_the_edge_of_the_data_does_not_stand_out() -> None:
-    image, valid = sea(), everywhere(sea())
+def test_the_edge_of_the_data_has_no_contrast() -> None:
+    image, valid = sea(), all_valid(sea())
     valid[:, 70:] = False
-    image[:, 70:] = 255  # whatever stands where nothing is
+    image[:, 70:] = 255  # values without data
     assert contrast(image, valid, reduction=4).max() < 0.1
 
 
-def test_a_ship_where_nothing_is_looked_at_does_not_count() -> None:
-    valid = everywhere(sea())
+def test_a_ship_outside_the_valid_pixels_does_not_count() -> None:
+    valid = all_valid(sea())
     valid[50:70, 30:70] = False
     gate = Gate(4, 10)
-    assert not gate.skips(sea(ship=80), everywhere(sea()))
+    assert not gate.skips(sea(ship=80), all_valid(sea()))
     assert gate.skips(sea(ship=80), valid)
     assert gate.skips(sea(ship=80), np.zeros((128, 128), bool))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3, 2), (129, 127)])
-def test_pictures_of_any_size_can_be_looked_at(shape: tuple[int, int]) -> None:
+def test_images_of_any_size_are_accepted(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 7, np.uint8)
-    assert Gate(4, 1).skips(image, everywhere(image))
+    assert Gate(4, 1).skips(image, all_valid(image))
 
 
 def test_a_tile_is_skipped_below_the_threshold_only() -> None:
-    highest = float(contrast(sea(ship=40), everywhere(sea()), reduction=4).max())
-    assert not Gate(4, highest).skips(sea(ship=40), everywhere(sea()))
-    assert Gate(4, float(np.nextafter(np.float32(highest), np.float32(99)))).skips(sea(ship=40), everywhere(sea()))
+    highest = float(contrast(sea(ship=40), all_valid(sea()), reduction=4).max())
+    assert not Gate(4, highest).skips(sea(ship=40), all_valid(sea()))
+    assert Gate(4, float(np.nextafter(np.float32(highest), np.float32(99)))).skips(sea(ship=40), all_valid(sea()))
 
 
-def test_a_card_without_a_gate_has_none_and_one_with_a_gate_survives_json() -> None:
+def test_the_gate_of_a_card_is_optional_and_round_trips_through_json() -> None:
     assert Gate.of_card(Card()) is None
     card = Card(gate=GATE)
     assert Gate.of_card(card) == Gate(4, 10.0)
@@ -115,7 +115,7 @@ def predictor(scale: float = 1.0) -> Predictor:
     return Predictor(Card(input=CardInput(tile=128, overlap=32, scale=scale)), Nothing())
 
 
-def test_the_threshold_is_the_highest_that_loses_no_more_than_the_wish() -> None:
+def test_the_threshold_is_the_highest_that_loses_no_more_than_requested() -> None:
     strengths = [5, 9, *range(40, 138)]  # 100 ships
     chosen = choose_gate(predictor(), source(strengths), GateOptions(loss=0.02))
     assert chosen.threshold == pytest.approx(40 - 40 * 4 / 225, abs=0.01)
@@ -128,13 +128,13 @@ def test_the_threshold_is_the_highest_that_loses_no_more_than_the_wish() -> None
     assert none_lost.lost_recall_at_most == pytest.approx(1 - 0.05 ** (1 / 100), abs=1e-6)
 
 
-def test_the_gate_is_chosen_at_the_networks_resolution() -> None:
+def test_the_gate_is_chosen_at_the_resolution_of_the_network() -> None:
     chosen = choose_gate(predictor(0.5), source([40, 60]), GateOptions(loss=0.0, reduction=2))
     assert chosen.tile_px == 64
     assert chosen.threshold == pytest.approx(40 - 40 * 4 / 31**2, abs=0.2)
 
 
-def test_without_ships_or_without_empty_images_there_is_no_gate() -> None:
+def test_a_gate_needs_ships_and_images_without_ships() -> None:
     with pytest.raises(DataError, match="no gate can be chosen on here: it has no readable ship"):
         choose_gate(predictor(), source([]))
     with pytest.raises(DataError, match="no readable image without ships"):

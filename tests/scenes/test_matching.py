@@ -159,7 +159,7 @@ def test_truth_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) ->
     with pytest.raises(DataError, match="ship 1 of .*e.gpkg has no number in the column length_m: fill it in"):
         read_ships(tmp_path / "e.gpkg", GEOREF)
     with pytest.raises(DataError, match="without a place on Earth"):
-        read_ships(_table(tmp_path / "c.gpkg"), GeoReference.nowhere((10, 10), "it has none"))
+        read_ships(_table(tmp_path / "c.gpkg"), GeoReference.without((10, 10), "it has none"))
 
 
 def test_ships_in_a_system_that_no_transformation_leads_from_are_one_sentence(tmp_path: Path) -> None:

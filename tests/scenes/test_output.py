@@ -1,4 +1,4 @@
-"""Rasters of a scene: what is given comes back, laid out as a COG, in bounded memory, and whole or not at all."""
+"""Rasters of a scene: values round-trip, COG layout, bounded memory, completely written or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def georef_of(shape: tuple[int, int]) -> GeoReference:
 
 
 def a_probability(shape: tuple[int, int], *, seed: int = 0) -> NDArray[np.uint16]:
-    """Return levels with noise, empty sea, no data and a bright ship."""
+    """Return quantised probability with noise, empty sea, no data and a bright ship."""
     rng = np.random.default_rng(seed)
     prob_hw = np.zeros(shape, np.float32)
     prob_hw[: shape[0] // 2] = rng.random((shape[0] // 2, shape[1]), np.float32) * 0.3
@@ -51,9 +51,9 @@ def blocks(quantised_hw: NDArray[np.uint16], *, rows: int, columns: int) -> Iter
 
 def write(path: Path, quantised_hw: NDArray[np.uint16], *, rows: int = 100, columns: int = 130) -> Path:
     height, width = quantised_hw.shape
-    with probability_raster(path, (height, width), georef_of((height, width))) as raster:
+    with probability_raster(path, (height, width), georef_of((height, width))) as writer:
         for window, values_hw in blocks(quantised_hw, rows=rows, columns=columns):
-            raster.add(window, values_hw)
+            writer.add(window, values_hw)
     return path
 
 
@@ -61,7 +61,7 @@ def write(path: Path, quantised_hw: NDArray[np.uint16], *, rows: int = 100, colu
     ("shape", "rows", "columns"),
     [((1, 1), 5, 5), ((1, 900), 1, 256), ((256, 256), 256, 256), ((700, 531), 100, 130), ((700, 531), 640, 531)],
 )
-def test_levels_come_back_however_they_were_cut(
+def test_quantised_probability_is_read_as_it_was_written_in_any_windows(
     tmp_path: Path, shape: tuple[int, int], rows: int, columns: int
 ) -> None:
     quantised_hw = a_probability(shape) if shape[0] > 60 else np.arange(shape[1], dtype=np.uint16)[None]
@@ -76,7 +76,7 @@ def test_levels_come_back_however_they_were_cut(
     assert [file.name for file in tmp_path.iterdir()] == ["probability.tif"]
 
 
-def test_the_same_levels_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_probability_gives_the_same_bytes(tmp_path: Path) -> None:
     quantised_hw = a_probability((1200, 1100))
     first = write(tmp_path / "1" / "probability.tif", quantised_hw, rows=100, columns=130)
     second = write(tmp_path / "2" / "probability.tif", quantised_hw, rows=333, columns=1100)
@@ -94,7 +94,7 @@ def test_the_layout_is_that_of_a_cog(tmp_path: Path) -> None:
         first_of_level += [int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", 1, ovr=n)) for n in (0, 1)]
         directories = [int(dataset.get_tag_item("IFD_OFFSET", "TIFF", 1))]
         directories += [int(dataset.get_tag_item("IFD_OFFSET", "TIFF", 1, ovr=n)) for n in (0, 1)]
-    # All directories stand at the beginning, the full picture's first; the pixels of the smallest look come first.
+    # All directories are at the beginning, the full image's first; pixels of the smallest overview come first.
     assert directories == sorted(directories)
     assert max(directories) < min(first_of_level)
     assert first_of_level == sorted(first_of_level, reverse=True)
@@ -102,11 +102,11 @@ def test_the_layout_is_that_of_a_cog(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="needs gdalinfo (Debian: gdal-bin)")
 @pytest.mark.parametrize("has_crs", [True, False])
-def test_gdalinfo_reads_it_without_a_warning(tmp_path: Path, has_crs: bool) -> None:
+def test_gdalinfo_reads_the_rasters_without_a_warning(tmp_path: Path, has_crs: bool) -> None:
     quantised_hw = a_probability((300, 1200))
-    georef = georef_of((300, 1200)) if has_crs else GeoReference.nowhere((300, 1200), "a picture")
-    with probability_raster(tmp_path / "probability.tif", (300, 1200), georef) as raster:
-        raster.add(Window(0, 0, 300, 1200), quantised_hw)
+    georef = georef_of((300, 1200)) if has_crs else GeoReference.without((300, 1200), "a photograph")
+    with probability_raster(tmp_path / "probability.tif", (300, 1200), georef) as writer:
+        writer.add(Window(0, 0, 300, 1200), quantised_hw)
     ships = measure_ships([], georef, scene="scene", shape=(300, 1200))
     write_mask(tmp_path / "mask.tif", blocks(quantised_hw, rows=100, columns=1200), ships)
     for name in ("probability.tif", "mask.tif"):
@@ -115,9 +115,9 @@ def test_gdalinfo_reads_it_without_a_warning(tmp_path: Path, has_crs: bool) -> N
         assert "LAYOUT=COG" in done.stdout
 
 
-def test_the_mask_is_the_ships_and_nothing_else(tmp_path: Path) -> None:
+def test_the_mask_has_the_ships_and_nothing_else(tmp_path: Path) -> None:
     quantised_hw = a_probability((700, 531))
-    quantised_hw[600:603, 400:404] = 9000  # a second spot, which is no ship by the rules: it is not handed over
+    quantised_hw[600:603, 400:404] = 9000  # a second region, which is too small for a ship
     found = find_ships(dequantise(quantised_hw), threshold=0.5, min_area_px=50)
     ships = measure_ships([(ship, False) for ship in found], georef_of((700, 531)), scene="scene", shape=(700, 531))
     write_mask(tmp_path / "mask.tif", blocks(quantised_hw, rows=60, columns=200), ships)
@@ -129,23 +129,23 @@ def test_the_mask_is_the_ships_and_nothing_else(tmp_path: Path) -> None:
         assert (dataset.dtypes, dataset.nodata) == (("uint8",), MASK_NO_DATA)
 
 
-def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+def test_an_error_while_writing_leaves_no_file(tmp_path: Path) -> None:
     quantised_hw = a_probability((700, 531))
     with (
-        pytest.raises(OSError, match="not the raster's"),
-        probability_raster(tmp_path / "p.tif", (700, 531), georef_of((700, 531))) as raster,
+        pytest.raises(OSError, match="not the writer's"),
+        probability_raster(tmp_path / "p.tif", (700, 531), georef_of((700, 531))) as writer,
     ):
-        raster.add(Window(0, 0, 300, 531), quantised_hw[:300])
-        raise OSError("not the raster's own fault")
+        writer.add(Window(0, 0, 300, 531), quantised_hw[:300])
+        raise OSError("not the writer's error")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_raster_that_was_not_filled_is_not_written(tmp_path: Path) -> None:
+def test_an_incomplete_raster_is_not_written(tmp_path: Path) -> None:
     with (
         pytest.raises(AssertionError, match="256 of 700 rows"),
-        probability_raster(tmp_path / "p.tif", (700, 10), georef_of((700, 10))) as raster,
+        probability_raster(tmp_path / "p.tif", (700, 10), georef_of((700, 10))) as writer,
     ):
-        raster.add(Window(0, 0, 300, 10), np.zeros((300, 10), np.uint16))
+        writer.add(Window(0, 0, 300, 10), np.zeros((300, 10), np.uint16))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,12 +155,14 @@ def test_a_raster_that_was_not_filled_is_not_written(tmp_path: Path) -> None:
 def test_windows_out_of_order_are_refused(tmp_path: Path, window: Window) -> None:
     with (
         pytest.raises(AssertionError, match="Window"),
-        probability_raster(tmp_path / "p.tif", (10, 10), georef_of((10, 10))) as raster,
+        probability_raster(tmp_path / "p.tif", (10, 10), georef_of((10, 10))) as writer,
     ):
-        raster.add(window, np.zeros((window.height, window.width), np.uint16))
+        writer.add(window, np.zeros((window.height, window.width), np.uint16))
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_in_one_sentence_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = shutil.disk_usage(tmp_path)._replace(free=2_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(StorageError, match=r"no space left on the disk while writing .*probability\.tif: free some"):
@@ -168,18 +170,18 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_blocks_that_the_disk_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_lost_on_disk_are_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rasterio import shutil as rasterio_shutil
 
     real_copy = rasterio_shutil.copy
 
-    def losing(source: Path, target: Path, **options: object) -> None:
+    def lossy_copy(source: Path, target: Path, **options: object) -> None:
         with rasterio.open(source, "r+") as dataset:
             dataset.write(np.zeros((1, 1), np.uint16), 1, window=((20, 21), (20, 21)))
         real_copy(source, target, **options)
 
-    monkeypatch.setattr(rasterio_shutil, "copy", losing)
-    with pytest.raises(StorageError, match="did not keep what was written"):
+    monkeypatch.setattr(rasterio_shutil, "copy", lossy_copy)
+    with pytest.raises(StorageError, match="differs from what was written"):
         write(tmp_path / "probability.tif", a_probability((700, 531)))
     assert list(tmp_path.iterdir()) == []
 
@@ -193,9 +195,9 @@ from shipseg.geo.georef import GeoReference
 from shipseg.scenes.output import probability_raster
 from shipseg.tiling import Window
 height, path = int(sys.argv[1]), Path(sys.argv[2])
-with probability_raster(path, (height, 4000), GeoReference.nowhere((height, 4000), "")) as raster:
+with probability_raster(path, (height, 4000), GeoReference.without((height, 4000), "")) as writer:
     for row in range(0, height, 500):
-        raster.add(Window(row, 0, 500, 4000), np.full((500, 4000), row % 9000, np.uint16))
+        writer.add(Window(row, 0, 500, 4000), np.full((500, 4000), row % 9000, np.uint16))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
     peaks = []
@@ -203,5 +205,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         command = [sys.executable, "-c", code, str(height), str(tmp_path / "p.tif")]
         environment = os.environ | {"GDAL_CACHEMAX": "16"}
         peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout))
-    # The higher one's levels are 176 MB more; measured: 7 MB.
+    # The higher raster has 176 MB more of values; measured: 7 MB more memory.
     assert peaks[1] - peaks[0] < 60

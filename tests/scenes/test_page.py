@@ -1,4 +1,4 @@
-"""The page of a scene: one file, every ship, what was looked at and what was not; sortable; the same each time."""
+"""The report of a scene: one file with every ship and the status of the tiles; sortable; reproducible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytest.importorskip("jinja2")
 
 SHAPE = (400, 600)
 UTM = GeoReference.of((1.5, 0.0, 500_000.0, 0.0, -1.5, 5_600_000.0), "EPSG:32631", SHAPE)
-NOWHERE = GeoReference.nowhere(SHAPE, "a picture")
+WITHOUT_GEOREF = GeoReference.without(SHAPE, "a photograph")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -37,15 +37,15 @@ def ships_of(georef: GeoReference, *, count: int = 3) -> SceneShips:
 
 
 def facts_of(ships: SceneShips, **changes: Any) -> dict[str, Any]:
-    has_place = ships.georef.crs_wkt is not None
+    has_georef = ships.georef.crs_wkt is not None
     scene = {
         "path": "/data/harbour.tif",
         "dtype": "uint16",
         "bands": [4, 3, 2],
         "crs": ships.georef.crs_name,
-        "metres_per_row_and_column": [1.5, 1.5] if has_place else None,
+        "metres_per_row_and_column": [1.5, 1.5] if has_georef else None,
         "acquired": None,
-        "notes": ["the bands were chosen by their names", "values 210 to 1890 are spread over 0 to 255"],
+        "notes": ["the bands were chosen by their names", "values 210 to 1890 are stretched to 0-255"],
     }
     facts = {
         "scene": scene,
@@ -53,7 +53,7 @@ def facts_of(ships: SceneShips, **changes: Any) -> dict[str, Any]:
         "decision": {"threshold": 0.42, "min_peak": 0.9, "min_area_px": 6, "separate": True},
         "num_cut": sum(ship.cut for ship in ships.ships),
         "looked_at_px": 240_000,
-        "looked_at_km2": 0.54 if has_place else None,
+        "looked_at_km2": 0.54 if has_georef else None,
         "tiles": {"network": 12, "no data": 0, "outside": 5, "gate": 3},
         "dropped": [],
         "files": ["ships.gpkg", "scene.json"],
@@ -74,32 +74,32 @@ def text_of(page: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main>")[0].partition("<body>")[2] + page).split())
 
 
-def test_the_page_says_inside_which_polygons_was_looked(tmp_path: Path) -> None:
-    asked = {"options": {"water": None, "area": {"name": "bay.geojson", "sha256": "0"}}}
-    page = page_of(tmp_path, ships_of(UTM), identity=asked)
+def test_the_page_names_the_polygons_of_the_area(tmp_path: Path) -> None:
+    requested = {"options": {"water": None, "area": {"name": "bay.geojson", "sha256": "0"}}}
+    page = page_of(tmp_path, ships_of(UTM), identity=requested)
     assert "<dt>Only area</dt><dd>inside the polygons of bay.geojson</dd>" in page
     assert "Only water" not in page
 
 
-def test_a_page_says_what_was_found(tmp_path: Path) -> None:
+def test_a_page_describes_the_results(tmp_path: Path) -> None:
     text = text_of(page_of(tmp_path, ships_of(UTM)))
     assert "3 ships were found in 0.54 km²." in text
     assert "They are 30 to 135 m long, half of them above 90 m." in text
-    assert "1 touches the edge of what was looked at" in text
+    assert "1 touches the edge of the predicted pixels" in text
     assert "90° or 270°" in text
-    assert "Bow and stern are not told apart" in text
-    assert "Read as the bands were chosen by their names; values 210 to 1890 are spread over 0 to 255" in text
-    assert "12 shown to the network ; 5 not shown: outside" in text.replace(";", " ;").replace("  ", " ")
-    assert "no pixel with data" not in text
-    assert "probability 0.42, reaching 0.9 somewhere, 6 pixels or more, ships that touch are parted" in text
+    assert "Bow and stern are not distinguished" in text
+    assert "Read as the bands were chosen by their names; values 210 to 1890 are stretched to 0-255" in text
+    assert "12 predicted by the network ; 5 skipped: outside" in text.replace(";", " ;").replace("  ", " ")
+    assert "no valid pixels" not in text
+    assert "threshold 0.42, peak threshold 0.9, at least 6 pixels, touching ships are split" in text
 
 
-def test_a_page_holds_everything_in_itself_and_escapes_names(tmp_path: Path) -> None:
+def test_a_page_embeds_all_images_and_escapes_names(tmp_path: Path) -> None:
     page = page_of(tmp_path, ships_of(UTM))
     addresses = re.findall(r'(?:src|href)="([^"]{0,20})', page)
-    assert len(addresses) == 4  # the look and three close-ups
+    assert len(addresses) == 4  # the quicklook and three close-ups
     assert all(address.startswith("data:image/jpeg") for address in addresses)
-    assert "://" not in page  # "http" alone may stand in a picture's base64
+    assert "://" not in page  # "http" alone may be in the base64 of an image
     assert "harbour &lt;1&gt;" in page
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
@@ -108,12 +108,12 @@ def test_the_same_scene_gives_the_same_page(tmp_path: Path) -> None:
     assert page_of(tmp_path / "1", ships_of(UTM)) == page_of(tmp_path / "2", ships_of(UTM))
 
 
-def test_a_scene_that_is_nowhere_says_so(tmp_path: Path) -> None:
-    text = text_of(page_of(tmp_path, ships_of(NOWHERE)))
+def test_a_scene_without_a_georeference_is_described_in_pixels(tmp_path: Path) -> None:
+    text = text_of(page_of(tmp_path, ships_of(WITHOUT_GEOREF)))
     assert "3 ships were found in 240,000 pixels." in text
-    assert "The scene does not say where on Earth it lies: a picture" in text
-    assert "directions are in degrees clockwise from up in the picture" in text
-    assert "Direction in the picture" in text
+    assert "The scene has no usable georeference: a photograph" in text
+    assert "directions are in degrees clockwise from up in the image" in text
+    assert "Direction in the image" in text
     assert re.search(r"\d\.\d px", text)
     assert "km²" not in text
 
@@ -124,30 +124,30 @@ def test_an_empty_scene_has_a_page_without_a_table(tmp_path: Path) -> None:
     assert "<table" not in page
 
 
-def test_what_was_left_out_stands_with_its_reason(tmp_path: Path) -> None:
+def test_dropped_regions_are_listed_with_their_reasons(tmp_path: Path) -> None:
     part = {"box": [0, 10, 5000, 6010], "area_px": 9, "reason": "a region of 5000 x 6000 pixels is no ship"}
     text = text_of(page_of(tmp_path, ships_of(UTM), dropped=[part] * 23))
     assert "a region of 5000 x 6000 pixels is no ship (rows 0 to 5,000, columns 10 to 6,010)" in text
     assert "and 3 more, see scene.json" in text
 
 
-def test_close_ups_are_read_around_the_ships_and_within_the_scene() -> None:
-    asked: list[Window] = []
+def test_close_ups_are_read_around_the_ships_and_inside_the_scene() -> None:
+    requested: list[Window] = []
 
     def read(window: Window) -> tuple[Any, Any]:
-        asked.append(window)
+        requested.append(window)
         return np.full((window.height, window.width, 3), 60, np.uint8), np.ones((window.height, window.width), bool)
 
     shown = read_close_ups(read, ships_of(UTM))
     assert list(shown) == [1, 2, 3]
     assert all(square_hwc.shape == (144, 144, 3) for square_hwc in shown.values())
-    # One and a half times the longer side, 40 pixels at least; the first ship lies at the scene's upper edge.
-    assert asked == [Window(0, 35, 49, 90), Window(84, 40, 40, 40), Window(136, 27, 135, 135)]
+    # One and a half times the longer side, at least 40 pixels; the first ship is at the upper edge of the scene.
+    assert requested == [Window(0, 35, 49, 90), Window(84, 40, 40, 40), Window(136, 27, 135, 135)]
     assert (shown[1][:60] == (88, 92, 98)).all()  # above the scene
     assert (np.abs(shown[3].astype(int) - (255, 64, 180)).sum(axis=-1) < 150).any()
 
 
-def test_a_page_needs_only_the_extra_geo(tmp_path: Path) -> None:
+def test_a_page_needs_no_package_beyond_the_extra_geo(tmp_path: Path) -> None:
     code = f"""
 import sys
 class Absent:
@@ -167,7 +167,7 @@ test_page.page_of(Path(sys.argv[1]), test_page.ships_of(test_page.UTM))
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)")
-def test_a_click_on_a_head_sorts_the_table(tmp_path: Path) -> None:
+def test_a_click_on_a_column_header_sorts_the_table(tmp_path: Path) -> None:
     page_of(tmp_path, ships_of(UTM))
     path = tmp_path / "report.html"
     click = "<script>const head = document.querySelectorAll('th[data-sort]')[1]; head.click(); {}</script></body>"

@@ -1,4 +1,4 @@
-"""A scene in, a folder of results out: equal to the predictor's own, whole or not at all, and never done twice."""
+"""Predicting a scene: equal to the predictor's results, complete or absent, resumed and never repeated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from shipseg.errors import ConfigError, DataError, ModelError, StorageError
 from shipseg.geo.reader import Scene
 from shipseg.inference.predictor import Predictor
 from shipseg.masks.ships import Ship, find_ships
-from shipseg.scenes.checkpoint import TileRowStore, working_in
+from shipseg.scenes.checkpoint import TileRowStore, open_checkpoint
 from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
@@ -35,7 +35,7 @@ from shipseg.tiling import Window
 BARE = SceneOptions(formats=(), quicklook=False)
 
 
-def levels_of(folder: Path) -> NDArray[np.uint16]:
+def quantised_of(folder: Path) -> NDArray[np.uint16]:
     import rasterio
 
     with rasterio.open(folder / "probability.tif") as dataset:
@@ -51,7 +51,7 @@ def test_a_scene_equals_the_predictor_on_the_whole_image(height: int, width: int
     predictor = make_predictor()
     result = predict_scene(write_scene(tmp_path / "a.tif", image_hwc), tmp_path / "out", predictor, BARE)
     expected_hw = quantise(predictor.probability(image_hwc))
-    np.testing.assert_array_equal(levels_of(result.folder), expected_hw)
+    np.testing.assert_array_equal(quantised_of(result.folder), expected_hw)
     decision = predictor.card.decision
     expected = find_ships(dequantise(expected_hw), threshold=0.5, min_peak=decision.min_peak, min_area_px=4)
     assert result.ships is not None
@@ -64,7 +64,7 @@ def test_a_scene_of_one_tile_equals_the_predictor_at_any_scale(scale: float, tmp
     image_hwc = ships_image(50, 60)
     predictor = make_predictor(scale=scale)
     result = predict_scene(write_scene(tmp_path / "a.tif", image_hwc), tmp_path / "out", predictor, BARE)
-    np.testing.assert_array_equal(levels_of(result.folder), quantise(predictor.probability(image_hwc)))
+    np.testing.assert_array_equal(quantised_of(result.folder), quantise(predictor.probability(image_hwc)))
 
 
 def test_a_scene_of_finer_pixels_gives_the_same_ships_on_the_ground(tmp_path: Path) -> None:
@@ -79,34 +79,36 @@ def test_a_scene_of_finer_pixels_gives_the_same_ships_on_the_ground(tmp_path: Pa
     assert ship.length_m is not None
     assert finer.length_m == pytest.approx(ship.length_m, abs=1)
     assert finer.lon == pytest.approx(ship.lon, abs=1e-5)
-    assert levels_of(tmp_path / "b" / "b").shape == (600, 800)
-    # 0.75 m taken for 1.5 m: the tiles are then as many as the pixels ask for.
-    stated = dataclasses.replace(BARE, metres_per_pixel=1.5)
-    other = predict_scene(scene, tmp_path / "c", make_predictor(), stated)
+    assert quantised_of(tmp_path / "b" / "b").shape == (600, 800)
+    # With 1.5 m instead of 0.75 m there are as many tiles as for a scene of this many pixels of 1.5 m.
+    overridden = dataclasses.replace(BARE, metres_per_pixel=1.5)
+    other = predict_scene(scene, tmp_path / "c", make_predictor(), overridden)
     assert other.facts["tiles"]["network"] > 3 * 20
-    (stated_ship,) = other.ships or ()
-    assert stated_ship.length_m == pytest.approx(finer.length_m, abs=1.5), "the file's coordinates say more"
+    (overridden_ship,) = other.ships or ()
+    assert overridden_ship.length_m == pytest.approx(finer.length_m, abs=1.5), (
+        "the georeference takes precedence for lengths"
+    )
 
 
-def test_a_stated_pixel_gives_sizes_where_the_file_says_no_place(tmp_path: Path) -> None:
+def test_a_given_pixel_size_gives_sizes_without_a_georeference(tmp_path: Path) -> None:
     image_hwc = np.full((200, 300, 3), 10, np.uint8)
     image_hwc[50:60, 120:170] = 250
     path = tmp_path / "a.tif"
-    shift = rasterio.Affine(1.0, 0.0, 7.0, 0.0, -1.0, 9.0)  # a place in no system: a scene all the same
-    form = {"driver": "GTiff", "count": 3, "height": 200, "width": 300, "dtype": "uint8"}
-    with rasterio.open(path, "w", **form, transform=shift) as dataset:
+    shift = rasterio.Affine(1.0, 0.0, 7.0, 0.0, -1.0, 9.0)  # a transform without a reference system makes it a scene
+    profile = {"driver": "GTiff", "count": 3, "height": 200, "width": 300, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile, transform=shift) as dataset:
         dataset.write(np.moveaxis(image_hwc, 2, 0))
     options = SceneOptions(metres_per_pixel=1.5, formats=("csv",))
     result = predict_scene(path, tmp_path / "out", make_predictor(), options)
     (ship,) = result.ships or ()
     assert (ship.length_m, ship.width_m) == pytest.approx((75.0, 15.0), rel=0.05)
     page = (result.folder / "report.html").read_text()
-    assert "sizes are in metres by the stated pixel of 1.5 m" in page
-    assert "Lengths are in metres, by the stated size of a pixel" in page
+    assert "sizes are in metres by the given pixel size of 1.5 m" in page
+    assert "Lengths are in metres, by the given pixel size" in page
     assert "in pixels unless" not in page
 
 
-def test_pixels_without_data_are_no_data_and_cut_the_ships_beside_them(tmp_path: Path) -> None:
+def test_pixels_without_data_stay_no_data_and_cut_the_ships_beside_them(tmp_path: Path) -> None:
     image_hwc = np.full((200, 300, 3), 10, np.uint8)
     image_hwc[:, 150:] = 0
     image_hwc[50:60, 120:170] = 250  # lies on the border
@@ -114,7 +116,7 @@ def test_pixels_without_data_are_no_data_and_cut_the_ships_beside_them(tmp_path:
     image_hwc[100:108, 40:80] = 250
     scene = write_scene(tmp_path / "a.tif", image_hwc, nodata=0)
     result = predict_scene(scene, tmp_path / "out", make_predictor(), BARE)
-    quantised_hw = levels_of(result.folder)
+    quantised_hw = quantised_of(result.folder)
     np.testing.assert_array_equal(quantised_hw == NO_DATA, (image_hwc == 0).all(axis=2))
     assert [(ship.ship.mask_box, ship.cut) for ship in result.ships or ()] == [
         ((50, 120, 60, 150), True),
@@ -124,23 +126,23 @@ def test_pixels_without_data_are_no_data_and_cut_the_ships_beside_them(tmp_path:
     assert result.facts["looked_at_px"] == 200 * 150
 
 
-def test_a_scene_that_another_process_finishes_before_the_lock_is_not_done_again(
+def test_a_scene_that_another_process_finishes_before_the_lock_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = write_scene(tmp_path / "a.tif", ships_image(100, 120))
     with monkeypatch.context() as patch:
 
-        def working_late(folder: Path, identity: dict[str, Any]) -> AbstractContextManager[TileRowStore]:
+        def finish_first(folder: Path, identity: dict[str, Any]) -> AbstractContextManager[TileRowStore]:
             patch.undo()
             assert predict_scene(scene, tmp_path / "out", make_predictor(), BARE).status == "done"
-            return working_in(folder, identity)
+            return open_checkpoint(folder, identity)
 
-        patch.setattr("shipseg.scenes.predict.working_in", working_late)
+        patch.setattr("shipseg.scenes.predict.open_checkpoint", finish_first)
         assert predict_scene(scene, tmp_path / "out", make_predictor(), BARE).status == "skipped"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
 
 
-def test_only_tiles_in_the_area_reach_the_network(tmp_path: Path) -> None:
+def test_only_tiles_in_the_area_are_predicted(tmp_path: Path) -> None:
     image_hwc = ships_image(400, 500, seed=3)
     scene = write_scene(tmp_path / "a.tif", image_hwc)
     corner = [[500_000, 5_600_000], [500_150, 5_600_000], [500_150, 5_599_850], [500_000, 5_599_850]]
@@ -154,7 +156,7 @@ def test_only_tiles_in_the_area_reach_the_network(tmp_path: Path) -> None:
     area.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
     predictor = make_predictor()
     result = predict_scene(scene, tmp_path / "out", predictor, dataclasses.replace(BARE, area=area))
-    quantised_hw = levels_of(result.folder)
+    quantised_hw = quantised_of(result.folder)
     assert (quantised_hw[:100, :100] != NO_DATA).all()
     assert (quantised_hw[100:] == NO_DATA).all()
     assert isinstance(predictor.backend, Red)
@@ -163,13 +165,13 @@ def test_only_tiles_in_the_area_reach_the_network(tmp_path: Path) -> None:
 
 
 class Dark:
-    """A gate that calls a tile without a bright pixel empty."""
+    """A gate that skips tiles without a bright pixel."""
 
     def skips(self, image_hwc: NDArray[np.uint8], valid_hw: NDArray[np.bool_]) -> bool:
         return bool(image_hwc[valid_hw].max() < 100)
 
 
-def test_tiles_that_the_gate_calls_empty_never_reach_the_network_and_the_ships_are_the_same(tmp_path: Path) -> None:
+def test_tiles_that_the_gate_skips_are_not_predicted_and_the_ships_are_the_same(tmp_path: Path) -> None:
     image_hwc = np.full((500, 600, 3), 20, np.uint8)
     image_hwc[60:80, 90:100] = 250  # in four tiles
     image_hwc[395:400, 300:330] = 250  # in two
@@ -184,8 +186,8 @@ def test_tiles_that_the_gate_calls_empty_never_reach_the_network_and_the_ships_a
             for block in blocks:
                 finder.add(block)
 
-        with working_in(tmp_path / str(gated), {}) as pieces:
-            counts, _ = run_tiles(job, pieces, consume)
+        with open_checkpoint(tmp_path / str(gated), {}) as store:
+            counts, _ = run_tiles(job, store, consume)
         found[gated] = [found.ship for found in finder.ships()]
         assert isinstance(predictor.backend, Red)
         assert predictor.backend.num_tiles == counts["network"] == (6 if gated else plan.num_tiles)
@@ -194,7 +196,7 @@ def test_tiles_that_the_gate_calls_empty_never_reach_the_network_and_the_ships_a
 
 
 class InMemory:
-    """A scene that is an array."""
+    """A scene in an array."""
 
     def __init__(self, image_hwc: NDArray[np.uint8]) -> None:
         self.image_hwc = image_hwc
@@ -203,13 +205,13 @@ class InMemory:
         return self.image_hwc[window.slices], np.ones((window.height, window.width), bool)
 
 
-def test_finished_results_are_not_made_again_and_not_replaced_unasked(tmp_path: Path) -> None:
+def test_finished_results_are_skipped_and_replaced_only_on_request(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "a.tif", ships_image(150, 200))
     first = predict_scene(scene, tmp_path / "out", make_predictor(), BARE)
     before = (first.folder / "scene.json").stat().st_mtime_ns
     predictor = make_predictor()
-    again = predict_scene(scene, tmp_path / "out", predictor, BARE)
-    assert (again.status, again.num_ships, again.ships) == ("skipped", first.num_ships, None)
+    second = predict_scene(scene, tmp_path / "out", predictor, BARE)
+    assert (second.status, second.num_ships, second.ships) == ("skipped", first.num_ships, None)
     assert isinstance(predictor.backend, Red)
     assert predictor.backend.num_tiles == 0
     assert (first.folder / "scene.json").stat().st_mtime_ns == before
@@ -231,7 +233,7 @@ def test_finished_results_are_not_made_again_and_not_replaced_unasked(tmp_path: 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a"]
 
 
-def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+def test_other_files_in_the_results_folder_are_never_touched(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "a.tif", ships_image(50, 60))
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "diary.txt").write_text("dear")
@@ -245,7 +247,9 @@ def no_threads_left() -> bool:
     return not [thread for thread in threading.enumerate() if thread.name.startswith("shipseg-")]
 
 
-def test_an_unreadable_part_ends_all_threads_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_window_ends_all_threads_with_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene = write_scene(tmp_path / "a.tif", ships_image(400, 400))
     original = Scene.read
 
@@ -263,10 +267,10 @@ def test_an_unreadable_part_ends_all_threads_with_one_sentence(tmp_path: Path, m
     predictor = make_predictor()
     result = predict_scene(scene, tmp_path / "out", predictor, BARE)
     assert isinstance(predictor.backend, Red)
-    assert predictor.backend.num_tiles < result.facts["tiles"]["network"], "rows that were done are not predicted again"
+    assert predictor.backend.num_tiles < result.facts["tiles"]["network"], "finished rows are not predicted again"
 
 
-def test_a_network_that_gives_nonsense_ends_with_one_sentence(tmp_path: Path) -> None:
+def test_a_network_that_returns_nan_ends_with_one_sentence(tmp_path: Path) -> None:
     class Broken(Red):
         def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.full_like(images_n3hw[:, :1], np.nan)
@@ -277,7 +281,7 @@ def test_a_network_that_gives_nonsense_ends_with_one_sentence(tmp_path: Path) ->
     assert no_threads_left()
 
 
-def test_two_processes_do_not_work_on_one_scene(tmp_path: Path) -> None:
+def test_two_processes_do_not_predict_the_same_scene(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "a.tif", ships_image(400, 400))
     process = start(scene, tmp_path / "out", seconds_per_tile=0.2)
     try:
@@ -307,11 +311,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_files(tmp_path: Path) -> None:
+def test_a_run_killed_at_any_time_resumes_and_ends_with_the_same_files(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "a.tif", ships_image(420, 300, seed=9))
     whole = predict_scene(scene, tmp_path / "whole", make_predictor(), OPTIONS)
     out = tmp_path / "out"
-    moments: list[Callable[[], bool]] = [
+    events: list[Callable[[], bool]] = [
         (out / ".a.work").exists,
         lambda: rows_done(out) >= 1,
         lambda: bool(list(out.glob(".a.work/rows/.00002.levels.*.part"))),
@@ -320,29 +324,29 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_files(tmp_pat
         (out / ".a.work" / "results" / "ships.gpkg").exists,
     ]
     done = 0
-    for moment in moments:
+    for event in events:
         process = start(scene, out, seconds_per_tile=0.02)
-        wait_for(moment, process)
+        wait_for(event, process)
         process.kill()
         process.wait()
         assert not (out / "a").exists()
-        assert rows_done(out) >= done, "nothing that was done is lost"
+        assert rows_done(out) >= done, "finished rows are kept"
         done = rows_done(out)
     predictor = make_predictor()
     result = predict_scene(scene, out, predictor, OPTIONS)
     assert isinstance(predictor.backend, Red)
-    assert predictor.backend.num_tiles == 0, "all rows were done before the last kill"
+    assert predictor.backend.num_tiles == 0, "all rows were finished before the last kill"
     assert contents(result.folder) == contents(whole.folder)
     assert [path.name for path in out.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: Path) -> None:
+def test_a_signal_ends_the_command_cleanly_and_it_resumes(name: str, tmp_path: Path) -> None:
     import signal
 
     scene = write_scene(tmp_path / "a.tif", ships_image(420, 300, seed=9))
     code = (
-        # Who starts the tests in the background of a shell has SIGINT ignored in all that they start.
+        # A shell ignores SIGINT in background jobs and all their child processes.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; sys.path.insert(0, sys.argv[1]); import run_scene;"
         "from shipseg.inference import locate, predictor;"
@@ -358,10 +362,10 @@ def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: P
     )
     wait_for(lambda: rows_done(tmp_path / "out") >= 2, process)
     process.send_signal(getattr(signal, name))
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[name]
-    assert "run the same command again to go on" in said
-    assert "Traceback" not in said
+    assert "run the same command again to go on" in stderr
+    assert "Traceback" not in stderr
     assert not list((tmp_path / "out").rglob("*.part"))
     predictor = make_predictor()
     result = predict_scene(scene, tmp_path / "out", predictor, SceneOptions(quicklook=False))
@@ -370,7 +374,7 @@ def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: P
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_is_one_sentence_and_room_lets_the_run_go_on(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_the_run_resumes_when_there_is_space(tmp_path: Path) -> None:
     image_hwc = np.random.default_rng(0).integers(20, 255, (700, 700, 3), np.uint8)  # compresses badly
     scene = write_scene(tmp_path / "a.tif", image_hwc)
     out = tmp_path / "out"
@@ -396,7 +400,7 @@ def test_a_full_disk_is_one_sentence_and_room_lets_the_run_go_on(tmp_path: Path)
         subprocess.run(["umount", out], check=True)
 
 
-def test_a_scene_that_cannot_fit_is_refused_before_anything_is_predicted(
+def test_a_scene_that_does_not_fit_the_disk_is_refused_before_it_is_predicted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil

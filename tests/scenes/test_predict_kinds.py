@@ -1,4 +1,4 @@
-"""Scenes of every kind, all the way: pixels in degrees, none at all, 16 bits, rotated, behind an address."""
+"""Scenes of every kind end to end: in degrees, without a georeference, 16 bits, rotated, at a URL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def predict(path: Path | str, out: Path, options: SceneOptions = BARE) -> SceneR
     return predict_scene(path, out, make_predictor(), options)
 
 
-def test_pixels_in_degrees_are_measured_in_metres_and_shown_to_the_network_square(tmp_path: Path) -> None:
+def test_pixels_in_degrees_are_measured_in_metres_and_resampled_to_squares(tmp_path: Path) -> None:
     # At 60 degrees north a degree of longitude is half as long: a column step is 0.75 m, a row step 1.5 m.
     step = 1.5 / 111_412
     values_nhw = bar(300, 700, rows=slice(100, 110), columns=slice(300, 380))
@@ -42,13 +42,13 @@ def test_pixels_in_degrees_are_measured_in_metres_and_shown_to_the_network_squar
     assert (ship.ship.length_px, ship.length_m, ship.width_m) == pytest.approx((80, 60, 15), rel=0.03)
     assert ship.heading_deg == pytest.approx(90, abs=0.5)
     assert ship.lon == pytest.approx(5 + 340 * step, abs=step)
-    assert result.facts["tiles"]["network"] < 40, "twice as many columns make one tile"
+    assert result.facts["tiles"]["network"] < 40, "tiles have twice as many columns"
 
 
-def test_without_a_place_there_are_pixels_only_and_that_is_said(tmp_path: Path) -> None:
+def test_without_a_georeference_ships_are_in_pixels_with_a_note(tmp_path: Path) -> None:
     values_nhw = bar(200, 300, rows=slice(50, 60), columns=slice(100, 140))
     path = make_raster(tmp_path / "a.tif", values_nhw, crs=None, transform=None)
-    result = predict(path, tmp_path / "out", OPTIONS_WITHOUT_PLACE)
+    result = predict(path, tmp_path / "out", OPTIONS_WITHOUT_GEOREF)
     (ship,) = result.ships or ()
     assert ship.ship.length_px == pytest.approx(40, abs=0.5)
     assert (ship.length_m, ship.lon) == (None, None)
@@ -59,7 +59,7 @@ def test_without_a_place_there_are_pixels_only_and_that_is_said(tmp_path: Path) 
     assert not (tmp_path / "other" / "a").exists()
 
 
-OPTIONS_WITHOUT_PLACE = dataclasses.replace(BARE, formats=("gpkg", "csv", "coco"), mask=True, quicklook=True)
+OPTIONS_WITHOUT_GEOREF = dataclasses.replace(BARE, formats=("gpkg", "csv", "coco"), mask=True, quicklook=True)
 
 
 def test_a_rotated_scene_gives_headings_from_true_north(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_rotated_scene_gives_headings_from_true_north(tmp_path: Path) -> None:
     assert ship.length_m == pytest.approx(90, rel=0.02)
 
 
-def test_one_band_of_16_bits_is_stretched_as_asked_and_that_is_written_down(tmp_path: Path) -> None:
+def test_one_16_bit_band_is_stretched_as_requested_with_a_note(tmp_path: Path) -> None:
     values_nhw = (bar(150, 200, rows=slice(50, 60), columns=slice(100, 140))[:1].astype(np.uint16)) * 12
     path = make_raster(tmp_path / "a.tif", values_nhw)
     result = predict(path, tmp_path / "out", dataclasses.replace(BARE, stretch="0,3060"))
@@ -93,7 +93,7 @@ def test_open_sea_gives_empty_valid_files(tmp_path: Path) -> None:
     assert set(result.facts["files"]) == {path.name for path in result.folder.iterdir()}
 
 
-def test_a_scene_behind_an_address_gives_what_the_file_gives(tmp_path: Path) -> None:
+def test_a_scene_at_a_url_gives_the_results_of_the_file(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "a.tif", ships_image(TILE * 3, TILE * 4, seed=5))
     local = predict(scene, tmp_path / "local")
     with serving(tmp_path) as server:
@@ -104,16 +104,16 @@ def test_a_scene_behind_an_address_gives_what_the_file_gives(tmp_path: Path) -> 
         assert (remote.folder / name).read_bytes() == (local.folder / name).read_bytes()
 
 
-def test_a_lost_network_is_one_sentence_and_nothing_has_a_final_name(
+def test_a_lost_connection_is_one_sentence_and_leaves_no_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
     write_scene(tmp_path / "a.tif", ships_image(TILE * 6, TILE * 6, seed=5))
     with serving(tmp_path) as server:
-        address = server.url("a.tif")
+        url = server.url("a.tif")
 
         class Losing:
-            """Breaks the connection once some tiles have been predicted."""
+            """Breaks the connection after some tiles."""
 
             pixels_per_batch = TILE * TILE
 
@@ -129,7 +129,7 @@ def test_a_lost_network_is_one_sentence_and_nothing_has_a_final_name(
         predictor = make_predictor()
         predictor.backend = Losing()
         with pytest.raises(DataError, match="cannot be read in rows .* the connection was lost"):
-            predict_scene(address, tmp_path / "out", predictor, BARE)
+            predict_scene(url, tmp_path / "out", predictor, BARE)
         assert not (tmp_path / "out" / "a").exists()
         server.broken_answers = 0
-        assert predict(address, tmp_path / "out").status == "done"
+        assert predict(url, tmp_path / "out").status == "done"

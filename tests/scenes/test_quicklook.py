@@ -1,4 +1,4 @@
-"""The quick look: as large as promised, true to the ground, every ship drawn, no number over another."""
+"""The quicklook: its size, square pixels on the ground, every ship drawn, no overlapping numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from shipseg.geo.georef import GeoReference
 from shipseg.masks.ships import ships_from_mask
-from shipseg.scenes.quicklook import MAX_SIDE_PX, NO_DATA_COLOR, draw_quicklook, legend_height, look_shape, write_png
+from shipseg.scenes.quicklook import (
+    MAX_SIDE_PX,
+    NO_DATA_COLOR,
+    draw_quicklook,
+    legend_height,
+    quicklook_shape,
+    write_png,
+)
 from shipseg.scenes.ships import SceneShips, measure_ships
 
 pytest.importorskip("rasterio")
@@ -21,8 +28,8 @@ pytest.importorskip("rasterio")
 PINK = (255, 64, 180)
 
 
-def nowhere(shape: tuple[int, int]) -> GeoReference:
-    return GeoReference.nowhere(shape, "a picture")
+def without_georef(shape: tuple[int, int]) -> GeoReference:
+    return GeoReference.without(shape, "a photograph")
 
 
 def utm(shape: tuple[int, int], *, ratio: float = 1.0) -> GeoReference:
@@ -37,40 +44,40 @@ def ships_at(boxes: list[tuple[int, int, int, int]], georef: GeoReference) -> Sc
 
 
 def drawn(ships: SceneShips, *, grey: int = 70) -> tuple[NDArray[np.uint8], frozenset[int]]:
-    height, width = look_shape(ships.georef)
-    look_hwc = np.full((height, width, 3), grey, np.uint8)
-    return draw_quicklook(look_hwc, np.ones((height, width), bool), ships)
+    height, width = quicklook_shape(ships.georef)
+    overview_hwc = np.full((height, width, 3), grey, np.uint8)
+    return draw_quicklook(overview_hwc, np.ones((height, width), bool), ships)
 
 
 def is_pink(drawn_hwc: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray((np.abs(drawn_hwc.astype(int) - PINK) < 40).all(axis=-1))
 
 
-@given(height=st.integers(1, 90_000), width=st.integers(1, 90_000), has_place=st.booleans())
-def test_no_picture_is_larger_than_promised(height: int, width: int, has_place: bool) -> None:
-    georef = utm((height, width)) if has_place and max(height, width) < 60_000 else nowhere((height, width))
-    high, wide = look_shape(georef)
+@given(height=st.integers(1, 90_000), width=st.integers(1, 90_000), has_georef=st.booleans())
+def test_no_quicklook_is_larger_than_the_limit(height: int, width: int, has_georef: bool) -> None:
+    georef = utm((height, width)) if has_georef and max(height, width) < 60_000 else without_georef((height, width))
+    high, wide = quicklook_shape(georef)
     assert min(high, wide) >= 1
     assert wide <= MAX_SIDE_PX
     assert high + legend_height(wide) <= MAX_SIDE_PX + 1
 
 
-def test_sizes_of_looks() -> None:
-    assert look_shape(nowhere((3000, 6000))) == (1024, 2048)
-    assert look_shape(nowhere((1000, 1500))) == (1000, 1500)  # as it is
-    assert look_shape(nowhere((256, 512))) == (512, 1024)  # enlarged
-    assert look_shape(nowhere((20, 100))) == (80, 400)  # four times at most
+def test_sizes_of_quicklooks() -> None:
+    assert quicklook_shape(without_georef((3000, 6000))) == (1024, 2048)
+    assert quicklook_shape(without_georef((1000, 1500))) == (1000, 1500)  # unchanged
+    assert quicklook_shape(without_georef((256, 512))) == (512, 1024)  # enlarged
+    assert quicklook_shape(without_georef((20, 100))) == (80, 400)  # at most four times
 
 
-def test_a_look_is_true_to_the_ground() -> None:
-    height, width = look_shape(utm((3000, 6000), ratio=2.0))
+def test_pixels_of_a_quicklook_are_square_on_the_ground() -> None:
+    height, width = quicklook_shape(utm((3000, 6000), ratio=2.0))
     assert height / width == pytest.approx(1.0, abs=0.01)
 
 
-def test_outlines_lie_around_the_ships_and_do_not_cover_them() -> None:
+def test_outlines_surround_the_ships_without_covering_them() -> None:
     georef = utm((2000, 2000))
     drawn_hwc, numbered = drawn(ships_at([(1000, 800, 40, 300)], georef))
-    scale = look_shape(georef)[1] / 2000
+    scale = quicklook_shape(georef)[1] / 2000
     rows, columns = np.nonzero(is_pink(drawn_hwc))
     edges = (rows.min() / scale, columns.min() / scale, (rows.max() + 1) / scale, (columns.max() + 1) / scale)
     np.testing.assert_allclose(edges, (1000, 800, 1040, 1100), atol=8)
@@ -80,7 +87,7 @@ def test_outlines_lie_around_the_ships_and_do_not_cover_them() -> None:
 
 
 @pytest.mark.parametrize("grey", [20, 235], ids=["dark sea", "bright sea"])
-def test_numbers_stand_out_on_any_sea(grey: int) -> None:
+def test_numbers_are_legible_on_any_sea(grey: int) -> None:
     georef = utm((1000, 1000))
     drawn_hwc, _ = drawn(ships_at([(500, 500, 10, 60)], georef), grey=grey)
     plate_hwc = drawn_hwc[495:515, 567:580]  # right of the ship
@@ -88,7 +95,7 @@ def test_numbers_stand_out_on_any_sea(grey: int) -> None:
     assert np.percentile(plate_hwc, 20) < 110
 
 
-def test_ships_too_small_to_be_seen_are_circled() -> None:
+def test_very_small_ships_are_circled() -> None:
     drawn_hwc, numbered = drawn(ships_at([(2000, 3000, 3, 6)], utm((4000, 4000))))
     rows, columns = np.nonzero(is_pink(drawn_hwc))
     assert rows.max() - rows.min() > 12
@@ -96,14 +103,14 @@ def test_ships_too_small_to_be_seen_are_circled() -> None:
     assert numbered == {1}
 
 
-def test_in_a_crowd_only_numbers_with_room_are_written_and_the_legend_says_so() -> None:
+def test_among_many_ships_only_numbers_with_space_are_written() -> None:
     boxes = [(10 + 14 * row, 10 + 26 * column, 4, 18) for row in range(40) for column in range(30)]
     ships = ships_at(boxes, utm((600, 900)))
     drawn_hwc, numbered = drawn(ships)
     assert 0 < len(numbered) < len(ships.ships) == 1200
-    single_hwc, everyone = drawn(ships_at(boxes[:1], utm((600, 900))))
-    assert everyone == {1}
-    height = look_shape(ships.georef)[0]
+    single_hwc, single_numbered = drawn(ships_at(boxes[:1], utm((600, 900))))
+    assert single_numbered == {1}
+    height = quicklook_shape(ships.georef)[0]
     assert not np.array_equal(drawn_hwc[height:], single_hwc[height:])
 
 
@@ -119,7 +126,7 @@ def test_no_data_is_grey() -> None:
 def _bar_and_arrow(georef: GeoReference) -> tuple[int, NDArray[np.float64]]:
     """Return the length of the bar in pixels and the direction (x, y) from the arrow's middle to its head."""
     drawn_hwc, _ = drawn(ships_at([], georef))
-    height = look_shape(georef)[0]
+    height = quicklook_shape(georef)[0]
     bright = drawn_hwc[height:].min(axis=-1) > 150
     row = np.flatnonzero(bright[:, :-80].sum(axis=1) == bright[:, :-80].sum(axis=1).max())[0]
     bar = np.flatnonzero(bright[row, :-80])
@@ -129,9 +136,9 @@ def _bar_and_arrow(georef: GeoReference) -> tuple[int, NDArray[np.float64]]:
     return len(bar), (arrow.mean(axis=0) - ends)[::-1]
 
 
-def test_the_bar_is_as_long_as_it_says_and_the_arrow_points_north() -> None:
+def test_the_bar_has_the_labelled_length_and_the_arrow_points_north() -> None:
     bar, towards = _bar_and_arrow(utm((1000, 1200)))
-    # 22 % of 1200 px are 264 px or 396 m: the bar is of 200 m, in true metres of 1.5 / 0.9996 m a pixel.
+    # 22 % of 1200 px are 264 px or 396 m, so the bar is 200 m long; a pixel is 1.5 / 0.9996 m on the ground.
     assert bar == pytest.approx(200 / 1.5 * 0.9996, abs=5)
     assert towards[1] < -1
     assert abs(towards[0]) < 1
@@ -142,8 +149,8 @@ def test_the_bar_is_as_long_as_it_says_and_the_arrow_points_north() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (7, 5)])
-def test_scenes_of_a_few_pixels_have_a_picture(tmp_path: Path, shape: tuple[int, int]) -> None:
-    for georef in (nowhere(shape), utm(shape)):
+def test_scenes_of_a_few_pixels_have_a_quicklook(tmp_path: Path, shape: tuple[int, int]) -> None:
+    for georef in (without_georef(shape), utm(shape)):
         drawn_hwc, _ = drawn(ships_at([(0, 0, 1, 1)], georef))
         write_png(tmp_path / "quicklook.png", drawn_hwc)
         back = cv2.imread(str(tmp_path / "quicklook.png"))

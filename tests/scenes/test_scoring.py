@@ -1,4 +1,4 @@
-"""Scenes scored from end to end: tables, a page, finished results, refusals."""
+"""Scoring scenes end to end: tables, a report, finished results, errors."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from shipseg.scenes.scoring import has_truth, labelled_scenes, score_scenes, wri
 BOXES = ((20, 30, 60, 40), (100, 150, 112, 190), (5, 200, 9, 208))
 """(column, row) to (column, row) of three ships."""
 DETECTED = (BOXES[0], BOXES[1], (200, 20, 240, 30))
-"""What the network sees: it misses the boat and takes something else for a ship."""
+"""Detections of the network: it misses the boat and has a false alarm."""
 
 
-PLACE = rasterio.Affine(1.5, 0, 500_000, 0, -1.5, 5_600_000)
+TRANSFORM = rasterio.Affine(1.5, 0, 500_000, 0, -1.5, 5_600_000)
 
 
 class Bright:
-    """A network that takes bright for ship."""
+    """A network whose probability is brightness."""
 
     pixels_per_batch = 96 * 96
 
@@ -54,17 +54,17 @@ def scene(tmp_path: Path) -> Path:
         image_3hw[:, row0:row1, col0:col1] = 250
     path = tmp_path / "data" / "harbour.tif"
     path.parent.mkdir()
-    form = {"driver": "GTiff", "count": 3, "height": 240, "width": 300, "dtype": "uint8"}
-    with rasterio.open(path, "w", **form, crs="EPSG:32631", transform=PLACE) as dataset:
+    profile = {"driver": "GTiff", "count": 3, "height": 240, "width": 300, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile, crs="EPSG:32631", transform=TRANSFORM) as dataset:
         dataset.write(image_3hw)
-    polygons = [shapely.transform(shapely.box(*box), lambda xy: np.stack(PLACE @ xy.T, axis=1)) for box in BOXES]
+    polygons = [shapely.transform(shapely.box(*box), lambda xy: np.stack(TRANSFORM @ xy.T, axis=1)) for box in BOXES]
     facts = {"length_m": [60.0, 60.0, 12.0], "width_m": [15.0, 18.0, 6.0], "heading_deg": [90.0, 180.0, 0.0]}
     frame = geopandas.GeoDataFrame(facts, geometry=polygons, crs="EPSG:32631")
     frame.to_file(path.with_suffix(".ships.gpkg"), driver="GPKG", layer="ships")
     return path
 
 
-def test_a_scene_is_predicted_matched_and_written(scene: Path, tmp_path: Path) -> None:
+def test_a_scene_is_predicted_matched_and_its_scores_written(scene: Path, tmp_path: Path) -> None:
     assert has_truth(scene)
     assert has_truth(scene.parent)
     scores = score_scenes(labelled_scenes(scene.parent), tmp_path / "predicted", make_predictor())
@@ -114,7 +114,7 @@ def test_the_command_scores_finished_results(scene: Path, tmp_path: Path, capsys
     assert "--threshold is for --model MODEL" in capsys.readouterr().err
 
 
-def _moved(scene: Path, by_m: float, *, rows: slice = slice(None)) -> None:
+def _move_ships(scene: Path, by_m: float, *, rows: slice = slice(None)) -> None:
     """Move true ships east."""
     truth = scene.with_suffix(".ships.gpkg")
     frame = geopandas.read_file(truth)
@@ -123,27 +123,27 @@ def _moved(scene: Path, by_m: float, *, rows: slice = slice(None)) -> None:
     frame.to_file(truth, driver="GPKG", layer="ships")
 
 
-def test_true_ships_beside_the_scene_are_left_out(
+def test_true_ships_outside_the_scene_are_left_out(
     scene: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _moved(scene, 5_000.0, rows=slice(0, 1))
+    _move_ships(scene, 5_000.0, rows=slice(0, 1))
     metrics = score_scenes([scene], tmp_path / "out", make_predictor()).metrics
     assert (metrics["num_ships"], metrics["num_false_alarms"]) == (2, 2)
     assert "1 of the 3 ships in" in caplog.text
-    _moved(scene, 5_000.0)
+    _move_ships(scene, 5_000.0)
     with pytest.raises(DataError, match=r"none of the 3 ships in .* lies on harbour.tif, .* longitude 3.1"):
         score_scenes([scene], tmp_path / "out", make_predictor())
 
 
-def test_a_scene_that_cannot_be_used_does_not_stop_the_others(
+def test_a_scene_that_cannot_be_scored_does_not_stop_the_others(
     scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken, far = scene.with_name("broken.tif"), scene.with_name("far.tif")
     for other in (broken, far):
         shutil.copy(scene, other)
         shutil.copy(scene.with_suffix(".ships.gpkg"), other.with_suffix(".ships.gpkg"))
-    broken.write_bytes(b"no picture")
-    _moved(far, 5_000.0)
+    broken.write_bytes(b"no image")
+    _move_ships(far, 5_000.0)
     predict_scene(scene, tmp_path / "out", make_predictor(), SceneOptions(formats=("gpkg",), quicklook=False))
     command = ["evaluate", str(scene.parent), str(tmp_path / "s"), "--predicted", str(tmp_path / "out")]
     assert run(command) == 1
@@ -160,7 +160,7 @@ def test_a_scene_that_cannot_be_used_does_not_stop_the_others(
     assert "none of the 2 scenes can be scored, the first:" in capsys.readouterr().err
 
 
-def test_truth_without_a_shape_or_outside_its_world_is_told_in_a_sentence(scene: Path) -> None:
+def test_invalid_true_ships_are_refused_in_one_sentence(scene: Path) -> None:
     truth = scene.with_suffix(".ships.gpkg")
     frame = geopandas.read_file(truth)
     truth.unlink()
@@ -174,7 +174,7 @@ def test_truth_without_a_shape_or_outside_its_world_is_told_in_a_sentence(scene:
         score_scenes([scene], scene.parent, make_predictor())
 
 
-def test_damaged_results_are_told_in_a_sentence(scene: Path, tmp_path: Path) -> None:
+def test_damaged_results_are_refused_in_one_sentence(scene: Path, tmp_path: Path) -> None:
     predict_scene(scene, tmp_path / "out", make_predictor(), SceneOptions(formats=("gpkg",), quicklook=False))
     for text in ("[]", "{}", "nothing"):
         (tmp_path / "out" / "harbour" / "scene.json").write_text(text)

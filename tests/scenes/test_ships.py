@@ -1,4 +1,4 @@
-"""Ships on the ground: true lengths, widths and headings whatever the pixels are, outlines that are the pixels."""
+"""Ships on the ground: lengths, widths and headings for any pixels, and outlines along pixel edges."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ GEOREFS = {
 
 
 def ship_on_the_ground(georef: GeoReference, *, heading: float) -> Ship:
-    """Return the pixels of a rectangle of LENGTH_M x WIDTH_M that was laid out along the ellipsoid, by PROJ itself."""
+    """Return the pixels of a rectangle of LENGTH_M x WIDTH_M constructed on the ellipsoid by PROJ."""
     geod = pyproj.Geod(ellps="WGS84")
     lon, lat = _center(georef)
     corners = []
@@ -61,7 +61,7 @@ def _center(georef: GeoReference) -> tuple[float, float]:
 
 @pytest.mark.parametrize("heading", [0.0, 27.0, 90.0, 151.0])
 @pytest.mark.parametrize("name", GEOREFS)
-def test_a_ship_laid_out_on_the_ellipsoid_is_measured_as_it_was_laid_out(name: str, heading: float) -> None:
+def test_a_ship_constructed_on_the_ellipsoid_is_measured_with_its_true_size(name: str, heading: float) -> None:
     georef = GEOREFS[name]
     size = georef.pixel_size_m()
     assert size is not None
@@ -69,7 +69,7 @@ def test_a_ship_laid_out_on_the_ellipsoid_is_measured_as_it_was_laid_out(name: s
     assert found.length_m is not None
     assert found.width_m is not None
     assert found.heading_deg is not None
-    # A side along the rows can only be a whole number of pixels: up to one off.
+    # A side along the rows is a whole number of pixels, so it can be off by one.
     assert found.length_m == pytest.approx(LENGTH_M, abs=max(size))
     assert found.width_m == pytest.approx(WIDTH_M, abs=max(size))
     assert abs((found.heading_deg - heading + 90) % 180 - 90) < 0.4
@@ -78,7 +78,7 @@ def test_a_ship_laid_out_on_the_ellipsoid_is_measured_as_it_was_laid_out(name: s
     assert pyproj.Geod(ellps="WGS84").inv(lon, lat, found.lon, found.lat)[2] < max(size)
 
 
-def test_square_pixels_change_nothing_but_the_unit() -> None:
+def test_square_pixels_change_only_the_unit() -> None:
     mask_hw = np.zeros((40, 60), bool)
     mask_hw[10:16, 5:45] = True
     georef = GeoReference.of((2.0, 0.0, 500_000.0, 0.0, -2.0, 0.0), "EPSG:32631", (40, 60))
@@ -105,21 +105,21 @@ def test_the_box_is_right_angled_on_the_ground() -> None:
     assert np.hypot(*sides[1]) == pytest.approx(found.width_m, rel=1e-4)
 
 
-def test_a_scene_that_is_nowhere_keeps_pixels() -> None:
+def test_without_a_georeference_ships_are_in_pixels_only() -> None:
     mask_hw = np.zeros((40, 60), bool)
     mask_hw[10:16, 5:45] = True
     ship = ship_from_mask(mask_hw)
-    found = measure_ship(ship, GeoReference.nowhere((40, 60), "a picture"), number=1, scene="scene")
+    found = measure_ship(ship, GeoReference.without((40, 60), "a photograph"), number=1, scene="scene")
     on_the_ground = (found.lon, found.lat, found.length_m, found.width_m, found.area_m2, found.heading_deg)
     assert on_the_ground == (None,) * 6
     np.testing.assert_array_equal(found.box_px, ship.corners_xy)
 
 
-def test_a_scene_that_is_nowhere_is_measured_by_a_stated_pixel() -> None:
+def test_without_a_georeference_sizes_follow_from_a_given_pixel_size() -> None:
     mask_hw = np.zeros((40, 60), bool)
     mask_hw[10:16, 5:45] = True
-    nowhere = GeoReference.nowhere((40, 60), "a picture").with_stated_pixel(0.5)
-    found = measure_ship(ship_from_mask(mask_hw), nowhere, number=1, scene="scene")
+    georef = GeoReference.without((40, 60), "a photograph").with_pixel_size(0.5)
+    found = measure_ship(ship_from_mask(mask_hw), georef, number=1, scene="scene")
     assert (found.length_m, found.width_m, found.area_m2) == pytest.approx((20.0, 3.0, 60.0))
     assert (found.lon, found.lat, found.heading_deg) == (None,) * 3
 
@@ -137,14 +137,14 @@ def test_ships_are_numbered_from_the_top_then_from_the_left() -> None:
     mask_hw = np.zeros((100, 100), bool)
     for row, column in ((50, 10), (5, 60), (5, 20), (80, 40)):
         mask_hw[row : row + 3, column : column + 8] = True
-    georef = GeoReference.nowhere((100, 100), "")
+    georef = GeoReference.without((100, 100), "")
     ships = measure_ships([(s, False) for s in ships_from_mask(mask_hw)], georef, scene="scene", shape=(100, 100))
     places = [(ship.id, ship.ship.mask_box[:2]) for ship in ships.ships]
     assert places == [(1, (5, 20)), (2, (5, 60)), (3, (50, 10)), (4, (80, 40))]
 
 
 @given(mask=arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_an_outline_is_valid_and_rasterised_is_the_ship(mask: NDArray[np.bool_]) -> None:
+def test_an_outline_is_valid_and_rasterises_to_the_ship(mask: NDArray[np.bool_]) -> None:
     mask = mask.copy()
     mask[0, 0] = True
     ship = ship_from_mask(np.pad(mask, ((3, 0), (5, 0))))
@@ -155,7 +155,7 @@ def test_an_outline_is_valid_and_rasterised_is_the_ship(mask: NDArray[np.bool_])
     np.testing.assert_array_equal(back_hw == 1, ship.full_mask(back_hw.shape))
 
 
-def test_holes_stay_and_corners_part() -> None:
+def test_holes_are_kept_and_parts_that_touch_at_corners_are_separate() -> None:
     ring = np.ones((5, 5), bool)
     ring[2, 2] = False
     polygon = outline(ship_from_mask(ring))
@@ -166,7 +166,7 @@ def test_holes_stay_and_corners_part() -> None:
     assert len(two.geoms) == 2
 
 
-def test_a_ship_can_be_sent_to_another_process() -> None:
+def test_a_ship_can_be_pickled() -> None:
     import pickle
 
     found = measure_ship(ship_from_mask(np.ones((3, 9), bool)), utm(), number=1, scene="scene")

@@ -1,4 +1,4 @@
-"""Three stages side by side: in order, bounded, ended together."""
+"""The pipeline of three stages: order, bounded queues, errors."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def assert_no_threads() -> None:
             assert not thread.is_alive()
 
 
-def test_items_come_through_in_order() -> None:
+def test_items_pass_in_order() -> None:
     written: list[int] = []
     run(read(100), double, written.extend)
     assert written == [2 * number for number in range(100)]
 
 
-def test_a_reader_does_not_run_ahead_of_what_may_wait() -> None:
+def test_the_reader_waits_while_its_queue_is_full() -> None:
     read_so_far, most_ahead = [0], [0]
 
     def reading(items: Channel[int]) -> None:
@@ -59,10 +59,10 @@ def test_a_reader_does_not_run_ahead_of_what_may_wait() -> None:
             done.put(number)
 
     run(reading, working, lambda items: list(items).clear())
-    assert most_ahead[0] <= 2 + 2  # two wait, one is at work, one in the reader's hand
+    assert most_ahead[0] <= 2 + 2  # two wait, one is in work, one is held by the reader
 
 
-def test_an_error_of_the_reader_ends_all_and_comes_out() -> None:
+def test_an_error_of_the_reader_stops_all_stages_and_is_raised() -> None:
     def reading(items: Channel[int]) -> None:
         items.put(1)
         raise ValueError("of the reader")
@@ -72,7 +72,7 @@ def test_an_error_of_the_reader_ends_all_and_comes_out() -> None:
     assert_no_threads()
 
 
-def test_an_error_of_the_writer_ends_all_and_comes_out() -> None:
+def test_an_error_of_the_writer_stops_all_stages_and_is_raised() -> None:
     def writing(items: Channel[int]) -> None:
         next(iter(items))
         raise OSError("of the writer")
@@ -83,18 +83,18 @@ def test_an_error_of_the_writer_ends_all_and_comes_out() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("at work"), KeyboardInterrupt(), SystemExit(3)])
-def test_an_error_or_a_signal_at_work_ends_all_and_comes_out(error: BaseException) -> None:
+def test_an_error_or_signal_in_the_caller_stops_all_stages_and_is_raised(error: BaseException) -> None:
     def working(items: Channel[int], done: Channel[int]) -> None:
         done.put(next(iter(items)))
         raise error
 
-    with pytest.raises(type(error)) as caught:
+    with pytest.raises(type(error)) as raised:
         run(read(1000), working, lambda items: list(items).clear())
-    assert caught.value is error
+    assert raised.value is error
     assert_no_threads()
 
 
-def test_the_writers_cleaning_up_is_waited_for() -> None:
+def test_the_cleanup_of_the_writer_is_awaited() -> None:
     cleaned = []
 
     def writing(items: Channel[int]) -> None:

@@ -1,4 +1,4 @@
-"""Tiles in, blocks out, ships whole: the streaming way gives bit for bit what the whole scene at once gives."""
+"""Streaming over tiles and blocks gives bit by bit the results of the whole scene at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shipseg.scenes.tiles import NO_DATA, Block, Carry, RowBlender, TilePlan, de
 from shipseg.tiling import Accumulator, Window
 
 DECISION = Decision(threshold=0.5, min_peak=0.6, min_area_px=2)
-PARTING = DECISION.model_copy(update={"separate": True})
+SPLITTING = DECISION.model_copy(update={"separate": True})
 
 
 def streamed(plan: TilePlan, probs: list[NDArray[np.float32] | None]) -> Iterator[tuple[Window, NDArray[np.float32]]]:
@@ -35,7 +35,7 @@ def streamed(plan: TilePlan, probs: list[NDArray[np.float32] | None]) -> Iterato
             yield Window(window.row0, window.col0, *mean_hw.shape), mean_hw
 
 
-def put_together(shape: tuple[int, int], blocks: Iterator[tuple[Window, NDArray[np.float32]]]) -> NDArray[np.float32]:
+def assembled(shape: tuple[int, int], blocks: Iterator[tuple[Window, NDArray[np.float32]]]) -> NDArray[np.float32]:
     whole = np.full(shape, np.nan, np.float32)
     for window, mean_hw in blocks:
         assert np.isnan(whole[window.slices]).all(), "no pixel comes twice"
@@ -51,7 +51,7 @@ def put_together(shape: tuple[int, int], blocks: Iterator[tuple[Window, NDArray[
 @example(68, 70, 64, 32, 1)  # three rows of tiles cover one pixel: 0-64, 4-68 ... after a shifted last one
 @example(100, 130, 64, 32, 2)
 @example(1, 200, 32, 5, 3)
-def test_blending_row_by_row_gives_the_accumulators_sums_bit_for_bit(
+def test_blending_row_by_row_equals_the_accumulator_bit_by_bit(
     height: int, width: int, tile: int, overlap: int, seed: int
 ) -> None:
     plan = plan_tiles((height, width), CardInput(tile=tile, overlap=min(overlap, tile // 2), multiple=1), None)
@@ -61,18 +61,18 @@ def test_blending_row_by_row_gives_the_accumulators_sums_bit_for_bit(
     total = Accumulator(height, width)
     for window, prob_hw in zip(windows, probs, strict=True):
         total.add(window, prob_hw, plan.weights())
-    np.testing.assert_array_equal(put_together((height, width), streamed(plan, list(probs))), total.result())
+    np.testing.assert_array_equal(assembled((height, width), streamed(plan, list(probs))), total.result())
 
 
-def test_tiles_that_were_not_shown_do_not_count_in_the_mean() -> None:
+def test_skipped_tiles_do_not_count_in_the_mean() -> None:
     plan = plan_tiles((32, 56), CardInput(tile=32, overlap=8, multiple=1), None)
-    whole = put_together((32, 56), streamed(plan, [np.full((32, 32), 0.9, np.float32), None]))
+    whole = assembled((32, 56), streamed(plan, [np.full((32, 32), 0.9, np.float32), None]))
     np.testing.assert_allclose(whole[:, :32], 0.9, rtol=1e-6)
     assert (whole[:, 32:] == 0).all()
 
 
 class Red:
-    """A network that takes red for ship, each pixel for itself and each tile's position in it as well."""
+    """A network whose probability is red, weighted by the column in the tile."""
 
     pixels_per_batch = 64 * 64
 
@@ -84,7 +84,7 @@ class Red:
 @settings(max_examples=60)
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(0, 32), st.integers(0, 2**32))
 @example(68, 150, 32, 0)
-def test_a_tiled_scene_has_the_ships_of_the_predictor_on_the_whole(
+def test_a_tiled_scene_has_the_ships_of_the_predictor_on_the_whole_image(
     height: int, width: int, overlap: int, seed: int
 ) -> None:
     card = Card(input=CardInput(tile=64, overlap=overlap), decision=DECISION)
@@ -104,7 +104,7 @@ def test_a_tiled_scene_has_the_ships_of_the_predictor_on_the_whole(
 
 
 def scene_of_ships(height: int, width: int, seed: int) -> NDArray[np.uint8]:
-    """Return dark noise with bright rectangles at any place, over the edges too."""
+    """Return dark noise with bright rectangles at random positions, also across the edges."""
     random = np.random.default_rng(seed)
     image_hwc = random.integers(0, 60, (height, width, 3), np.uint8)
     for _ in range(12):
@@ -154,7 +154,7 @@ def cuts(side: int, random: np.random.Generator) -> list[int]:
 
 @settings(max_examples=300)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0.05, 0.7), st.booleans(), st.integers(0, 2**32))
-def test_ships_are_whole_and_once_wherever_blocks_meet(
+def test_ships_are_complete_and_unique_for_any_blocks(
     height: int, width: int, share: float, holes: bool, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
@@ -180,17 +180,17 @@ def test_ships_are_whole_and_once_wherever_blocks_meet(
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32))
-def test_ships_that_touch_are_parted_alike_wherever_blocks_meet(seed: int) -> None:
+def test_touching_ships_are_split_alike_for_any_blocks(seed: int) -> None:
     random = np.random.default_rng(seed)
     quantised_hw = np.zeros((60, 90), np.uint16)
-    for _ in range(8):  # bars with soft sides, many of which touch
+    for _ in range(8):  # bars with soft edges, many of which touch
         row, column = random.integers(0, [50, 70])
-        for inset, level in enumerate((5500, 7500, 9500)):
-            quantised_hw[row + inset : row + 9 - inset, column + inset : column + 20 - inset] = level
-    finder = ShipFinder(quantised_hw.shape[:2], PARTING)
+        for inset, value in enumerate((5500, 7500, 9500)):
+            quantised_hw[row + inset : row + 9 - inset, column + inset : column + 20 - inset] = value
+    finder = ShipFinder(quantised_hw.shape[:2], SPLITTING)
     for block in in_blocks(quantised_hw, cuts(60, random), cuts(90, random)):
         finder.add(block)
-    same_ships([found.ship for found in finder.ships()], whole_ships(quantised_hw, PARTING))
+    same_ships([found.ship for found in finder.ships()], whole_ships(quantised_hw, SPLITTING))
 
 
 def test_a_spiral_through_all_blocks_is_one_ship() -> None:
@@ -211,24 +211,26 @@ def test_a_spiral_through_all_blocks_is_one_ship() -> None:
     assert found.cut
 
 
-def test_what_is_too_large_for_a_ship_is_dropped_with_its_reason_and_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regions_too_large_for_a_ship_are_dropped_with_the_reason_and_not_kept_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(components, "MAX_SIDE_PX", 50)
     quantised_hw = np.zeros((300, 40), np.uint16)
-    quantised_hw[10:290, 10:20] = 8000  # grows over many rows of blocks
+    quantised_hw[10:290, 10:20] = 8000  # extends over many rows of blocks
     quantised_hw[100:110, 30:38] = 8000
     finder = ShipFinder((300, 40), Decision(threshold=0.5))
-    held = []
+    num_kept = []
     for block in in_blocks(quantised_hw, list(range(0, 300, 10)), [0, 15]):
         finder.add(block)
-        held.append(sum(len(part) for group in finder._groups.values() for part in group.parts))
+        num_kept.append(sum(len(part) for kept in finder._components.values() for part in kept.pixels))
     assert [found.ship.mask_box for found in finder.ships()] == [(100, 30, 110, 38)]
     (dropped,) = finder.dropped
     assert (dropped.box, dropped.area_px) == ((10, 10, 290, 20), 2800)
-    assert "280 x 10 pixels hang together" in dropped.reason
-    assert max(held) <= 60 * 10 + 80
+    assert "a region of 280 x 10 pixels is too large for a ship" in dropped.reason
+    assert max(num_kept) <= 60 * 10 + 80
 
 
-def test_the_threshold_means_the_same_for_levels_and_for_probabilities() -> None:
+def test_the_threshold_selects_the_same_pixels_in_quantised_and_float_probability() -> None:
     quantised_hw = np.array([[9699, 0, 9700]], np.uint16)
     finder = ShipFinder((1, 3), Decision(threshold=0.97))
     finder.add(Block(Window(0, 0, 1, 3), quantised_hw))

@@ -1,4 +1,4 @@
-"""Files of ships: every format holds the same ships, an empty scene gives whole files, standard readers are content."""
+"""Files of ships: all formats have the same ships, scenes without ships give valid files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ features = pytest.importorskip("rasterio.features")
 
 SHAPE = (120, 160)
 UTM = GeoReference.of((1.5, 0.0, 500_000.0, 0.0, -1.5, 5_600_000.0), "EPSG:32631", SHAPE)
-NOWHERE = GeoReference.nowhere(SHAPE, "a picture")
+WITHOUT_GEOREF = GeoReference.without(SHAPE, "a photograph")
 AT_180 = GeoReference.of((1e-5, 0.0, 179.9995, 0.0, -1e-5, 10.0), "EPSG:4326", SHAPE)
-GEOREFS = {"utm": UTM, "nowhere": NOWHERE, "degrees": AT_180}
+GEOREFS = {"utm": UTM, "no georeference": WITHOUT_GEOREF, "degrees": AT_180}
 
 
 def a_mask() -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -59,7 +59,7 @@ def write(folder: Path, name: str, ships: SceneShips) -> Path:
     return folder / file_name
 
 
-def test_a_geopackage_is_in_the_scenes_coordinates_and_rasterised_is_the_mask(tmp_path: Path) -> None:
+def test_a_geopackage_is_in_map_coordinates_and_rasterises_to_the_mask(tmp_path: Path) -> None:
     from rasterio import Affine
 
     path = write(tmp_path, "gpkg", ships_of(UTM))
@@ -78,12 +78,12 @@ def test_a_geopackage_is_in_the_scenes_coordinates_and_rasterised_is_the_mask(tm
     assert boxes.geometry[0].symmetric_difference(frame.geometry[0]).area < 0.1
 
 
-def test_a_geopackage_says_what_its_columns_mean(tmp_path: Path) -> None:
+def test_a_geopackage_describes_its_columns(tmp_path: Path) -> None:
     database = sqlite3.connect(write(tmp_path, "gpkg", ships_of(UTM)))
     rows = database.execute("SELECT column_name, description FROM gpkg_data_columns WHERE table_name = 'ships'")
     descriptions = dict(rows.fetchall())
     assert list(descriptions) == [column.name for column in COLUMNS]
-    assert "Bow and stern are not told apart" in descriptions["heading_deg"]
+    assert "Bow and stern are not distinguished" in descriptions["heading_deg"]
     assert database.execute("PRAGMA foreign_key_check").fetchall() == []
     database.close()
 
@@ -95,7 +95,7 @@ def test_the_same_ships_give_the_same_bytes(tmp_path: Path, name: str) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_geojson_is_as_rfc_7946_wants_it(tmp_path: Path) -> None:
+def test_geojson_conforms_to_rfc_7946(tmp_path: Path) -> None:
     collection = json.loads(write(tmp_path, "geojson", ships_of(UTM)).read_text())
     assert "crs" not in collection
     assert [feature["id"] for feature in collection["features"]] == [1, 2, 3, 4]
@@ -131,28 +131,28 @@ def test_ships_on_longitude_180_are_cut_there(tmp_path: Path) -> None:
         assert -180 <= feature["properties"]["lon"] < 180
 
 
-def test_a_ship_that_only_touches_longitude_180_stays_in_one_piece() -> None:
+def test_a_ship_that_only_touches_longitude_180_is_not_cut() -> None:
     georef = GeoReference.of((1e-5, 0.0, 179.9995, 0.0, -1e-5, 10.0), "EPSG:4326", SHAPE)
     for west, east in ((30, 50), (50, 70)):
-        placed = in_lonlat(shapely.box(west, 10, east, 20), georef)
-        assert isinstance(placed, shapely.Polygon)
-        assert placed.area == pytest.approx(200e-10)
+        transformed = in_lonlat(shapely.box(west, 10, east, 20), georef)
+        assert isinstance(transformed, shapely.Polygon)
+        assert transformed.area == pytest.approx(200e-10)
 
 
-def test_geojson_needs_a_place_on_earth(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"harbour does not say where on Earth .* choose gpkg, csv, parquet or coco"):
-        check_formats(["csv", "geojson"], NOWHERE, scene="harbour")
-    with pytest.raises(ConfigError, match="does not say where"):
-        write_geojson(tmp_path / "ships.geojson", ships_of(NOWHERE))
+def test_geojson_needs_a_georeference(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"harbour has no georeference .* choose gpkg, csv, parquet or coco"):
+        check_formats(["csv", "geojson"], WITHOUT_GEOREF, scene="harbour")
+    with pytest.raises(ConfigError, match="has no georeference"):
+        write_geojson(tmp_path / "ships.geojson", ships_of(WITHOUT_GEOREF))
     check_formats(["csv", "geojson"], UTM, scene="harbour")
 
 
-def test_unknown_formats_are_refused_with_the_nearest() -> None:
+def test_unknown_formats_are_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="unknown format 'gpgk', did you mean 'gpkg'"):
         check_formats(["gpgk"], UTM, scene="harbour")
 
 
-def test_geoparquet_holds_longitude_and_latitude_and_says_what_columns_mean(tmp_path: Path) -> None:
+def test_geoparquet_is_in_longitude_and_latitude_with_described_columns(tmp_path: Path) -> None:
     from pyarrow import parquet
 
     path = write(tmp_path, "parquet", ships_of(UTM))
@@ -164,8 +164,8 @@ def test_geoparquet_holds_longitude_and_latitude_and_says_what_columns_mean(tmp_
     assert json.loads(schema.metadata[b"geo"])["version"] == "1.1.0"
 
 
-def test_without_a_place_files_are_in_pixels(tmp_path: Path) -> None:
-    ships = ships_of(NOWHERE)
+def test_without_a_georeference_files_are_in_pixels(tmp_path: Path) -> None:
+    ships = ships_of(WITHOUT_GEOREF)
     frame = geopandas.read_file(write(tmp_path / "gpkg", "gpkg", ships), layer="ships")
     assert tuple(frame.geometry[0].bounds) == (20, -16, 70, -10)
     assert frame["length_m"].isna().all()
@@ -185,7 +185,7 @@ def test_without_a_place_files_are_in_pixels(tmp_path: Path) -> None:
     assert (row["length_m"], row["heading_deg"], row["lon"]) == ("", "", "")
 
 
-def test_map_units_without_a_system_are_kept() -> None:
+def test_map_units_without_a_reference_system_are_kept() -> None:
     georef = GeoReference.of((2.0, 0.0, 1000.0, 0.0, -2.0, 500.0), None, SHAPE)
     assert on_map(shapely.box(0, 0, 10, 20), georef).bounds == (1000, 460, 1020, 500)
 
@@ -203,7 +203,7 @@ def test_csv_has_a_row_per_ship_with_outline_and_box(tmp_path: Path) -> None:
 
 # pycocotools 2.0 has an __array__ method of numpy 1's form: its decode warns under numpy 2.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_coco_gives_the_mask_back(tmp_path: Path) -> None:
+def test_coco_masks_decode_to_the_mask(tmp_path: Path) -> None:
     coco = json.loads(write(tmp_path, "coco", ships_of(UTM)).read_text())
     masks = [pycocotools_mask.frPyObjects(a["segmentation"], *a["segmentation"]["size"]) for a in coco["annotations"]]
     together = sum(pycocotools_mask.decode(mask).astype(int) for mask in masks)
@@ -212,28 +212,29 @@ def test_coco_gives_the_mask_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", GEOREFS)
-def test_a_scene_without_ships_gives_whole_files_with_every_column(tmp_path: Path, place: str) -> None:
+def test_a_scene_without_ships_gives_valid_files_with_every_column(tmp_path: Path, place: str) -> None:
     ships = ships_of(GEOREFS[place], empty=True)
     names = [column.name for column in COLUMNS]
     frame = geopandas.read_file(write(tmp_path / "gpkg", "gpkg", ships), layer="ships")
     assert (len(frame), list(frame.columns)) == (0, [*names, "geometry"])
-    assert (frame.crs is not None and frame.crs.is_engineering) == (place == "nowhere")
+    assert (frame.crs is not None and frame.crs.is_engineering) == (place == "no georeference")
     parquet = geopandas.read_parquet(write(tmp_path / "parquet", "parquet", ships))
     full = geopandas.read_parquet(write(tmp_path / "full", "parquet", ships_of(GEOREFS[place])))
     assert len(parquet) == 0
     assert dict(parquet.dtypes) == dict(full.dtypes)
     assert write(tmp_path / "csv", "csv", ships).read_text() == ",".join([*names, "wkt", "box_wkt"]) + "\n"
     assert json.loads(write(tmp_path / "coco", "coco", ships).read_text())["annotations"] == []
-    if place != "nowhere":
+    if place != "no georeference":
         assert json.loads(write(tmp_path / "geojson", "geojson", ships).read_text())["features"] == []
 
 
 @pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="needs ogrinfo (Debian: gdal-bin)")
 @pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize(
-    ("name", "place"), [(n, p) for n in ("gpkg", "geojson", "csv") for p in GEOREFS if (n, p) != ("geojson", "nowhere")]
+    ("name", "place"),
+    [(n, p) for n in ("gpkg", "geojson", "csv") for p in GEOREFS if (n, p) != ("geojson", "no georeference")],
 )
-def test_ogrinfo_reads_it_without_a_warning(tmp_path: Path, name: str, place: str, empty: bool) -> None:
+def test_ogrinfo_reads_the_files_without_a_warning(tmp_path: Path, name: str, place: str, empty: bool) -> None:
     path = write(tmp_path, name, ships_of(GEOREFS[place], empty=empty))
     done = subprocess.run(["ogrinfo", "-al", path], capture_output=True, text=True, check=True)
     assert done.stderr == ""
@@ -242,7 +243,7 @@ def test_ogrinfo_reads_it_without_a_warning(tmp_path: Path, name: str, place: st
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_folder_in_the_way_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_folder_in_place_of_the_file_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
     file_name, writer = FORMATS[name]
     (tmp_path / file_name / "inside").mkdir(parents=True)
     with pytest.raises(StorageError, match="cannot be written"):
@@ -251,7 +252,7 @@ def test_a_folder_in_the_way_is_one_sentence(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a!b", "new\nline", "x.zip!y"])
-def test_a_geopackage_can_lie_in_any_folder(tmp_path: Path, name: str) -> None:
+def test_a_geopackage_can_be_written_to_any_folder(tmp_path: Path, name: str) -> None:
     for folder in (name, "plain"):
         (tmp_path / folder).mkdir()
     there, plain = (write(tmp_path / folder, "gpkg", ships_of(UTM)) for folder in (name, "plain"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shipseg.inference.images import PredictReport
     from shipseg.inference.predictor import Predictor
     from shipseg.model.card import TtaViews
-    from shipseg.scenes.batch import Attempt
+    from shipseg.scenes.batch import SceneAttempt
 
 __all__ = ["predict"]
 
@@ -143,7 +143,7 @@ def _refuse_what_has_no_use(
 
 
 def _summary_rows(
-    report: PredictReport | None, attempts: tuple[Attempt, ...], *, in_full: bool
+    report: PredictReport | None, attempts: tuple[SceneAttempt, ...], *, in_full: bool
 ) -> tuple[str, Mapping[str, Any]]:
     """Return the title and the rows of the summary.
 

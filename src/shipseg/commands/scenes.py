@@ -13,7 +13,7 @@ from shipseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from shipseg.inference.predictor import Predictor
-    from shipseg.scenes.batch import Attempt
+    from shipseg.scenes.batch import SceneAttempt
     from shipseg.scenes.options import SceneOptions
 
 __all__ = ["ArchiveFlags", "SceneFlags", "in_short", "predict_scenes_here"]
@@ -80,7 +80,7 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise ConfigError(f"bands must be numbers with commas between them, such as 4,3,2, got {text!r}") from error
 
 
-def in_short(attempts: Sequence[Attempt]) -> dict[str, Any]:
+def in_short(attempts: Sequence[SceneAttempt]) -> dict[str, Any]:
     """Return the rows of the table at the end: in detail for one scene, a row each for several."""
     if len(attempts) == 1:
         return _details(attempts[0])
@@ -90,7 +90,7 @@ def in_short(attempts: Sequence[Attempt]) -> dict[str, Any]:
     }
 
 
-def _details(attempt: Attempt) -> dict[str, Any]:
+def _details(attempt: SceneAttempt) -> dict[str, Any]:
     if attempt.result is None:
         return {"failed": attempt.message}
     facts, seconds = attempt.result.facts, attempt.result.seconds
@@ -116,7 +116,7 @@ _FATE_WORDS = {
 }
 
 
-def _line(attempt: Attempt) -> str:
+def _line(attempt: SceneAttempt) -> str:
     if attempt.result is None:
         return f"failed: {attempt.message}"
     how = f"{attempt.result.seconds.total:.1f} s" if attempt.status == "done" else "finished before"
@@ -151,7 +151,7 @@ class ArchiveFlags:
 
 def predict_scenes_here(
     scenes: Sequence[str], out: Path, load: Callable[..., Predictor], options: SceneOptions, flags: ArchiveFlags
-) -> tuple[Attempt, ...]:
+) -> tuple[SceneAttempt, ...]:
     """Look for ships in this shard's scenes, write the table of several, and return what became of each.
 
     Args:

@@ -1,1 +1,1 @@
-"""Reading rasters: windows as RGB, bands, no data, and where on Earth their pixels are."""
+"""Reading and writing rasters: windows as RGB, band selection, no-data masks, georeferencing, areas of interest."""

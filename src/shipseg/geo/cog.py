@@ -1,4 +1,4 @@
-"""A GeoTIFF that grows from top to bottom in bounded memory, and becomes a cloud-optimised one or nothing."""
+"""Writing cloud-optimised GeoTIFFs from windows in bounded memory, completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,49 +25,48 @@ from shipseg.tiling import Window
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
-__all__ = ["RasterContent", "RasterRows", "growing_cog"]
+__all__ = ["CogWriter", "RasterContent", "cog_writer"]
 
-_BLOCK: Final = 256  # side of the blocks of the file that grows; 512 would double the memory for a row of them
+_BLOCK: Final = 256  # block side of the intermediate file; 512 would double the memory for a row of blocks
 _COG_BLOCK: Final = 512
 _FULL: Final = "no space left on the disk while writing {}: free some space and run again"
-_FULL_BELOW: Final = 4 << 20  # bytes left on a disk: it is called full before GDAL finds out, which says so on its own
-# Of the size of the file that grows: the COG and, for a moment, its smaller looks apart; measured on noise: 1.7.
-_COG_NEEDS: Final = 2.0
+_FULL_BELOW: Final = 4 << 20  # free bytes below which a disk counts as full, before GDAL prints an error of its own
+# Disk space for the COG and its temporary overviews, relative to the intermediate file; measured on noise: 1.7.
+_COG_SPACE: Final = 2.0
 
 
 @dataclass(frozen=True)
 class RasterContent:
-    """What a raster holds."""
+    """Type, no-data value and description of a raster's only band."""
 
     dtype: str
     nodata: int
     description: str
     resampling: str
-    """How smaller looks at the raster are made."""
+    """Resampling method of the overviews."""
     scale: float = 1.0
 
 
-class RasterRows:
-    """A raster that grows from top to bottom.
+class CogWriter:
+    """Writes a raster window by window, from top to bottom.
 
-    Holds the rows from the last whole row of the file's blocks (256 pixels high) to the end of the current windows.
+    Keeps in memory only the rows of the current windows that do not fill a row of blocks (256 pixels high) yet.
     """
 
     def __init__(self, path: Path, dataset: DatasetWriter, shape: tuple[int, int], dtype: str) -> None:
         self._path = path
         self._dataset = dataset
         self._shape = shape
-        self._pending = np.zeros((0, shape[1]), dtype)  # the rows from `_written` on
+        self._pending = np.zeros((0, shape[1]), dtype)  # rows from `_written` on
         self._written = 0
         self._row = Window(0, 0, 0, 0)  # from column 0 to the end of the last window
         self.checksum = 0
-        """Of all rows written so far."""
+        """CRC-32 of all rows written so far."""
 
     def add(self, window: Window, values_hw: NDArray[np.generic]) -> None:
         """Add the values (h, w) of the next window.
 
-        Windows come row by row: those of one row have the same rows and follow each other from the left edge to the
-        right one without gaps, and so do the rows.
+        Windows must come row by row, from left to right and without gaps. All windows of one row cover the same rows.
         """
         height, width = self._shape
         if self._row.width in (0, width):
@@ -75,7 +74,7 @@ class RasterRows:
         else:
             expected = Window(self._row.row0, self._row.width, self._row.height, window.width)
         inside = window.row0 + window.height <= height and window.col0 + window.width <= width
-        assert window == expected, f"{window} comes where {expected} should"
+        assert window == expected, f"expected {expected}, got {window}"
         assert inside, f"{window} does not lie inside {height} x {width}"
         if window.col0 == 0:
             missing = window.row0 + window.height - self._written - len(self._pending)
@@ -97,59 +96,57 @@ class RasterRows:
             self.checksum = zlib.crc32(self._pending[:count].data, self.checksum)
             self._pending = self._pending[count:]
             self._written += count
-        self._pending = self._pending.copy()  # let go of the rows before
+        self._pending = self._pending.copy()  # releases the rows that were written
 
     def check_complete(self) -> None:
-        """Make sure that every pixel was given."""
-        assert self._written == self._shape[0], f"{self._written} of {self._shape[0]} rows were given"
+        """Assert that all rows were added."""
+        assert self._written == self._shape[0], f"{self._written} of {self._shape[0]} rows were added"
 
 
 @contextlib.contextmanager
-def growing_cog(
-    path: Path, shape: tuple[int, int], georef: GeoReference, content: RasterContent
-) -> Iterator[RasterRows]:
-    """Give a raster to add rows to; when the block ends it becomes the file `path`, on an error nothing is left.
+def cog_writer(path: Path, shape: tuple[int, int], georef: GeoReference, content: RasterContent) -> Iterator[CogWriter]:
+    """Yield a writer; when the block ends, its raster becomes the file `path`. After an error there is no file.
 
     Args:
         path: File to write.
-        shape: Height and width in pixels.
-        georef: Where they lie.
-        content: What the raster holds.
+        shape: (height, width) in pixels.
+        georef: Georeference of the raster.
+        content: Description of its band.
 
     Raises:
-        StorageError: The disk is full or the place cannot be written.
+        StorageError: The disk is full or `path` cannot be written.
     """
     with needing("geo"):
         import rasterio
         from rasterio.shutil import copy
     folder = path.with_name(f".{path.name}.rows.{os.getpid()}.part")
     files.ensure_folder(folder)
-    grown, whole = folder / "rows.tif", folder / "whole.tif"
+    rows_path, cog_path = folder / "rows.tif", folder / "whole.tif"
     try:
         with _writing(path):
-            dataset = rasterio.open(grown, "w", **_profile(shape, georef, content))
+            dataset = rasterio.open(rows_path, "w", **_profile(shape, georef, content))
             dataset.scales = (content.scale,)
             dataset.set_band_description(1, content.description)
         try:
-            raster = RasterRows(path, dataset, shape, content.dtype)
-            yield raster
-            raster.check_complete()
+            writer = CogWriter(path, dataset, shape, content.dtype)
+            yield writer
+            writer.check_complete()
         finally:
             with _writing(path):
                 dataset.close()
-        with _writing(path, int(_COG_NEEDS * grown.stat().st_size)):
-            copy(grown, whole, driver="COG", **_cog_options(content))
-            # On a full disk GDAL can lose blocks without a word.
-            if _checksum(whole) != raster.checksum:
-                raise OSError("the disk did not keep what was written")
+        with _writing(path, int(_COG_SPACE * rows_path.stat().st_size)):
+            copy(rows_path, cog_path, driver="COG", **_cog_options(content))
+            # On a full disk GDAL can lose blocks without an error.
+            if _checksum(cog_path) != writer.checksum:
+                raise OSError("the file differs from what was written")
         with files.atomic_path(path) as temporary, files.storage_errors(path):
-            whole.replace(temporary)
+            cog_path.replace(temporary)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _profile(shape: tuple[int, int], georef: GeoReference, content: RasterContent) -> dict[str, Any]:
-    """Return how to create the file that grows: quick to write, thrown away."""
+    """Return the creation options of the intermediate file, which is fast to write and deleted afterwards."""
     from rasterio import Affine
     from rasterio.crs import CRS
 
@@ -188,7 +185,7 @@ def _cog_options(content: RasterContent) -> dict[str, Any]:
 
 
 def _checksum(path: Path) -> int:
-    """Return that of the first band, as `RasterRows` counts it."""
+    """Return the CRC-32 of the first band, as `CogWriter` computes it."""
     import rasterio
 
     checksum = 0
@@ -201,7 +198,7 @@ def _checksum(path: Path) -> int:
 
 @contextlib.contextmanager
 def _quiet_gdal() -> Iterator[None]:
-    """Run GDAL in this thread, without a warning that a raster does not know where it lies."""
+    """Run GDAL in this thread without warnings about missing georeferences."""
     from rasterio.errors import NotGeoreferencedWarning
 
     with gdal_session(), warnings.catch_warnings():
@@ -211,8 +208,8 @@ def _quiet_gdal() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _writing(path: Path, needed_bytes: int = 0) -> Iterator[None]:
-    """Let GDAL write so much for `path`; what goes wrong becomes one sentence."""
-    from rasterio._err import CPLE_BaseError  # what GDAL says when a dataset is closed or copied; no public name
+    """Check the free disk space for a write of GDAL, and raise its errors as one StorageError."""
+    from rasterio._err import CPLE_BaseError  # raised when a dataset is closed or copied; has no public name
     from rasterio.errors import RasterioError
 
     if shutil.disk_usage(path.parent).free < needed_bytes + _FULL_BELOW:

@@ -1,4 +1,4 @@
-"""GDAL on a short lead: bounded cache, patient with networks, silent on standard error, its complaints as sentences."""
+"""GDAL sessions: a bounded cache, retries over networks, nothing on standard error, and readable error messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shipseg.extras import needing
 
-__all__ = ["gdal_name", "gdal_session", "is_part_of_container", "is_remote", "known_to_ogr", "reason_of"]
+__all__ = ["gdal_name", "gdal_session", "is_part_of_container", "is_remote", "ogr_path", "reason_of"]
 
 _FOLDER_OF_SCHEME = {
     "http": "/vsicurl/http://",
@@ -24,35 +24,35 @@ _FOLDER_OF_SCHEME = {
 }
 _PART_OF_CONTAINER = re.compile(r"/vsi|[A-Za-z0-9_]{2,}:")
 _SETTINGS: dict[str, str | int] = {
-    "GDAL_CACHEMAX": 192 * 2**20,  # bytes of decoded blocks; GDAL's own rule is 5 % of the machine's memory
+    "GDAL_CACHEMAX": 192 * 2**20,  # bytes of decoded blocks; GDAL's default is 5 % of the machine's memory
     "GDAL_HTTP_MAX_RETRY": "3",
-    "GDAL_HTTP_RETRY_DELAY": "1",  # seconds, doubled each time
+    "GDAL_HTTP_RETRY_DELAY": "1",  # seconds, doubled after each retry
     "GDAL_HTTP_CONNECTTIMEOUT": "15",
-    "GDAL_HTTP_LOW_SPEED_TIME": "30",  # a connection that gives nothing for so long is given up
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",  # seconds without data after which a connection is closed
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
 }
-# Of a file that was opened with CPL_VSIL_CURL_NON_CACHED what was read is forgotten when it is closed: GDAL also keeps
-# the half of a block after which the connection was lost, and would not ask for the rest.
+# With CPL_VSIL_CURL_NON_CACHED GDAL forgets a file's data when the file is closed. Otherwise it would keep the first
+# half of a block when the connection is lost, and not request the rest.
 _SETTINGS_REMOTE: dict[str, str | int] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"
-}  # no listing of the server's folder, no side files
-_TAKEN_APART = re.compile(r"!|[\x00-\x1f]|[\ud800-\udfff]")
-"""In the name of a file: pyogrio takes it for the way into an archive, leaves it out, or cannot pass it on."""
-_LOGGER = "rasterio._err"  # where rasterio passes on what GDAL warns of
+}  # does not list the server's folder or look for sidecar files
+_UNSAFE_NAME = re.compile(r"!|[\x00-\x1f]|[\ud800-\udfff]")
+"""Characters of a file name that pyogrio takes for a path inside an archive, drops, or cannot encode."""
+_LOGGER = "rasterio._err"  # receives the warnings of GDAL
 
 
 def is_remote(path: str) -> bool:
-    """Return whether a path is an address, such as https://... or s3://..., or one of GDAL's for networks."""
+    """Return whether a path is a URL such as https://... or s3://..., or a network path of GDAL such as /vsicurl/..."""
     return path.partition("://")[0] in _FOLDER_OF_SCHEME or path.startswith(tuple(_FOLDER_OF_SCHEME.values()))
 
 
 def is_part_of_container(path: str) -> bool:
-    """Return whether a path is one of GDAL's for what lies in another file: /vsizip/..., NETCDF:file:variable."""
+    """Return whether a path names a dataset inside another file, such as /vsizip/... or NETCDF:file:variable."""
     return _PART_OF_CONTAINER.match(path) is not None
 
 
 def gdal_name(path: str) -> str:
-    """Return the name by which GDAL knows a path or address.
+    """Return the GDAL name of a path or URL.
 
     Example:
         >>> gdal_name("s3://bucket/scene.tif")
@@ -64,12 +64,12 @@ def gdal_name(path: str) -> str:
 
 @contextlib.contextmanager
 def gdal_session(path: str = "") -> Iterator[list[str]]:
-    """Run GDAL (through rasterio) with our settings in this thread; gives a list that is filled with its warnings.
+    """Run GDAL through rasterio with our settings in this thread, and yield a list that collects its warnings.
 
-    A setting that stands in the process's environment is left as it is.
+    Settings in the environment of the process take precedence.
 
     Args:
-        path: What is opened, if its being behind a network matters.
+        path: Path or URL that is opened; a remote one gets settings of its own.
 
     Raises:
         MissingExtraError: rasterio is not installed.
@@ -79,28 +79,29 @@ def gdal_session(path: str = "") -> Iterator[list[str]]:
     settings = _SETTINGS
     if is_remote(path):
         settings = settings | _SETTINGS_REMOTE | {"CPL_VSIL_CURL_NON_CACHED": gdal_name(path)}
-    listener = _Listener()
+    collector = _WarningCollector()
     logger = logging.getLogger(_LOGGER)
-    logger.addHandler(listener)
+    logger.addHandler(collector)
     try:
         with rasterio.Env(**{name: value for name, value in settings.items() if name not in os.environ}):
-            yield listener.messages
+            yield collector.messages
     finally:
-        logger.removeHandler(listener)
+        logger.removeHandler(collector)
 
 
 @contextlib.contextmanager
-def known_to_ogr(path: Path) -> Iterator[Path]:
-    """Give a name of a file that pyogrio understands as it is, read or written: the file's own where that is one.
+def ogr_path(path: Path) -> Iterator[Path]:
+    """Yield a path of a file that pyogrio can read and write.
 
-    Else the file is reached by a link to its folder. Its own name, without folders, must be a plain one to be written.
+    This is the file's own path if all its characters are safe. Else it is a path through a temporary symbolic link to
+    its folder, or, if its own name is unsafe, to the file itself, which can then only be read.
     """
-    if not _TAKEN_APART.search(str(path)):
+    if not _UNSAFE_NAME.search(str(path)):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="shipseg-") as folder:
         link = Path(folder) / f"link{path.suffix}"
-        if _TAKEN_APART.search(path.name):
+        if _UNSAFE_NAME.search(path.name):
             link.symlink_to(path.resolve())
             yield link
         else:
@@ -108,8 +109,8 @@ def known_to_ogr(path: Path) -> Iterator[Path]:
             yield link / path.name
 
 
-class _Listener(logging.Handler):
-    """Keeps the messages of the thread that made it."""
+class _WarningCollector(logging.Handler):
+    """Collects the messages of the thread that created it."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -122,11 +123,11 @@ class _Listener(logging.Handler):
 
 
 def reason_of(error: BaseException, path: str) -> str:
-    """Return the innermost complaint behind one of rasterio's errors in one line, without the file's name."""
+    """Return the message of the innermost cause of a rasterio error in one line, without the file's name."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error.args[-1] if error.args else error).split())
-    text = text.partition(" (this error can be turned")[0]  # GDAL's advice about its own settings
+    text = text.partition(" (this error can be turned")[0]  # advice about settings of GDAL
     for name in filter(None, (gdal_name(path), path, Path(path).name)):
         text = re.sub(rf"[`'\"]?{re.escape(name)}[`'\"]?[:,]? *", "", text)
     return text.strip(" .:,") or type(error).__name__

@@ -1,4 +1,4 @@
-"""Where on Earth a scene's pixels are: pixel -> map coordinates, longitude and latitude, true metres and true north."""
+"""Georeferencing of a scene: pixels to map coordinates, longitude and latitude, metres on the ground and true north."""
 
 from __future__ import annotations
 
@@ -24,29 +24,30 @@ Transform = tuple[float, float, float, float, float, float]
 IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _LONLAT = "EPSG:4326"
 _HALF_PIXEL = 0.5
-_IN_PIXELS = "sizes are in pixels unless --metres-per-pixel says what one measures"
-_STATED = "sizes are in metres by the stated pixel of {:g} m, nothing is in degrees"
+_IN_PIXELS = "sizes are in pixels unless --metres-per-pixel gives the pixel size"
+_STATED = "sizes are in metres by the given pixel size of {:g} m, there are no longitudes and latitudes"
 _DATE_LINE = 180.0  # degrees
 _POLE = 90.0
-_ROUNDING = 1e-9  # of a pole computed as so many pixels from the scene's other end
-_LEAST_PIXEL_M = 1e-6  # what longitudes and latitudes still tell apart in float64, ten times over
+_ROUNDING = 1e-9  # degrees, of a pole computed from the scene's opposite edge
+_MIN_PIXEL_M = 1e-6  # ten times the resolution of longitude and latitude in float64
 
 
 @dataclass(frozen=True)
 class GeoReference:
-    """Where a scene's pixels are. Points are (column, row) in pixel-edge coordinates: pixel (0, 0) covers 0 to 1.
+    """The georeference of a scene. Points are (column, row) in pixel-edge coordinates: pixel (0, 0) covers 0 to 1.
 
     Args:
-        transform: From (column, row) to map coordinates; the identity where the file states none.
-        crs_wkt: The coordinate reference system as WKT; None where there is none that leads to places on Earth.
-        kind: Of that system; "none": everything stays in pixels, `lonlat`, `local_metres` and `pixel_size_m` are None.
+        transform: From (column, row) to map coordinates; the identity if the file has none.
+        crs_wkt: The coordinate reference system as WKT; None if there is none that leads to places on Earth.
+        kind: Kind of that system. With "none" everything stays in pixels, and `lonlat`, `local_metres` and
+            `pixel_size_m` return None.
         shape: (height, width) of the scene in pixels.
-        note: One sentence about what is unusual (fitted ground control points, why there is no reference), or "".
-        stated_m: What somebody said that a pixel measures; None where nobody did, or where the system says it.
+        note: One sentence on fitted ground control points or on why the scene has no georeference, or "".
+        stated_m: Pixel size in metres given by the user; None if none was given or the scene is georeferenced.
 
     Example:
-        >>> there = GeoReference.of((2.0, 0, 500_000, 0, -2.0, 5_600_000), "EPSG:32631", (100, 100))
-        >>> there.kind, [round(metres, 3) for metres in there.pixel_size_m()]
+        >>> georef = GeoReference.of((2.0, 0, 500_000, 0, -2.0, 5_600_000), "EPSG:32631", (100, 100))
+        >>> georef.kind, [round(metres, 3) for metres in georef.pixel_size_m()]
         ('projected', [2.001, 2.001])
     """
 
@@ -59,34 +60,34 @@ class GeoReference:
 
     @classmethod
     def of(cls, transform: Transform, crs: str | None, shape: tuple[int, int], *, note: str = "") -> GeoReference:
-        """Return the reference for a transform and a coordinate reference system (WKT or such as "EPSG:32631").
+        """Return the georeference for a transform and a coordinate reference system (WKT or a code like "EPSG:32631").
 
-        Where the system does not lead to places on Earth (a local system, another planet, a transform without area) the
-        kind is "none" and the note says why, instead of `note`.
+        If the system does not lead to places on Earth (a local system, another planet, a transform without area), the
+        kind is "none" and the reason replaces `note`.
         """
-        transform = _six(transform)
+        transform = _as_floats(transform)
         parsed = None if crs is None else _crs(crs)
-        fault = _fault(transform, parsed, shape)
-        if parsed is None or fault:
+        problem = _problem(transform, parsed, shape)
+        if parsed is None or problem:
             if not _has_area(transform, shape):
-                transform = cls.nowhere(shape, "").transform
-            return cls(transform, None, "none", shape, f"{fault}: {_IN_PIXELS}")
+                transform = IDENTITY
+            return cls(transform, None, "none", shape, f"{problem}: {_IN_PIXELS}")
         return cls(transform, parsed.to_wkt(), "geographic" if parsed.is_geographic else "projected", shape, note)
 
     @classmethod
-    def nowhere(cls, shape: tuple[int, int], why: str) -> GeoReference:
-        """Return the reference of a scene that has none, with the reason: map coordinates are (column, row)."""
-        return cls(IDENTITY, None, "none", shape, f"{why}: {_IN_PIXELS}")
+    def without(cls, shape: tuple[int, int], reason: str) -> GeoReference:
+        """Return the georeference of a scene that has none: map coordinates are (column, row)."""
+        return cls(IDENTITY, None, "none", shape, f"{reason}: {_IN_PIXELS}")
 
-    def with_stated_pixel(self, metres: float) -> GeoReference:
-        """Return this reference; of a scene that has no place, with the stated size of a pixel, and a note of it."""
+    def with_pixel_size(self, metres: float) -> GeoReference:
+        """Return this georeference; if its kind is "none", with this pixel size and a note on it."""
         if self.kind != "none":
             return self
         return replace(self, stated_m=metres, note=self.note.replace(_IN_PIXELS, _STATED.format(metres)))
 
     @property
     def crs_name(self) -> str:
-        """The coordinate reference system in words, such as "EPSG:32631 (WGS 84 / UTM zone 31N)"."""
+        """Code and name of the coordinate reference system, such as "EPSG:32631 (WGS 84 / UTM zone 31N)"."""
         if self.crs_wkt is None:
             return "no coordinate reference system"
         crs = _crs(self.crs_wkt)
@@ -95,7 +96,7 @@ class GeoReference:
 
     @property
     def is_in_pixels(self) -> bool:
-        """Whether map coordinates are (column, row): there is no geotransform."""
+        """Whether map coordinates are (column, row), because there is no geotransform."""
         return self.transform == IDENTITY
 
     @property
@@ -105,7 +106,7 @@ class GeoReference:
 
     @property
     def corners(self) -> NDArray[np.float64]:
-        """(column, row) of the scene's corners, float64 (4, 2), around it from the upper left one."""
+        """(column, row) of the scene's corners in order around the scene from the upper left, float64 (4, 2)."""
         height, width = self.shape
         return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
 
@@ -126,7 +127,7 @@ class GeoReference:
     def lonlat(self, points_n2: NDArray[np.floating]) -> NDArray[np.float64] | None:
         """Return (longitude, latitude) in degrees (WGS 84), float64 (N, 2), of points (column, row), or None.
 
-        Longitudes are from -180 to 180 also where the scene counts on across the date line.
+        Longitudes are wrapped to -180 to 180, also where the coordinates of the scene continue across the date line.
         """
         if self.crs_wkt is None:
             return None
@@ -135,10 +136,10 @@ class GeoReference:
         return np.stack([np.where(np.abs(lon) > _DATE_LINE, (lon + 180) % 360 - 180, lon), lat], axis=1)
 
     def local_metres(self, col: float, row: float) -> NDArray[np.float64] | None:
-        """Return the matrix J (2, 2) that turns a small pixel vector at a place into metres, or None.
+        """Return the local Jacobian J (2, 2) from pixels to metres at a point, or None.
 
-        J @ (columns, rows) = (metres east, metres north): along the ellipsoid and by true north, so the scale and the
-        convergence of the projection are taken out. Of a place outside the scene the nearest pixel's is returned.
+        J @ (columns, rows) = (metres east, metres north), on the ellipsoid and relative to true north: scale and
+        convergence of the projection are corrected. A point outside the scene gets the matrix of the nearest pixel.
         """
         if self.crs_wkt is None:
             return None
@@ -154,7 +155,7 @@ class GeoReference:
         return np.array([[east[1] - east[0], east[3] - east[2]], [north[1] - north[0], north[3] - north[2]]])
 
     def pixel_size_m(self) -> tuple[float, float] | None:
-        """Return the metres of a step of one column and of one row at the scene's centre, or None."""
+        """Return the size in metres of one column step and one row step at the scene's centre, or None."""
         step = self.local_metres(*self.center)
         return None if step is None else (float(np.hypot(*step[:, 0])), float(np.hypot(*step[:, 1])))
 
@@ -164,21 +165,21 @@ class GeoReference:
         return (*(float(v) for v in corners.min(axis=0)), *(float(v) for v in corners.max(axis=0)))  # type: ignore[return-value]
 
 
-def _six(values: Transform) -> Transform:
+def _as_floats(values: Transform) -> Transform:
     a, b, c, d, e, f = (float(value) for value in values)
     return a, b, c, d, e, f
 
 
 def _has_area(transform: Transform, shape: tuple[int, int]) -> bool:
-    """Return whether map coordinates of the whole scene can be computed, and pixels of them."""
+    """Return whether the transform is finite over the whole scene and invertible."""
     a, b, _, d, e, _ = transform
     with np.errstate(over="ignore", invalid="ignore"):
         corners = GeoReference(transform, None, "none", shape).bounds()
     return bool(np.isfinite(corners).all()) and 0 < abs(a * e - b * d) < float("inf")
 
 
-def _fault(transform: Transform, crs: pyproj.CRS | None, shape: tuple[int, int]) -> str:
-    """Return why pixels cannot be brought to longitude and latitude, or ""."""
+def _problem(transform: Transform, crs: pyproj.CRS | None, shape: tuple[int, int]) -> str:
+    """Return why pixels cannot be transformed to longitude and latitude, or ""."""
     if crs is None:
         return "the scene has no coordinate reference system"
     if not _has_area(transform, shape):
@@ -187,8 +188,8 @@ def _fault(transform: Transform, crs: pyproj.CRS | None, shape: tuple[int, int])
         return f"the coordinate reference system {crs.name!r} is neither projected nor geographic"
     from pyproj.exceptions import ProjError
 
-    there = GeoReference(transform, crs.to_wkt(), "projected", shape)
-    center, *corners = there.xy(np.array([there.center, *there.corners]))
+    georef = GeoReference(transform, crs.to_wkt(), "projected", shape)
+    center, *corners = georef.xy(np.array([georef.center, *georef.corners]))
     try:
         to_lonlat = _to_lonlat(crs.to_wkt())
         lon, lat = to_lonlat.transform(*center)
@@ -196,20 +197,20 @@ def _fault(transform: Transform, crs: pyproj.CRS | None, shape: tuple[int, int])
     except ProjError:
         lon = lat = np.nan
     if not (np.isfinite(lon) and abs(lat) <= _POLE):
-        return f"{crs.name!r} gives no longitude and latitude for the scene's centre {_pair(center)}"
+        return f"{crs.name!r} gives no longitude and latitude for the scene's centre {_format_point(center)}"
     if crs.is_projected and not np.allclose(back, center, rtol=1e-6, atol=1):
-        return f"the scene's centre {_pair(center)} lies outside the world of {crs.name!r}"
+        return f"the scene's centre {_format_point(center)} lies outside the area of use of {crs.name!r}"
     for corner in corners:
         lon, lat = to_lonlat.transform(*corner)
         if not (np.isfinite(lon) and abs(lat) <= _POLE + _ROUNDING):
-            return f"{crs.name!r} gives no longitude and latitude for a corner of the scene {_pair(corner)}"
-    size_m = there.pixel_size_m()
-    if size_m is None or not min(size_m) > _LEAST_PIXEL_M:
+            return f"{crs.name!r} gives no longitude and latitude for a corner of the scene {_format_point(corner)}"
+    size_m = georef.pixel_size_m()
+    if size_m is None or not min(size_m) > _MIN_PIXEL_M:
         return f"a pixel of the geotransform {transform} has no size on the ground"
     return ""
 
 
-def _pair(xy: NDArray[np.float64]) -> str:
+def _format_point(xy: NDArray[np.float64]) -> str:
     return f"({xy[0]:g}, {xy[1]:g})"
 
 
@@ -234,16 +235,16 @@ def _geod() -> pyproj.Geod:
     return Geod(ellps="WGS84")
 
 
-# Where an open raster lies: its geotransform, else its ground control points, else nowhere, with the reason said.
+# Georeference of an open raster: its geotransform, else its ground control points.
 
-_POINTS_NEEDED = 3  # for a transform of six numbers
+_MIN_POINTS = 3  # for the six coefficients of a transform
 
 
 def georeference_of(dataset: Any) -> GeoReference:
-    """Return where the pixels of an open rasterio dataset are.
+    """Return the georeference of an open rasterio dataset.
 
-    A dataset with ground control points and no geotransform gets the transform that fits them best; the note states
-    the residual. Rational polynomial coefficients need a model of heights and are not used, which the note says.
+    A dataset with ground control points and no geotransform gets the least-squares transform, with the residual in the
+    note. Rational polynomial coefficients need a height model and are not used, as the note says.
     """
     shape = (dataset.height, dataset.width)
     transform = _transform(dataset.transform)
@@ -253,33 +254,37 @@ def georeference_of(dataset: Any) -> GeoReference:
     if points:
         return _from_points(points, _wkt(points_crs), shape)
     if dataset.rpcs is not None:
-        return GeoReference.nowhere(
+        return GeoReference.without(
             shape,
             "the scene has only rational polynomial coefficients (RPC), which need a height model "
             "(orthorectify it first, for example with gdalwarp -rpc)",
         )
-    return GeoReference.nowhere(shape, f"the scene has no {'geotransform' if dataset.crs else 'georeference'}")
+    return GeoReference.without(shape, f"the scene has no {'geotransform' if dataset.crs else 'georeference'}")
 
 
 def _from_points(points: list[Any], crs_wkt: str | None, shape: tuple[int, int]) -> GeoReference:
     from rasterio.transform import from_gcps
 
     if crs_wkt is None:
-        return GeoReference.nowhere(shape, "the scene's ground control points have no coordinate reference system")
+        return GeoReference.without(shape, "the scene's ground control points have no coordinate reference system")
     at_n2 = np.array([(point.col, point.row) for point in points], float)
-    if len(points) < _POINTS_NEEDED or np.linalg.matrix_rank(at_n2 - at_n2[0]) < 2:
-        return GeoReference.nowhere(
-            shape, f"the scene has {len(points)} ground control points where three that are not in line are needed"
+    if len(points) < _MIN_POINTS or np.linalg.matrix_rank(at_n2 - at_n2[0]) < 2:
+        return GeoReference.without(
+            shape, f"the scene has {len(points)} ground control points, but needs at least three that are not on a line"
         )
     fitted = GeoReference.of(_transform(from_gcps(points)), crs_wkt, shape)
     if fitted.crs_wkt is None:
         return fitted
-    away_n2 = fitted.pixels(np.array([(point.x, point.y) for point in points], float)) - at_n2
+    residuals_n2 = fitted.pixels(np.array([(point.x, point.y) for point in points], float)) - at_n2
     steps = [fitted.local_metres(col, row) for col, row in at_n2]
-    away_m = [float(np.hypot(*(step @ away))) for step, away in zip(steps, away_n2, strict=True) if step is not None]
+    residuals_m = [
+        float(np.hypot(*(step @ residual)))
+        for step, residual in zip(steps, residuals_n2, strict=True)
+        if step is not None
+    ]
     note = (
-        f"the transform was fitted to {len(points)} ground control points, which lie "
-        f"{np.sqrt(np.mean(np.square(away_m))):.2f} m off it (root mean square; at most {max(away_m):.2f} m)"
+        f"the transform was fitted to {len(points)} ground control points with a residual of "
+        f"{np.sqrt(np.mean(np.square(residuals_m))):.2f} m (root mean square; at most {max(residuals_m):.2f} m)"
     )
     return GeoReference.of(fitted.transform, crs_wkt, shape, note=note)
 

@@ -1,1 +1,1 @@
-"""Scenes: a georeferenced raster of any size in, ships in metres out, in bounded memory."""
+"""Ship detection in georeferenced rasters of any size, in bounded memory, with ships measured in metres."""

@@ -1,8 +1,7 @@
-"""Archives: which scenes there are, which of them are this machine's, and the table of what became of each.
+"""Predicting many scenes: expanding the inputs, sharding over machines, and a table with the status of each scene.
 
-What becomes of a scene does not depend on which machine looks at it: finished ones are skipped, and no two processes
-work on one at the same time (`pieces.working_in`). So shards may share a folder of results, and be
-run again after a kill.
+Finished scenes are skipped, and a lock keeps two processes from predicting the same scene
+(`checkpoint.open_checkpoint`). So shards may share a folder of results and be run again after a kill.
 """
 
 from __future__ import annotations
@@ -25,39 +24,45 @@ from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
 from shipseg.scenes.ships import SceneResult
 
-__all__ = ["Attempt", "Shard", "Work", "attempt_scene", "expand_inputs", "predict_scenes", "work_of", "write_archive"]
-
-
-# Several scenes, one after the other: one that cannot be used does not stop the rest.
+__all__ = [
+    "SceneAttempt",
+    "Shard",
+    "Work",
+    "attempt_scene",
+    "expand_inputs",
+    "predict_scenes",
+    "work_of",
+    "write_archive",
+]
 
 
 @dataclass(frozen=True)
 class Work:
-    """A scene to be looked at."""
+    """A scene to predict."""
 
     path: str
     name: str
-    """Of its folder of results; different for each scene of an archive."""
+    """Name of its folder of results; unique among all scenes of a run."""
 
 
 @dataclass(frozen=True, eq=False)
-class Attempt:
-    """What became of one scene."""
+class SceneAttempt:
+    """The outcome of predicting one scene."""
 
     name: str
     path: str
     result: SceneResult | None
-    """None where it failed."""
+    """None if it failed."""
     message: str = ""
-    """Why it failed, in a sentence."""
+    """Why it failed, one sentence."""
 
     @property
     def status(self) -> str:
-        """`done`, `skipped` (an earlier run had finished it) or `failed`."""
+        """`done`, `skipped` (an earlier run finished it) or `failed`."""
         return "failed" if self.result is None else self.result.status
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what happened as plain data."""
+        """Return the outcome as plain data."""
         facts: dict[str, Any] = {"path": self.path, "status": self.status}
         if self.result is None:
             return facts | {"message": self.message}
@@ -70,33 +75,33 @@ class Attempt:
 
 def predict_scenes(
     work: Sequence[Work], out: Path, predictor: Predictor, options: SceneOptions | None = None
-) -> tuple[Attempt, ...]:
-    """Look for ships in scenes, one after the other, and return what became of each, in the order given.
+) -> tuple[SceneAttempt, ...]:
+    """Predict scenes one after the other and return the outcome of each, in the given order.
 
     Args:
         work: Scenes and the names of their folders.
         out: Folder with a folder of results for each scene.
         predictor: The model.
-        options: For all of them.
+        options: Options for all scenes.
 
     Raises:
-        MissingExtraError: rasterio or another part of the extra `geo` is not installed.
+        MissingExtraError: rasterio or another package of the extra `geo` is not installed.
     """
     return tuple(attempt_scene(item, out, predictor, options) for item in work)
 
 
-def attempt_scene(work: Work, out: Path, predictor: Predictor, options: SceneOptions | None = None) -> Attempt:
-    """Look for ships in one scene; what is wrong with it is returned, not raised.
+def attempt_scene(work: Work, out: Path, predictor: Predictor, options: SceneOptions | None = None) -> SceneAttempt:
+    """Predict one scene; errors of the scene are returned, not raised.
 
     Raises:
-        MissingExtraError: rasterio or another part of the extra `geo` is not installed.
+        MissingExtraError: rasterio or another package of the extra `geo` is not installed.
     """
     try:
-        return Attempt(work.name, work.path, predict_scene(work.path, out, predictor, options, name=work.name))
+        return SceneAttempt(work.name, work.path, predict_scene(work.path, out, predictor, options, name=work.name))
     except MissingExtraError:
         raise
     except ShipsegError as error:
-        return Attempt(work.name, work.path, None, str(error))
+        return SceneAttempt(work.name, work.path, None, str(error))
 
 
 _LIST = "@"
@@ -105,17 +110,17 @@ _COMMENT = "#"
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several equal shares of an archive.
+    """One of several shards of a set of scenes.
 
-    A scene's shard follows from its path as it is given, so scenes that are added later do not move the others. The
-    price: shares are equal on average only.
+    The shard of a scene is a hash of its path as given, so scenes that are added later do not move the others. Shards
+    are of equal size only on average.
 
     Raises:
-        ConfigError: There is no such shard.
+        ConfigError: The number is not from 1 to the total.
     """
 
     number: int = 1
-    """From 1 on."""
+    """Counted from 1."""
     total: int = 1
 
     def __post_init__(self) -> None:
@@ -124,10 +129,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Return the shard that a text such as `3/8` names.
+        """Return the shard for a text such as `3/8`.
 
         Raises:
-            ConfigError: It names none.
+            ConfigError: The text is not I/N with I from 1 to N.
         """
         number, slash, total = text.partition("/")
         if not (slash and number.isdecimal() and total.isdecimal()):
@@ -135,16 +140,16 @@ class Shard:
         return cls(int(number), int(total))
 
     def holds(self, path: str) -> bool:
-        """Return whether a scene is one of this shard's."""
+        """Return whether a scene belongs to this shard."""
         digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest()
         return int.from_bytes(digest[:8], "big") % self.total == self.number - 1
 
 
 def expand_inputs(inputs: Iterable[str]) -> list[str]:
-    """Return inputs with lists (`@FILE`) replaced by their lines and patterns (`*.tif`, `**/*.tif`) by what they match.
+    """Return inputs with lists (`@FILE`) replaced by their lines and patterns (`*.tif`, `**/*.tif`) by their matches.
 
-    In a list each line is an input of its own; empty lines and those that begin with # are left out, and paths are
-    taken from the list's folder. A file whose name looks like a pattern or a list is taken as it is.
+    Each line of a list is an input; empty lines and lines that begin with # are skipped, and paths are relative to the
+    folder of the list. An existing file whose name looks like a pattern or a list is taken as a file.
 
     Raises:
         DataError: A list cannot be read, or a pattern matches nothing.
@@ -152,54 +157,54 @@ def expand_inputs(inputs: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for given in inputs:
         if given.startswith(_LIST) and not Path(given).exists():
-            found |= dict.fromkeys(expand_inputs(_lines(Path(given[1:]))))
+            found |= dict.fromkeys(expand_inputs(_read_list(Path(given[1:]))))
         elif glob.has_magic(given) and not is_remote(given) and not Path(given).exists():
-            matching = sorted(glob.glob(given, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
-            if not matching:
+            matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
+            if not matches:
                 raise DataError(f"nothing matches {given}: check the pattern")
-            found |= dict.fromkeys(matching)
+            found |= dict.fromkeys(matches)
         else:
             found[given] = None
     return list(found)
 
 
-def _lines(file: Path) -> list[str]:
-    """Return the inputs that a list holds.
+def _read_list(file: Path) -> list[str]:
+    """Return the inputs in a list.
 
     Raises:
-        DataError: It cannot be read, or holds another list.
+        DataError: The list cannot be read, or contains another list.
     """
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise DataError(f"the list {file} cannot be read ({reason}): give @FILE with a path on each line") from error
-    named = [line for line in lines if line and not line.startswith(_COMMENT)]
-    if not named:
-        raise DataError(f"the list {file} names nothing: write a path on each line")
-    nested = next((line for line in named if line.startswith(_LIST)), None)
+    inputs = [line for line in lines if line and not line.startswith(_COMMENT)]
+    if not inputs:
+        raise DataError(f"the list {file} has no inputs: write a path on each line")
+    nested = next((line for line in inputs if line.startswith(_LIST)), None)
     if nested is not None:
-        raise DataError(f"the list {file} names another list, {nested}: give that one beside it instead")
-    return [line if is_remote(line) else str(file.parent / line) for line in named]
+        raise DataError(f"the list {file} contains another list, {nested}: give both lists instead")
+    return [line if is_remote(line) else str(file.parent / line) for line in inputs]
 
 
 def work_of(scenes: Sequence[str], shard: Shard) -> tuple[Work, ...]:
-    """Return a shard's scenes, with names that tell them from those of all other shards.
+    """Return the scenes of a shard, with names that are unique among all shards.
 
     Raises:
-        DataError: Two scenes cannot be told apart by their names.
+        DataError: The names cannot be made unique.
     """
     named = zip(scenes, scene_names(scenes), strict=True)
     return tuple(Work(path, name) for path, name in named if shard.holds(path))
 
 
-def write_archive(out: Path, attempts: Sequence[Attempt], shard: Shard) -> tuple[Path, Path]:
-    """Write what became of each scene as a table and as JSON, and return their paths.
+def write_archive(out: Path, attempts: Sequence[SceneAttempt], shard: Shard) -> tuple[Path, Path]:
+    """Write the outcome of each scene as CSV and as JSON, and return their paths.
 
-    They are archive.csv and archive.json; of a shard, archive-3-of-8.csv and archive-3-of-8.json.
+    The files are archive.csv and archive.json; for a shard, archive-3-of-8.csv and archive-3-of-8.json.
 
     Raises:
-        StorageError: They cannot be written.
+        StorageError: The files cannot be written.
     """
     part = "" if shard.total == 1 else f"-{shard.number}-of-{shard.total}"
     table, facts = out / f"archive{part}.csv", out / f"archive{part}.json"
@@ -209,7 +214,7 @@ def write_archive(out: Path, attempts: Sequence[Attempt], shard: Shard) -> tuple
     return table, facts
 
 
-def _table(attempts: Sequence[Attempt]) -> str:
+def _table(attempts: Sequence[SceneAttempt]) -> str:
     text = io.StringIO()
     columns = ("scene", "status", "ships", "looked_at_km2", "seconds", "path", "folder", "message")
     rows = csv.DictWriter(text, columns, lineterminator="\n")

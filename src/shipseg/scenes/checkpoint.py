@@ -1,14 +1,14 @@
-"""Rows of tiles that are done, on the disk: what a run that was killed finds again.
+"""Checkpoint of a scene: finished rows of tiles on disk, from which a run that was killed resumes.
 
     OUT/.NAME.work/
-        .lock            held by the process at work
-        work.json        what the rows belong to: scene, model, tiles, options
-        rows/00012.levels  blocks of levels, compressed
-        rows/00012.carry   sums and weights that the row below begins with; deleted once that one is done
-        rows/00012.json    written last: the row is done; how many tiles, and what became of them
-        results/         the folder of results while it is written
+        .lock              locked by the running process
+        work.json          identity of the rows: scene, model, tiles, options
+        rows/00012.levels  blocks of quantised probability, compressed
+        rows/00012.carry   sums and weights shared with the row below; deleted when that one is finished
+        rows/00012.json    written last, which marks the row as finished: number of tiles by status
+        results/           the results while they are written
 
-Everything is flushed and renamed (`files.atomic_path`), so a row is done or it is not.
+Every file is flushed and renamed (`files.atomic_path`), so a row is finished or absent.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from shipseg.errors import ConfigError, StorageError
 from shipseg.scenes.tiles import Block, Carry
 from shipseg.tiling import Window
 
-__all__ = ["RowWriter", "TileRowStore", "working_in"]
+__all__ = ["RowWriter", "TileRowStore", "open_checkpoint"]
 
 _LOCK_FILE: Final = ".lock"
-_HEADER: Final = struct.Struct("<5q")  # window, bytes that follow
-_LEVEL: Final = np.dtype("<u2")
+_HEADER: Final = struct.Struct("<5q")  # window, number of bytes that follow
+_DTYPE: Final = np.dtype("<u2")
 
 
 class RowWriter:
-    """Takes the blocks of one row of tiles."""
+    """Writes the blocks of one row of tiles."""
 
-    def __init__(self, levels: IO[bytes], carry: IO[bytes]) -> None:
-        self._levels, self._carry = levels, carry
+    def __init__(self, blocks: IO[bytes], carry: IO[bytes]) -> None:
+        self._blocks, self._carry = blocks, carry
 
     def add(self, block: Block, carry: Carry) -> None:
-        """Take the next block, from the left, and what the row below begins with there."""
-        data = zlib.compress(block.quantised_hw.astype(_LEVEL, copy=False).tobytes(), 1)
-        self._levels.write(_HEADER.pack(*block.window, len(data)) + data)
+        """Write the next block, from the left, and its carry for the row below."""
+        data = zlib.compress(block.quantised_hw.astype(_DTYPE, copy=False).tobytes(), 1)
+        self._blocks.write(_HEADER.pack(*block.window, len(data)) + data)
         np.save(self._carry, np.zeros(0, np.float32) if carry is None else carry, allow_pickle=False)
 
 
 class TileRowStore:
-    """The rows of one scene; made by `working_in`.
+    """The finished rows of one scene, as `open_checkpoint` yields it.
 
     Args:
         folder: OUT/.NAME.work
@@ -64,37 +64,37 @@ class TileRowStore:
 
     @property
     def num_done(self) -> int:
-        """Rows that are done, counted from the top without a gap."""
+        """Number of finished rows, counted from the top without a gap."""
         row = 0
         while self._path(row, "json").exists():
             row += 1
         return row
 
     @contextlib.contextmanager
-    def row(self, row: int, facts: dict[str, Any]) -> Iterator[RowWriter]:
-        """Give what takes the blocks of a row; when the block ends without an error the row is done.
+    def write_row(self, row: int, facts: dict[str, Any]) -> Iterator[RowWriter]:
+        """Yield a writer for the blocks of a row; the row is finished when the context ends without an error.
 
         Args:
-            row: Which; the one above is done.
-            facts: Plain data to keep with the row, filled meanwhile.
+            row: Index of the row; the one above must be finished.
+            facts: Plain data to store with the row; may be filled inside the context.
 
         Raises:
-            StorageError: The disk is full or cannot be written; the row is not done.
+            StorageError: The disk is full or cannot be written. The row is not finished then.
         """
         with (
             files.atomic_path(self._path(row, "carry")) as carry_path,
-            files.atomic_path(self._path(row, "levels")) as levels_path,
-            levels_path.open("wb") as levels,
+            files.atomic_path(self._path(row, "levels")) as blocks_path,
+            blocks_path.open("wb") as blocks,
             carry_path.open("wb") as carry,
         ):
-            yield RowWriter(levels, carry)
+            yield RowWriter(blocks, carry)
         files.write_json(self._path(row, "json"), facts)
         if row:
             with files.storage_errors(self._rows):
                 self._path(row - 1, "carry").unlink(missing_ok=True)
 
-    def carried(self, row: int) -> Generator[Carry, None, None]:
-        """Yield what the row above carried into a row, block by block; into the first row, nothing.
+    def read_carry(self, row: int) -> Generator[Carry, None, None]:
+        """Yield the carry of the row above, block by block; nothing for the first row.
 
         Raises:
             StorageError: The file is damaged.
@@ -108,8 +108,8 @@ class TileRowStore:
                 carry: NDArray[np.float32] = np.load(stream, allow_pickle=False)
                 yield carry if carry.size else None
 
-    def blocks(self, row: int) -> Iterator[Block]:
-        """Yield the blocks of a row that is done.
+    def read_blocks(self, row: int) -> Iterator[Block]:
+        """Yield the blocks of a finished row.
 
         Raises:
             StorageError: The file is damaged.
@@ -118,16 +118,17 @@ class TileRowStore:
         with self._reading(path), path.open("rb") as stream:
             while header := stream.read(_HEADER.size):
                 *window, size = _HEADER.unpack(header)
-                place = Window(*window)
-                levels = np.frombuffer(zlib.decompress(stream.read(size)), _LEVEL)
-                yield Block(place, levels.reshape(place.height, place.width).astype(np.uint16, copy=False))
+                block_window = Window(*window)
+                quantised = np.frombuffer(zlib.decompress(stream.read(size)), _DTYPE)
+                quantised_hw = quantised.reshape(block_window.height, block_window.width)
+                yield Block(block_window, quantised_hw.astype(np.uint16, copy=False))
 
     def discard(self) -> None:
         """Delete the work folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def facts(self, row: int) -> dict[str, Any]:
-        """Return what was kept with a row that is done.
+    def read_facts(self, row: int) -> dict[str, Any]:
+        """Return the data stored with a finished row.
 
         Raises:
             StorageError: The file is damaged.
@@ -143,7 +144,7 @@ class TileRowStore:
             yield
         except (OSError, ValueError, EOFError, struct.error, zlib.error) as error:
             raise StorageError(
-                f"{path}, unfinished work of an earlier run, is damaged ({error}): delete {self.folder} and run again"
+                f"{path}, in the checkpoint of an earlier run, is damaged ({error}): delete {self.folder} and run again"
             ) from error
 
     def _path(self, row: int, kind: str) -> Path:
@@ -151,16 +152,16 @@ class TileRowStore:
 
 
 @contextlib.contextmanager
-def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[TileRowStore]:
-    """Give the rows in a work folder, kept from other processes; rows that belong to something else are deleted.
+def open_checkpoint(folder: Path, identity: dict[str, Any]) -> Iterator[TileRowStore]:
+    """Lock a work folder and yield its finished rows; rows with another identity are deleted.
 
     Args:
-        folder: OUT/.NAME.work, made when missing; the caller deletes it when the results are whole. An error before
-            any row is done leaves nothing.
-        identity: Plain data: what the rows belong to.
+        folder: OUT/.NAME.work, created if missing. The caller deletes it when the results are complete. It is removed
+            after an error before the first row is finished.
+        identity: Plain data that identifies scene, model, tiles and options.
 
     Raises:
-        ConfigError: Another process works in it.
+        ConfigError: Another process has locked the folder.
         StorageError: The folder cannot be written.
     """
     taken = ConfigError(
@@ -168,20 +169,20 @@ def working_in(folder: Path, identity: dict[str, Any]) -> Iterator[TileRowStore]
     )
     with contextlib.ExitStack() as stack:
         lock: IO[str] | None = None
-        while lock is None or not _is_at(folder / _LOCK_FILE, lock):  # who had it before may have deleted the folder
+        while lock is None or not _is_at(folder / _LOCK_FILE, lock):  # the previous owner may have deleted it
             lock = stack.enter_context(files.locked(files.ensure_folder(folder) / _LOCK_FILE, taken=taken))
         _clear(folder, identity)
-        pieces = TileRowStore(folder)
+        store = TileRowStore(folder)
         try:
-            yield pieces
+            yield store
         except BaseException:
-            if not pieces.num_done:
+            if not store.num_done:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
 
 
 def _is_at(path: Path, lock: IO[str]) -> bool:
-    """Return whether the locked file is still the one under its name."""
+    """Return whether the locked file still exists under its path."""
     try:
         return path.stat().st_ino == os.fstat(lock.fileno()).st_ino
     except FileNotFoundError:
@@ -189,7 +190,7 @@ def _is_at(path: Path, lock: IO[str]) -> bool:
 
 
 def _clear(folder: Path, identity: dict[str, Any]) -> None:
-    """Delete what is half-written or belongs to something else."""
+    """Delete unfinished files and rows with another identity."""
     marker, rows = folder / "work.json", folder / "rows"
     with files.storage_errors(folder):
         shutil.rmtree(folder / "results", ignore_errors=True)

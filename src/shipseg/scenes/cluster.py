@@ -1,7 +1,7 @@
-"""Many scenes on many processors: Ray Data, one scene at a time for each worker, on one machine or on a cluster.
+"""Predicting many scenes on Ray Data, one scene per worker at a time, on one machine or on a cluster.
 
-A worker that is killed is started again and given the same scene, which goes on where it stopped; a scene that kills
-its workers again and again is given up, and the others go on.
+A worker that is killed is restarted with the same scene, which resumes from its checkpoint. A scene whose workers are
+killed repeatedly fails, and the others continue.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from shipseg.extras import needing
 from shipseg.inference.predictor import Predictor
 from shipseg.processes import usable_cores
 from shipseg.progress import track
-from shipseg.scenes.batch import Attempt, Work, attempt_scene
+from shipseg.scenes.batch import SceneAttempt, Work, attempt_scene
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.ships import SceneResult, Seconds
 
 __all__ = ["QUIET_RAY", "predict_on_ray"]
 
 TRIES: Final = 3
-"""How often a scene is begun whose worker is killed each time."""
+"""Attempts at a scene whose worker is killed each time."""
 _STARTS: Final = 3
-"""On a busy machine Ray's own processes can be later than the 30 s that it waits for them."""
+"""Attempts to start Ray: on a busy machine its processes can take longer than its timeout of 30 s."""
 QUIET_RAY: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_LOG_LEVEL": "CRITICAL",
@@ -43,9 +43,9 @@ QUIET_RAY: Final = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # of the raylet, about workers that are killed: our table says it
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # messages of the raylet about killed workers, which our table has
 }
-"""Ray reads these when it is imported: it is to report nothing to anybody, and to print nothing."""
+"""Environment variables that Ray reads when it is imported: no usage statistics and no output."""
 
 
 def predict_on_ray(
@@ -55,22 +55,21 @@ def predict_on_ray(
     options: SceneOptions | None = None,
     *,
     workers: int | None = None,
-) -> tuple[Attempt, ...]:
-    """Look for ships in scenes on Ray, and return what became of each, in the order given.
+) -> tuple[SceneAttempt, ...]:
+    """Predict scenes on Ray and return the outcome of each, in the given order.
 
-    Where RAY_ADDRESS names a cluster, that one is used: paths, `out` and what `load` reads must be there for all its
-    machines. Else a Ray is started on this machine, and ended afterwards.
+    If RAY_ADDRESS names a cluster it is used: all its machines must see the same paths for scenes, `out` and the
+    model. Else Ray is started on this machine and stopped afterwards.
 
     Args:
-        work: Scenes, and the names of their folders.
+        work: Scenes and the names of their folders.
         out: Folder with a folder of results for each scene.
-        load: Returns the model, for a number of `threads`; called once by each worker.
-        options: For all of them.
-        workers: How many scenes are looked at side by side; None takes one for each GPU, or where there is none one for
-            each two cores.
+        load: Returns the model, given the number of `threads`; called once by each worker.
+        options: Options for all scenes.
+        workers: Scenes predicted in parallel; None takes one per GPU, or without GPUs one per two cores.
 
     Raises:
-        ConfigError: There are fewer than one worker, or Ray cannot be started or reached.
+        ConfigError: `workers` is below 1, or Ray cannot be started or reached.
         MissingExtraError: Ray is not installed.
     """
     if workers is not None and workers < 1:
@@ -82,33 +81,33 @@ def predict_on_ray(
     with needing("cluster"):
         import ray
         import ray.data
-    workers = workers and min(workers, len(work))  # Ray starts a process for each, needed or not
-    with _ray_running(workers), _marks(out) as marks:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray leaves it out
+    workers = workers and min(workers, len(work))  # Ray starts a process for each, whether needed or not
+    with _ray_running(workers), _attempt_counts(out) as counts:
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # untyped in Ray
         share = _Share.of(resources, workers, len(work))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        context.max_errored_blocks = -1  # a scene that is given up is no reason to stop
-        rows = [{"place": place, **dataclasses.asdict(item)} for place, item in enumerate(work)]
-        looked_at = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Worker,  # type: ignore[arg-type]  # Ray's types know functions only
-            fn_constructor_args=(functools.partial(load, threads=share.threads), out.resolve(), marks, options),
+        context.max_errored_blocks = -1  # a failed scene does not stop the others
+        rows = [{"index": index, **dataclasses.asdict(item)} for index, item in enumerate(work)]
+        outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            _Worker,  # type: ignore[arg-type]  # Ray's annotations allow functions only
+            fn_constructor_args=(functools.partial(load, threads=share.threads), out.resolve(), counts, options),
             compute=ray.data.ActorPoolStrategy(size=share.workers, max_tasks_in_flight_per_actor=1),
             num_cpus=share.num_cpus,
             num_gpus=share.num_gpus,
         )
-        attempts: dict[int, Attempt] = {}
-        for row in track(looked_at.iter_rows(), "looking at scenes", total=len(work)):
-            attempts[int(row["place"])] = _from_text(row["attempt"])
-    return tuple(attempts.get(place) or _given_up(item) for place, item in enumerate(work))
+        attempts: dict[int, SceneAttempt] = {}
+        for row in track(outcomes.iter_rows(), "predicting scenes", total=len(work)):
+            attempts[int(row["index"])] = _from_json(row["attempt"])
+    return tuple(attempts.get(index) or _killed_too_often(item) for index, item in enumerate(work))
 
 
 @contextlib.contextmanager
 def _ray_running(workers: int | None) -> Iterator[None]:
-    """Use the Ray that runs already, the cluster that RAY_ADDRESS names, or one of our own.
+    """Use the running Ray, the cluster that RAY_ADDRESS names, or start one on this machine.
 
     Raises:
-        ConfigError: None can be had.
+        ConfigError: Ray cannot be started or reached.
     """
     import ray
 
@@ -123,10 +122,10 @@ def _ray_running(workers: int | None) -> Iterator[None]:
 
 
 def _start(workers: int | None) -> None:
-    """Reach the cluster that RAY_ADDRESS names, or start a Ray on this machine.
+    """Connect to the cluster that RAY_ADDRESS names, or start Ray on this machine.
 
     Raises:
-        ConfigError: Neither, or there are more workers than a machine can have.
+        ConfigError: Both failed, or there are too many workers for one machine.
     """
     import ray
 
@@ -134,14 +133,14 @@ def _start(workers: int | None) -> None:
     if not address:
         if workers is not None and workers > MAX_WORKERS:
             raise ConfigError(f"workers must be at most {MAX_WORKERS} on one machine, got {workers}")
-        # Workers that wait for the disk or a GPU take no core each: there may be more of them than cores.
+        # Workers often wait for the disk or a GPU: there may be more of them than cores.
         cores = max(usable_cores(), workers or 1)
         settings = {"address": "local", "include_dashboard": False, "num_cpus": cores}
     for tries_left in reversed(range(1 if address else _STARTS)):
         try:
-            with _nothing_on_standard_error():
+            with _silent_stderr():
                 ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **settings)
-        except Exception as error:  # Ray raises Exception itself when a process of its own is late
+        except Exception as error:  # Ray raises a plain Exception when one of its processes times out
             ray.shutdown()
             if not tries_left:
                 where, reason = address or "this machine", " ".join(str(error).split())
@@ -153,21 +152,21 @@ def _start(workers: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _nothing_on_standard_error() -> Iterator[None]:
-    """Send what the process writes to standard error nowhere: Ray's core tells there that it was told to be quiet."""
+def _silent_stderr() -> Iterator[None]:
+    """Discard standard error of the process: Ray's core reports there that its logging is reduced."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)
 
 
 class _Share(NamedTuple):
-    """How many workers there are, and what each gets."""
+    """The number of workers and the resources of each."""
 
     workers: int
     threads: int
@@ -176,7 +175,7 @@ class _Share(NamedTuple):
 
     @classmethod
     def of(cls, resources: dict[str, float], workers: int | None, num_scenes: int) -> _Share:
-        """Return the share for what a cluster has."""
+        """Return the share for the resources of a cluster."""
         gpus, cores = int(resources.get("GPU", 0)), max(1, int(resources.get("CPU", 1)))
         pool = min(workers or gpus or max(1, cores // 2), num_scenes)
         threads = max(1, cores // pool)
@@ -184,15 +183,15 @@ class _Share(NamedTuple):
 
 
 @contextlib.contextmanager
-def _marks(out: Path) -> Iterator[Path]:
-    """Give a folder in which workers mark each beginning of a scene: what they remember themselves goes with them.
+def _attempt_counts(out: Path) -> Iterator[Path]:
+    """Yield a folder in which workers count the attempts at each scene, since counts in memory are lost with a worker.
 
     Raises:
-        StorageError: It cannot be made.
+        StorageError: The folder cannot be created.
     """
     files.ensure_folder(out)
     with files.storage_errors(out):
-        folder = Path(tempfile.mkdtemp(prefix=".begun-", dir=out.resolve()))
+        folder = Path(tempfile.mkdtemp(prefix=".attempts-", dir=out.resolve()))
     try:
         yield folder
     finally:
@@ -200,58 +199,59 @@ def _marks(out: Path) -> Iterator[Path]:
 
 
 class _Worker:
-    """Looks at one scene after the other, in a process of its own that Ray starts again when it is killed."""
+    """Predicts scenes one after the other in a process that Ray restarts when it is killed."""
 
-    def __init__(self, load: Callable[[], Predictor], out: Path, marks: Path, options: SceneOptions | None) -> None:
-        self._predictor, self._out, self._marks, self._options = load(), out, marks, options
+    def __init__(self, load: Callable[[], Predictor], out: Path, counts: Path, options: SceneOptions | None) -> None:
+        self._predictor, self._out, self._counts, self._options = load(), out, counts, options
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         work = Work(row["path"], row["name"])
         try:
-            is_hopeless = self._begun(int(row["place"])) > TRIES
-            attempt = _given_up(work) if is_hopeless else attempt_scene(work, self._out, self._predictor, self._options)
-        except Exception as error:  # noqa: BLE001  (whatever it is, it is about this scene: the others go on)
-            attempt = Attempt(work.name, work.path, None, f"{type(error).__name__}: {error}")
-        return {"place": row["place"], "attempt": _to_text(attempt)}
+            if self._count_attempt(int(row["index"])) > TRIES:
+                attempt = _killed_too_often(work)
+            else:
+                attempt = attempt_scene(work, self._out, self._predictor, self._options)
+        except Exception as error:  # noqa: BLE001  (any error concerns this scene only: the others continue)
+            attempt = SceneAttempt(work.name, work.path, None, f"{type(error).__name__}: {error}")
+        return {"index": row["index"], "attempt": _to_json(attempt)}
 
-    def _begun(self, place: int) -> int:
-        """Return how often a scene has been begun, this time included."""
-        mark = self._marks / str(place)
-        with mark.open("ab") as stream:
+    def _count_attempt(self, index: int) -> int:
+        """Return the number of attempts at a scene, including this one."""
+        count = self._counts / str(index)
+        with count.open("ab") as stream:
             stream.write(b".")
-        return mark.stat().st_size
+        return count.stat().st_size
 
 
-def _to_text(attempt: Attempt) -> str:
-    """Return an attempt as JSON, without the ships, which are in the files."""
+def _to_json(attempt: SceneAttempt) -> str:
+    """Return an outcome as JSON, without the ships, which are in the files."""
     facts = {"name": attempt.name, "path": attempt.path, "message": attempt.message, "result": None}
     if attempt.result is None:
         return json.dumps(facts)
     result = attempt.result
-    told = {"status": result.status, "folder": str(result.folder), "facts": dict(result.facts)}
-    return json.dumps(facts | {"result": told | {"seconds": dataclasses.asdict(result.seconds)}})
+    fields = {"status": result.status, "folder": str(result.folder), "facts": dict(result.facts)}
+    return json.dumps(facts | {"result": fields | {"seconds": dataclasses.asdict(result.seconds)}})
 
 
-def _from_text(text: str) -> Attempt:
+def _from_json(text: str) -> SceneAttempt:
     facts = json.loads(text)
-    told = facts["result"]
-    result = told and SceneResult(
+    fields = facts["result"]
+    result = fields and SceneResult(
         facts["name"],
         facts["path"],
-        Path(told["folder"]),
-        told["status"],
-        told["facts"],
+        Path(fields["folder"]),
+        fields["status"],
+        fields["facts"],
         None,
-        Seconds(**told["seconds"]),
+        Seconds(**fields["seconds"]),
     )
-    return Attempt(facts["name"], facts["path"], result, facts["message"])
+    return SceneAttempt(facts["name"], facts["path"], result, facts["message"])
 
 
-def _given_up(item: Work) -> Attempt:
-    return Attempt(
+def _killed_too_often(item: Work) -> SceneAttempt:
+    return SceneAttempt(
         item.name,
         item.path,
         None,
-        f"the workers that looked at it were killed {TRIES} times, most likely for lack of memory: run again with "
-        "fewer --workers",
+        f"its workers were killed {TRIES} times, most likely for lack of memory: run again with fewer --workers",
     )

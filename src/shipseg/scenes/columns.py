@@ -1,4 +1,4 @@
-"""What every table of a scene's ships says of a ship: one list of columns for all formats."""
+"""Columns of the tables of ships, one list for all file formats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["AMBIGUITY", "COLUMNS", "Column", "Value"]
 Value = int | float | str | bool | None
 
 AMBIGUITY: Final = (
-    "Bow and stern are not told apart: a ship heads the given way or the opposite one, 180 degrees further."
+    "Bow and stern are not distinguished: a ship heads in the given direction or in the opposite one, 180 degrees more."
 )
 
 
@@ -20,10 +20,10 @@ class Column(NamedTuple):
     """A column of the tables of ships."""
 
     name: str
-    kind: Literal["whole", "real", "text", "truth"]
+    kind: Literal["integer", "real", "text", "boolean"]
     description: str
     value: Callable[[SceneShip], Value]
-    """What stands in it for a ship, rounded as it is written; None where it is not known."""
+    """Returns the value for a ship, rounded as it is written; None if it is unknown."""
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -31,13 +31,13 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def _heading(value: float | None) -> float | None:
-    return None if value is None else round(value, 2) % 180  # 179.999 is not to be written as 180
+    return None if value is None else round(value, 2) % 180  # 179.999 must not become 180
 
 
 COLUMNS: Final = (
-    Column("ship", "whole", "Number of the ship in its scene, from 1, as in the quick look.", lambda ship: ship.id),
+    Column("ship", "integer", "Number of the ship in its scene, from 1, as in the quicklook.", lambda ship: ship.id),
     Column("scene", "text", "Name of the scene.", lambda ship: ship.scene),
-    Column("acquired", "text", "When the scene was taken, ISO 8601, where it says so.", lambda ship: ship.acquired),
+    Column("acquired", "text", "Acquisition time of the scene, ISO 8601, if known.", lambda ship: ship.acquired),
     Column("lon", "real", "Longitude of the centre, degrees, WGS 84.", lambda ship: _rounded(ship.lon, 7)),
     Column("lat", "real", "Latitude of the centre, degrees, WGS 84.", lambda ship: _rounded(ship.lat, 7)),
     Column("length_m", "real", "Length on the ground, metres.", lambda ship: _rounded(ship.length_m, 2)),
@@ -53,8 +53,8 @@ COLUMNS: Final = (
     Column("peak", "real", "Highest probability of the ship's pixels, 0-1.", lambda ship: round(ship.peak, 4)),
     Column(
         "cut",
-        "truth",
-        "The ship touches the scene's edge or pixels that were not looked at: it may be longer than its measures.",
+        "boolean",
+        "The ship touches the scene's edge or pixels that were not predicted: it may be longer than measured.",
         lambda ship: ship.cut,
     ),
     Column(
@@ -66,13 +66,13 @@ COLUMNS: Final = (
     Column("y_px", "real", "Row of the centre in the scene, 0 at the top.", lambda s: round(s.ship.center_rc[0], 2)),
     Column("length_px", "real", "Length in pixels of the scene.", lambda ship: round(ship.ship.length_px, 2)),
     Column("width_px", "real", "Width in pixels of the scene.", lambda ship: round(ship.ship.width_px, 2)),
-    Column("area_px", "whole", "Number of pixels.", lambda ship: ship.ship.area_px),
+    Column("area_px", "integer", "Number of pixels.", lambda ship: ship.ship.area_px),
     Column(
         "heading_px_deg",
         "real",
-        f"Degrees clockwise from up in the picture, 0 to below 180. {AMBIGUITY}",
+        f"Degrees clockwise from up in the image, 0 to below 180. {AMBIGUITY}",
         lambda ship: _heading(ship.ship.heading_deg),
     ),
 )
-"""In the order of the files. Of a scene that does not say where it lies, those on the ground are empty, sizes
-only where no pixel size was stated."""
+"""In the order of the files. In a scene without a georeference the columns on the ground are empty; sizes in metres are
+filled in if the user gave the pixel size."""

@@ -1,9 +1,9 @@
-"""A cheap first look at a tile: where nothing stands out of its surroundings there is no ship, and no need to look.
+"""The gate, a pre-filter: a cheap contrast check that skips empty tiles before the network.
 
-The contrast of a place is how far it differs, in any colour, from the mean of what lies within 30 network pixels, at
-reduced resolution. A tile is skipped when no place in it reaches the threshold. Contrasts divided by the sea's own
-noise, global or local, skipped fewer empty tiles at the same loss (docs/log.md): what keeps an empty tile from being
-skipped is land, cloud and foam, not noise, and the faintest ships lie on calm water.
+The contrast of a pixel, at reduced resolution, is its largest difference in any channel from the mean of the pixels
+within 30 network pixels. A tile is skipped if no pixel reaches the threshold. Dividing the contrast by the noise of the
+sea, global or local, skipped fewer empty tiles at the same loss (docs/log.md): empty tiles pass because of land, clouds
+and foam, not because of noise, and the faintest ships are on calm water.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = ["SURROUNDINGS_PX", "Gate", "GateOptions", "choose_gate", "contrast"]
 
 
 SURROUNDINGS_PX = 60
-"""Side of the square that a place is compared with, in network pixels."""
+"""Side of the square that a pixel is compared with, in network pixels."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Says which tiles need not be shown to the network.
+    """Decides which tiles are skipped.
 
     Args:
-        reduction: The first look is at 1/reduction of the network's resolution.
+        reduction: The contrast is computed at 1/reduction of the network's resolution.
         threshold: A tile with less contrast everywhere is skipped; in grey values, 0-255.
     """
 
@@ -49,15 +49,15 @@ class Gate:
 
     @classmethod
     def of_card(cls, card: Card) -> Gate | None:
-        """Return the model's gate; None where it has none: then every tile is looked at."""
+        """Return the model's gate, or None if it has none."""
         return None if card.gate is None else cls(card.gate.reduction, card.gate.threshold)
 
     def skips(self, image_hwc: NDArray[np.uint8], valid_hw: NDArray[np.bool_]) -> bool:
-        """Return whether a tile cannot hold a ship.
+        """Return whether a tile is empty and can be skipped.
 
         Args:
-            image_hwc: uint8 (h, w, 3), RGB, as the network would be shown it.
-            valid_hw: bool (h, w), the pixels that are looked at.
+            image_hwc: uint8 (h, w, 3), RGB, in network pixels.
+            valid_hw: bool (h, w), the pixels that count.
         """
         return not bool((contrast(image_hwc, valid_hw, reduction=self.reduction) >= np.float32(self.threshold)).any())
 
@@ -67,22 +67,22 @@ class Gate:
 
 
 def contrast(image_hwc: NDArray[np.uint8], valid_hw: NDArray[np.bool_], *, reduction: int) -> NDArray[np.float32]:
-    """Return how far each place differs from its surroundings: float32 (h, w) at 1/reduction, 0-255.
+    """Return the contrast of each pixel with its surroundings, float32 (h, w) at 1/reduction, 0-255.
 
     Args:
         image_hwc: uint8 (H, W, 3), RGB.
-        valid_hw: bool (H, W); other pixels count neither as a place nor as surroundings.
-        reduction: Pixels to a side that become one; the last ones of a side may be a little more or less than that.
+        valid_hw: bool (H, W), the pixels that count.
+        reduction: Factor by which the image is reduced, approximate if it does not divide a side.
     """
     height, width = (max(1, side // reduction) for side in valid_hw.shape)
-    is_whole = bool(valid_hw.all())
-    shown_hwc = image_hwc if is_whole else np.where(valid_hw[..., None], image_hwc, 0).astype(np.uint8)
-    small_hwc = np.asarray(_shrunk(shown_hwc, height, width), np.float32)
+    all_valid = bool(valid_hw.all())
+    masked_hwc = image_hwc if all_valid else np.where(valid_hw[..., None], image_hwc, 0).astype(np.uint8)
+    small_hwc = np.asarray(_reduced(masked_hwc, height, width), np.float32)
     side = round(SURROUNDINGS_PX / reduction) | 1
     around_hwc = cv2.blur(small_hwc, (side, side), borderType=cv2.BORDER_REFLECT)
-    if is_whole:
+    if all_valid:
         return np.asarray(np.abs(small_hwc - around_hwc).max(axis=2), np.float32)
-    share_hw = _shrunk(valid_hw.astype(np.float32), height, width)
+    share_hw = _reduced(valid_hw.astype(np.float32), height, width)
     around_share_hw = cv2.blur(share_hw, (side, side), borderType=cv2.BORDER_REFLECT)
     present = share_hw > 0
     mean_hwc = small_hwc / np.where(present, share_hw, 1)[..., None]
@@ -90,37 +90,37 @@ def contrast(image_hwc: NDArray[np.uint8], valid_hw: NDArray[np.bool_], *, reduc
     return np.where(present, np.abs(mean_hwc - around_hwc).max(axis=2), 0).astype(np.float32)
 
 
-def _shrunk(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+def _reduced(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
 
 
-# A model's gate, chosen on labelled images, with what it loses and what it saves.
+# Choosing the gate of a model on labelled images.
 
 _LOG = logging.getLogger(__name__)
 _CONFIDENCE = 0.95
 _TIMED_IMAGES = 3
-_LARGEST_LOSS = 0.5
+_MAX_LOSS = 0.5
 
 
 @dataclass(frozen=True)
 class GateOptions:
-    """How to choose a gate.
+    """Options for choosing a gate.
 
     Raises:
-        ConfigError: A value is out of its range.
+        ConfigError: A value is out of range.
     """
 
     loss: float = 0.005
     """Share of the ships that may be lost."""
     reduction: int = 4
-    """The first look is at 1/reduction of the network's resolution."""
+    """The contrast is computed at 1/reduction of the network's resolution."""
     max_images: int = 4000
-    """No more than this many images are looked at (drawn by the seed, stratified)."""
+    """Most images to measure; more are sampled, stratified and by the seed."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.loss <= _LARGEST_LOSS:
-            raise ConfigError(f"the loss must be a share of the ships from 0 to {_LARGEST_LOSS}, got {self.loss}")
+        if not 0 <= self.loss <= _MAX_LOSS:
+            raise ConfigError(f"the loss must be a share of the ships from 0 to {_MAX_LOSS}, got {self.loss}")
         if not 1 <= self.reduction <= 16:
             raise ConfigError(f"the reduction must be a whole number from 1 to 16, got {self.reduction}")
         if self.max_images < 1 or self.seed < 0:
@@ -128,46 +128,46 @@ class GateOptions:
 
 
 @dataclass
-class _Seen:
-    """What was seen on the images."""
+class _Measurements:
+    """Measurements on the images."""
 
     ships: list[float] = field(default_factory=list)
-    """The contrast of each ship: the highest among the places that it lies on."""
+    """Highest contrast inside the box of each ship."""
     empty: list[float] = field(default_factory=list)
-    """The highest contrast in each image without ships."""
+    """Highest contrast of each image without ships."""
     gate_s: float = 0.0
     sides: list[int] = field(default_factory=list)
-    """Sides of the images in network pixels."""
+    """Longer sides of the images in network pixels."""
 
 
 def choose_gate(predictor: Predictor, source: Source, options: GateOptions | None = None) -> CardGate:
     """Return the gate with the highest threshold that loses no more than the requested share of the ships.
 
-    A ship counts as lost when its own places have less contrast than the threshold, even where something else in the
-    image would keep the tile from being skipped: so the loss does not depend on the tile's size, and holds for ships
-    that lie in the overlap of two tiles. The share of empty tiles that are skipped is that of the images, each taken as
-    one tile; larger tiles hold more that stands out, and fewer are skipped.
+    A ship counts as lost if its own pixels have less contrast than the threshold, even if something else keeps the tile
+    from being skipped. So the loss does not depend on the tile size, and holds for ships in the overlap of two tiles.
+    The share of skipped empty tiles is that of the images without ships, each as one tile; with larger tiles it is
+    lower, since they contain more objects.
 
     Args:
         predictor: The model; its network is only timed.
-        source: Labelled images that look like the scenes to come.
+        source: Labelled images that resemble the scenes to predict.
         options: The requested loss and the resolution.
 
     Raises:
         DataError: There are no ships to measure the loss on, or no image without them.
     """
     options = options or GateOptions()
-    drawn = draw_images(source.images, at_most=options.max_images, seed=options.seed)
-    seen = _Seen()
+    sampled = draw_images(source.images, at_most=options.max_images, seed=options.seed)
+    measured = _Measurements()
     timed: list[NDArray[np.uint8]] = []
-    for labelled in track(drawn, "looking for the gate's threshold"):
-        image_hwc = _look(labelled, predictor.card.input.scale, options.reduction, seen)
+    for labelled in track(sampled, "measuring contrast for the gate"):
+        image_hwc = _measure(labelled, predictor.card.input.scale, options.reduction, measured)
         if image_hwc is not None and len(timed) < _TIMED_IMAGES:
             timed.append(image_hwc)
-    if not seen.ships or not seen.empty:
-        what = "ship" if not seen.ships else "image without ships"
-        raise DataError(f"no gate can be chosen on {source.name}: it has no readable {what} to measure it on")
-    contrasts = np.sort(np.asarray(seen.ships))
+    if not measured.ships or not measured.empty:
+        missing = "ship" if not measured.ships else "image without ships"
+        raise DataError(f"no gate can be chosen on {source.name}: it has no readable {missing} to measure it on")
+    contrasts = np.sort(np.asarray(measured.ships))
     threshold = float(contrasts[int(options.loss * len(contrasts))])
     lost = int(np.count_nonzero(contrasts < threshold))
     return CardGate(
@@ -177,16 +177,16 @@ def choose_gate(predictor: Predictor, source: Source, options: GateOptions | Non
         lost_recall=lost / len(contrasts),
         lost_recall_at_most=_highest_share(lost, len(contrasts)),
         num_ships=len(contrasts),
-        skipped_share=float(np.mean(np.asarray(seen.empty) < threshold)),
-        num_empty_tiles=len(seen.empty),
-        tile_px=int(np.median(seen.sides)),
-        time_share=seen.gate_s / len(seen.sides) / _network_s(predictor, timed),
+        skipped_share=float(np.mean(np.asarray(measured.empty) < threshold)),
+        num_empty_tiles=len(measured.empty),
+        tile_px=int(np.median(measured.sides)),
+        time_share=measured.gate_s / len(measured.sides) / _network_s(predictor, timed),
         measured_on=source.name,
     )
 
 
-def _look(labelled: Labelled, scale: float, reduction: int, seen: _Seen) -> NDArray[np.uint8] | None:
-    """Add an image to what was seen and return it; None, with a warning, where it cannot be read."""
+def _measure(labelled: Labelled, scale: float, reduction: int, measured: _Measurements) -> NDArray[np.uint8] | None:
+    """Add an image to the measurements and return it; log a warning and return None if it cannot be read."""
     try:
         image_hwc = labelled.read()
         truth = true_ships(labelled.rles, (image_hwc.shape[0], image_hwc.shape[1]))
@@ -194,15 +194,15 @@ def _look(labelled: Labelled, scale: float, reduction: int, seen: _Seen) -> NDAr
         _LOG.warning("%s is left out: %s", labelled.image_id, error)
         return None
     height, width = (max(1, round(side * scale)) for side in image_hwc.shape[:2])
-    shown_hwc = resize(image_hwc, (height, width))
+    network_hwc = resize(image_hwc, (height, width))
     began_s = time.perf_counter()
-    contrast_hw = contrast(shown_hwc, np.ones((height, width), bool), reduction=reduction)
-    seen.gate_s += time.perf_counter() - began_s
-    seen.sides.append(max(height, width))
+    contrast_hw = contrast(network_hwc, np.ones((height, width), bool), reduction=reduction)
+    measured.gate_s += time.perf_counter() - began_s
+    measured.sides.append(max(height, width))
     if truth:
-        seen.ships += _contrasts(contrast_hw, truth, (image_hwc.shape[0], image_hwc.shape[1]))
+        measured.ships += _contrasts(contrast_hw, truth, (image_hwc.shape[0], image_hwc.shape[1]))
     else:
-        seen.empty.append(float(contrast_hw.max()))
+        measured.empty.append(float(contrast_hw.max()))
     return image_hwc
 
 
@@ -219,7 +219,7 @@ def _contrasts(contrast_hw: NDArray[np.float32], ships: Sequence[Ship], shape: t
 
 
 def _network_s(predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -> float:
-    """Return the seconds that the network takes for an image, the first one aside, which warms it up."""
+    """Return the inference time per image in seconds, after one image to warm up."""
     predictor.probability(images[0])
     began_s = time.perf_counter()
     for image_hwc in images:
@@ -229,6 +229,6 @@ def _network_s(predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -> flo
 
 def _highest_share(lost: int, total: int) -> float:
     """Return the share that is not exceeded with 95 % confidence (Clopper and Pearson, one-sided)."""
-    from scipy.stats import beta  # half a second that only this pays
+    from scipy.stats import beta  # takes half a second to import
 
     return 1.0 if lost == total else float(beta.ppf(_CONFIDENCE, lost + 1, total - lost))

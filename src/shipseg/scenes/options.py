@@ -1,4 +1,4 @@
-"""What is asked for when ships are looked for in a scene."""
+"""Options for predicting a scene."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["SceneOptions"]
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions:
-    """What to look at in a scene and what to write about it.
+    """What to predict in a scene and which files to write.
 
     Raises:
-        ConfigError: A threshold outside 0-1, a number that must be positive and is not.
+        ConfigError: The threshold is outside 0-1, or another number is not positive.
     """
 
     formats: tuple[str, ...] = ("gpkg", "csv")
-    """Files of ships, of `scenes.vectors.FORMATS`."""
+    """Formats of the ships' files, names of `scenes.vectors.FORMATS`."""
     probability: bool = True
     """Write probability.tif."""
     mask: bool = False
@@ -31,21 +31,21 @@ class SceneOptions:
     quicklook: bool = True
     """Write quicklook.png and report.html."""
     water: Path | None = None
-    """Polygons of water; what lies outside is not looked at."""
+    """File of water polygons; pixels outside are not predicted."""
     area: Path | None = None
-    """Polygons of interest; what lies outside is not looked at."""
+    """File of polygons of interest; pixels outside are not predicted."""
     bands: tuple[int, ...] | None = None
-    """Bands to take for red, green and blue, counted from 1; None chooses by the file."""
+    """Bands to read as red, green and blue, counted from 1; None selects them by the file's metadata."""
     stretch: str | None = None
-    """How values become 8 bits: `none`, `LOW,HIGH`, `percent:LOW,HIGH`; None leaves 8 bits as they are."""
+    """Stretch of the values to 8 bits: `none`, `LOW,HIGH` or `percent:LOW,HIGH`; None keeps 8-bit values."""
     metres_per_pixel: float | None = None
-    """Size of a pixel on the ground; None asks the file."""
+    """Pixel size on the ground; None takes it from the file."""
     gate: bool = True
-    """Skip tiles that the model's gate calls empty, where the model has a gate."""
+    """Skip tiles that are empty according to the model's gate, if it has one."""
     threshold: float | None = None
-    """Above 0 and at most 1; None takes the model's own."""
+    """Above 0 and at most 1; None takes the model's."""
     batch: int | None = None
-    """Tiles given to the network at once; None as many as suit what runs it."""
+    """Tiles per batch; None takes the number that suits the backend."""
     overwrite: bool = False
     """Replace finished results that were made with other options."""
 
@@ -58,18 +58,18 @@ class SceneOptions:
             raise ConfigError(f"batch must be at least 1, got {self.batch}")
 
     def decision(self, of_model: Decision) -> Decision:
-        """Return what makes a ship: the model's decision, with the threshold that was asked for.
+        """Return the model's decision rule with the requested threshold.
 
-        Ships keep their outlines: a map shall show what was seen. Rectangles reach beyond the blocks that scenes are
-        searched in, too.
+        Ships keep their outlines, since a map shows what was detected and rectangles would extend beyond the blocks in
+        which ships are found.
         """
-        asked: dict[str, Any] = {"rectangles": False}
+        requested: dict[str, Any] = {"rectangles": False}
         if self.threshold is not None:
-            asked["threshold"] = self.threshold
-        return of_model.model_copy(update=asked)
+            requested["threshold"] = self.threshold
+        return of_model.model_copy(update=requested)
 
     def probability_options(self) -> dict[str, Any]:
-        """Return the options that decide which probability comes out, as plain data: polygons by their content.
+        """Return the options that determine the probability as plain data, with files of polygons by their content.
 
         Raises:
             DataError: A file of polygons cannot be read.
@@ -78,13 +78,13 @@ class SceneOptions:
             "bands": None if self.bands is None else list(self.bands),
             "stretch": self.stretch,
             "metres_per_pixel": self.metres_per_pixel,
-            "water": _content(self.water, "--water"),
-            "area": _content(self.area, "--area"),
+            "water": _file_identity(self.water, "--water"),
+            "area": _file_identity(self.area, "--area"),
             "gate": self.gate,
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the options that decide what the result's files hold, as plain data.
+        """Return the options that determine the content of the results as plain data.
 
         Raises:
             DataError: A file of polygons cannot be read.
@@ -93,7 +93,7 @@ class SceneOptions:
         return {**self.probability_options(), **written, "quicklook": self.quicklook, "threshold": self.threshold}
 
 
-def _content(path: Path | None, flag: str) -> dict[str, str] | None:
+def _file_identity(path: Path | None, flag: str) -> dict[str, str] | None:
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A scene in, a folder of ships, rasters and pages out."""
+"""Predicting a scene into a folder of ships, rasters and a report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shipseg.geo.reader import Scene, open_scene
 from shipseg.inference.predictor import Predictor
 from shipseg.model.card import Card
 from shipseg.progress import stage
-from shipseg.scenes.checkpoint import TileRowStore, working_in
+from shipseg.scenes.checkpoint import TileRowStore, open_checkpoint
 from shipseg.scenes.components import ShipFinder
 from shipseg.scenes.gate import Gate
 from shipseg.scenes.options import SceneOptions
@@ -35,7 +35,7 @@ from shipseg.scenes.vectors import check_formats
 __all__ = ["find_ships_in", "predict_scene"]
 
 _COMPRESSION = 200
-"""Pixels that a byte of levels holds at least, where nearly all is sea: measured 600 on a scene of open sea."""
+"""Least number of pixels per byte of compressed blocks, for scenes of mostly sea; measured 600 on open sea."""
 
 
 def predict_scene(
@@ -46,24 +46,24 @@ def predict_scene(
     *,
     name: str | None = None,
 ) -> SceneResult:
-    """Look for ships in a scene and write `out/NAME/`, whole or not at all; go on where a killed run stopped.
+    """Predict a scene and write the complete results to `out/NAME/`; resume from the checkpoint of a killed run.
 
-    Unfinished work lies in `out/.NAME.work/`: the rows of tiles that are done are not predicted again, and the files
-    are the same as those of a run that was never stopped. A scene that an earlier run finished is left as it is.
+    The checkpoint is in `out/.NAME.work/`: finished rows of tiles are not predicted again, and the results equal those
+    of an uninterrupted run. A scene that is finished with the same options is skipped.
 
     Args:
-        scene_path: A raster that GDAL reads: a local path, or an http, https or s3 address.
+        scene_path: A raster that GDAL reads: a local path, or an http, https or s3 URL.
         out: Folder of results.
         predictor: The model.
-        options: What to look at and what to write.
-        name: Of the folder in `out`; None takes the file's name without ending.
+        options: What to predict and what to write.
+        name: Name of the folder in `out`; None takes the file name without extension.
 
     Raises:
-        DataError: The scene cannot be read, or a part of it.
-        ConfigError: Finished results of other options are in the way, or the options do not fit the scene.
-        ModelError: The network gave something other than probabilities.
-        StorageError: The results cannot be written; nothing half-written has a final name.
-        MissingExtraError: rasterio or another part of the extra `geo` is not installed.
+        DataError: The scene or a part of it cannot be read.
+        ConfigError: There are finished results with other options, or the options do not fit the scene.
+        ModelError: The network returned values other than probabilities.
+        StorageError: The results cannot be written; incomplete results never get their final name.
+        MissingExtraError: rasterio or another package of the extra `geo` is not installed.
     """
     began_s = time.monotonic()
     options = options or SceneOptions()
@@ -73,30 +73,32 @@ def predict_scene(
         name = name or scene.name
         check_formats(options.formats, scene.georef, scene=name)
         plan = plan_tiles((scene.height, scene.width), predictor.card.input, scene.metres_per_pixel_rc)
-        seen_by = {"scene": scene.fingerprint(), "model": _hash_of(predictor.card), "tiles": plan.as_dict()}
-        folder, identity = out / name, seen_by | {"options": options.as_dict()}
+        inputs = {"scene": scene.fingerprint(), "model": _hash_of(predictor.card), "tiles": plan.as_dict()}
+        folder, identity = out / name, inputs | {"options": options.as_dict()}
         facts = finished_facts(folder, identity, overwrite=options.overwrite)
         if facts is not None:
             return SceneResult(name, str(scene_path), folder, "skipped", facts, None)
         files.ensure_folder(out)
-        _ensure_space(out, plan, name)
-        with working_in(out / f".{name}.work", seen_by | {"looking": options.probability_options()}) as pieces:
+        _check_disk_space(out, plan, name)
+        with open_checkpoint(out / f".{name}.work", inputs | {"looking": options.probability_options()}) as store:
             facts = finished_facts(folder, identity, overwrite=options.overwrite)
-            if facts is not None:  # another process finished it between the first look and the lock
-                pieces.discard()
+            if facts is not None:  # another process finished it before this one had the lock
+                store.discard()
                 return SceneResult(name, str(scene_path), folder, "skipped", facts, None)
-            results = files.ensure_folder(pieces.folder / "results")
+            results = files.ensure_folder(store.folder / "results")
             raster = results / PROBABILITY_FILE if options.probability else None
-            finds = find_ships_in(scene, predictor, options, pieces, plan=plan, raster=raster)
+            detections = find_ships_in(scene, predictor, options, store, plan=plan, raster=raster)
             finishing_s = time.monotonic()
-            ships = _measured(finds, scene, name)
-            facts = write_output(results, SceneOutput(scene, ships, finds, predictor.card, options, identity), pieces)
-            publish(pieces.folder, folder)
-    seconds = _with_the_end(finds.seconds, began_s=began_s, finishing_s=finishing_s)
+            ships = _measured(detections, scene, name)
+            facts = write_output(
+                results, SceneOutput(scene, ships, detections, predictor.card, options, identity), store
+            )
+            publish(store.folder, folder)
+    seconds = _total_seconds(detections.seconds, began_s=began_s, finishing_s=finishing_s)
     return SceneResult(name, str(scene_path), folder, "done", facts, ships.ships, seconds)
 
 
-def _with_the_end(seconds: Seconds, *, began_s: float, finishing_s: float) -> Seconds:
+def _total_seconds(seconds: Seconds, *, began_s: float, finishing_s: float) -> Seconds:
     now_s = time.monotonic()
     return dataclasses.replace(seconds, total=now_s - began_s, finishing=seconds.finishing + now_s - finishing_s)
 
@@ -105,24 +107,24 @@ def find_ships_in(
     scene: Scene,
     predictor: Predictor,
     options: SceneOptions,
-    pieces: TileRowStore,
+    store: TileRowStore,
     *,
     plan: TilePlan,
     raster: Path | None = None,
 ) -> Detections:
-    """Return what the network sees in a scene; rows that are done among `pieces` are not predicted again.
+    """Return the detections of a scene; rows that are finished in `store` are not predicted again.
 
     Args:
         scene: Open for reading.
         predictor: The model.
-        options: What to look at.
-        pieces: Where rows that are done are kept.
-        plan: The scene's tiles.
-        raster: Also write the probability to this file.
+        options: What to predict.
+        store: Finished rows of tiles.
+        plan: Tiles of the scene.
+        raster: If given, the probability is written to this file.
 
     Raises:
         DataError: A part of the scene cannot be read.
-        ModelError: The network gave something other than probabilities.
+        ModelError: The network returned values other than probabilities.
         StorageError: The disk is full or cannot be written.
     """
     finder = ShipFinder(plan.shape, options.decision(predictor.card.decision))
@@ -136,12 +138,12 @@ def find_ships_in(
                 if rows is not None:
                     rows.add(block.window, block.quantised_hw)
 
-        counts, seconds = run_tiles(job, pieces, consume)
-        looked_s = time.monotonic()
+        counts, seconds = run_tiles(job, store, consume)
+        predicted_s = time.monotonic()
         if raster is not None:
             with stage(f"writing {raster.name}"):
                 stack.close()
-    seconds = dataclasses.replace(seconds, finishing=seconds.finishing + time.monotonic() - looked_s)
+    seconds = dataclasses.replace(seconds, finishing=seconds.finishing + time.monotonic() - predicted_s)
     valid_px = counts.pop("pixels")
     return Detections(finder.ships(), tuple(finder.dropped), counts, valid_px, seconds)
 
@@ -152,32 +154,32 @@ def _tile_job(scene: Scene, predictor: Predictor, options: SceneOptions, plan: T
     return TileJob(scene=scene, plan=plan, predictor=predictor, regions=tuple(regions), gate=gate, batch=options.batch)
 
 
-def _measured(finds: Detections, scene: Scene, name: str) -> SceneShips:
-    found = ((ship.ship, ship.cut) for ship in finds.ships)
+def _measured(detections: Detections, scene: Scene, name: str) -> SceneShips:
+    ships = ((detection.ship, detection.cut) for detection in detections.ships)
     shape = (scene.height, scene.width)
-    return measure_ships(found, scene.georef, scene=name, shape=shape, acquired=scene.acquired)
+    return measure_ships(ships, scene.georef, scene=name, shape=shape, acquired=scene.acquired)
 
 
 def _hash_of(card: Card) -> str:
-    """Return what tells one model from another: its card names its weights by their hashes."""
+    """Return a hash that identifies a model: its card contains the hashes of its weights."""
     return hashlib.sha256(card.model_dump_json().encode()).hexdigest()
 
 
-def _ensure_space(out: Path, plan: TilePlan, name: str) -> None:
-    """Refuse to start where the disk cannot hold what is written whatever the scene shows.
+def _check_disk_space(out: Path, plan: TilePlan, name: str) -> None:
+    """Check that the disk has space for the least that a run of this scene writes.
 
     Raises:
-        StorageError: It cannot.
+        StorageError: It has not.
     """
     rows = plan.rows
     shared = max(
         (start + rows.tile - later for start, later in zip(rows.starts, rows.starts[1:], strict=False)), default=0
     )
-    carried_bytes = 2 * shared * plan.columns.side * 2 * 4  # of two rows of tiles: sums and weights in float32
-    levels_bytes = plan.rows.side * plan.columns.side // _COMPRESSION
+    carry_bytes = 2 * shared * plan.columns.side * 2 * 4  # sums and weights in float32 for two rows of tiles
+    blocks_bytes = plan.rows.side * plan.columns.side // _COMPRESSION
     files.ensure_space(
         out,
-        needed_bytes=carried_bytes + 2 * levels_bytes,
+        needed_bytes=carry_bytes + 2 * blocks_bytes,
         what=f"scene {name}",
         remedy="free some space or choose another --out",
     )

@@ -1,4 +1,4 @@
-"""The page of scenes scored against their true ships: tables, each scene at a glance, what went wrong from near by."""
+"""The report of scenes scored against their true ships: tables, an overview of each scene, close-ups of errors."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ from shipseg.tiling import Window
 __all__ = ["REPORT_FILE", "write_scores_page"]
 
 REPORT_FILE = "report.html"
-_MOST_SCENES = 6
-_CASES = 8
+_MAX_SCENES = 6
+_MAX_CASES = 8
 _OVERVIEW_PX, _CLOSE_UP_PX = 900, 300
-_CLOSE_UP_LEAST = 96  # pixels of the scene
+_MIN_CLOSE_UP_PX = 96  # scene pixels
 _JPEG_QUALITY = 85
 _MEASURES = {
     "length_m": ("Length, m", "of the hull"),
     "width_m": ("Width, m", "of the hull"),
-    "label_length_m": ("Length, m", "of what the label covers"),
-    "label_width_m": ("Width, m", "of what the label covers"),
-    "heading_deg": ("Heading, degrees", "bow and stern not told apart"),
+    "label_length_m": ("Length, m", "of the label"),
+    "label_width_m": ("Width, m", "of the label"),
+    "heading_deg": ("Heading, degrees", "bow and stern not distinguished"),
 }
 
 
 class _Case(NamedTuple):
-    """A ship from near by, as the page shows it."""
+    """A close-up of a ship."""
 
-    picture: str
+    image: str
+    """Data URL."""
     caption: str
 
 
 def write_scores_page(scores: SceneScores, path: Path) -> Path:
-    """Write scored scenes as one HTML page, which holds every picture in itself, and return its path.
+    """Write the scores of scenes as one HTML page with embedded images, and return its path.
 
     Raises:
-        DataError: A scene cannot be read any more.
+        DataError: A scene can no longer be read.
         StorageError: The page cannot be written.
     """
     metrics = scores.metrics
@@ -57,32 +58,32 @@ def write_scores_page(scores: SceneScores, path: Path) -> Path:
     for number, scene_path in enumerate(scores.scenes):
         own = [record for record in scores.records if record.scene == scene_path.stem]
         with open_scene(scene_path) as scene:
-            if number < _MOST_SCENES:
-                overviews.append({"picture": _overview(scene, own), "caption": _scene_caption(scene, own)})
+            if number < _MAX_SCENES:
+                overviews.append({"image": _overview(scene, own), "caption": _scene_caption(scene, own)})
             for title, records in chosen.items():
-                near = [_Case(_close_up(scene, r, own), _caption(r)) for r in records if r.scene == scene.name]
-                cases.setdefault(title, []).extend(near)
+                close_ups = [_Case(_close_up(scene, r, own), _caption(r)) for r in records if r.scene == scene.name]
+                cases.setdefault(title, []).extend(close_ups)
     return write_page(
         path,
         "scene_scores.html",
         metrics=metrics,
         bins=[*LENGTH_BINS],
-        measures=[(*words, metrics["errors"][name]) for name, words in _MEASURES.items()],
+        measures=[(*labels, metrics["errors"][name]) for name, labels in _MEASURES.items()],
         overviews=overviews,
-        num_more=max(0, len(scores.scenes) - _MOST_SCENES),
+        num_more=max(0, len(scores.scenes) - _MAX_SCENES),
         cases={title: shown for title, shown in cases.items() if shown},
     )
 
 
 def _chosen(records: Sequence[ShipRecord]) -> dict[str, list[ShipRecord]]:
-    """Return the ships to be shown from near by, a rule for each group."""
+    """Return the records for close-ups, by title."""
     missed = [record for record in records if record.status == "missed" and record.true is not None]
     wrong = [record for record in records if record.true is None and record.predicted is not None]
     found = [record for record in records if record.true is not None and record.predicted is not None]
     return {
-        "The longest ships that were missed": sorted(missed, key=_true_length, reverse=True)[:_CASES],
-        "The surest detections that are no hit": sorted(wrong, key=_confidence, reverse=True)[:_CASES],
-        "The largest errors of length": sorted(found, key=_length_error, reverse=True)[:_CASES],
+        "The longest ships that were missed": sorted(missed, key=_true_length, reverse=True)[:_MAX_CASES],
+        "The wrong detections with the highest confidence": sorted(wrong, key=_confidence, reverse=True)[:_MAX_CASES],
+        "The largest errors of length": sorted(found, key=_length_error, reverse=True)[:_MAX_CASES],
     }
 
 
@@ -111,7 +112,7 @@ def _close_up(scene: Scene, record: ShipRecord, others: Sequence[ShipRecord]) ->
     ship = record.true or record.predicted
     assert ship is not None
     left, top, right, bottom = ship.polygon_px.bounds
-    side = int(min(max(_CLOSE_UP_LEAST, 1.6 * max(right - left, bottom - top)), scene.height, scene.width))
+    side = int(min(max(_MIN_CLOSE_UP_PX, 1.6 * max(right - left, bottom - top)), scene.height, scene.width))
     row0 = int(np.clip((top + bottom) / 2 - side / 2, 0, scene.height - side))
     col0 = int(np.clip((left + right) / 2 - side / 2, 0, scene.width - side))
     image, _ = scene.read(Window(row0, col0, side, side))
@@ -128,7 +129,7 @@ def _close_up(scene: Scene, record: ShipRecord, others: Sequence[ShipRecord]) ->
 def _drawn(
     image: NDArray[np.uint8], records: Sequence[ShipRecord], origin: tuple[float, float], scale: tuple[float, float]
 ) -> str:
-    """Return the picture with true and predicted outlines as the address of a JPEG."""
+    """Return the image with true and predicted outlines as a JPEG data URL."""
     image = np.ascontiguousarray(image)
     for record in records:
         for ship, color in ((record.true, TRUE_COLOR), (record.predicted, PREDICTED_COLOR)):

@@ -1,4 +1,4 @@
-"""Scenes scored against their true ships: predicted (or read from finished results), and matched."""
+"""Scoring scenes against their true ships, predicted now or read from finished results."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 
 PREDICTED_FOLDER = "predicted"
-"""Inside the folder of scores: the results of the scenes, one folder each."""
+"""Subfolder of the scores with the results of the scenes, one folder each."""
 SHIPS_FILE = "ships.gpkg"
 
 
 @dataclass(frozen=True)
 class FailedScene:
-    """A scene that could not be scored: which, and why."""
+    """A scene that could not be scored, with the reason."""
 
     scene: str
     detail: str
@@ -50,13 +50,13 @@ class FailedScene:
 
 @dataclass(frozen=True, eq=False)
 class SceneScores:
-    """What came of scoring scenes.
+    """The scores of scenes.
 
     Attributes:
         scenes: The scenes that were scored, in order.
-        records: True ships and wrong predictions of these.
-        metrics: All scores, plain data.
-        failed: The scenes that could not be scored; they are in none of the scores.
+        records: True ships and wrong detections of these scenes.
+        metrics: All scores as plain data.
+        failed: The scenes that could not be scored, which count in no score.
     """
 
     scenes: tuple[Path, ...]
@@ -66,14 +66,14 @@ class SceneScores:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The scores in a few lines for people."""
+        """The main scores, for display."""
         metrics = self.metrics
         by_iou, length = metrics["by_iou"], metrics["errors"]["length_m"]["all"]
         heading = metrics["errors"]["heading_deg"]["all"]
         return {
             "scenes": metrics["num_scenes"],
             **({"scenes that could not be scored": len(self.failed)} if self.failed else {}),
-            "ground looked at": f"{metrics['looked_at_km2']:,.1f} km2",
+            "area predicted": f"{metrics['looked_at_km2']:,.1f} km2",
             "true ships": metrics["num_ships"],
             "recall": _percent(by_iou["recall"]),
             "precision": _percent(by_iou["precision"]),
@@ -101,17 +101,17 @@ def _error(spread: dict[str, Any], unit: str) -> str:
 
 
 def has_truth(data: Path) -> bool:
-    """Return whether a path is a scene with its true ships beside it, or a folder of such."""
+    """Return whether a path is a scene, or a folder with true ships of scenes."""
     if data.is_dir():
         return any(data.glob("*.ships.gpkg"))
     return data.suffix.lower() in SCENE_SUFFIXES and data.is_file()
 
 
 def labelled_scenes(data: Path) -> list[Path]:
-    """Return the scenes with true ships that a scene or a folder stands for, by name.
+    """Return the scenes with true ships of a path, which is a scene or a folder of scenes, sorted by name.
 
     Raises:
-        DataError: A scene has no truth beside it, or the folder holds none with.
+        DataError: The scene, or every scene of the folder, has no true ships beside it.
     """
     if not data.is_dir():
         if not truth_path(data).is_file():
@@ -120,7 +120,7 @@ def labelled_scenes(data: Path) -> list[Path]:
     scenes = [path for path in sorted(data.iterdir()) if path.suffix.lower() in SCENE_SUFFIXES]
     found = [path for path in scenes if truth_path(path).is_file()]
     if not found:
-        raise DataError(f"{data} holds no scene with true ships beside it: it needs a NAME.tif for a NAME.ships.gpkg")
+        raise DataError(f"{data} has no scene with true ships: put NAME.ships.gpkg beside NAME.tif")
     if len(found) < len(scenes):
         _LOG.warning(
             "%d of %d scenes in %s have no true ships and are left out", len(scenes) - len(found), len(scenes), data
@@ -131,16 +131,16 @@ def labelled_scenes(data: Path) -> list[Path]:
 def score_scenes(
     scenes: Sequence[Path], predicted: Path, predictor: Predictor | None, *, threshold: float | None = None
 ) -> SceneScores:
-    """Return the scores of scenes; one that cannot be used does not stop the rest.
+    """Return the scores of scenes; a scene that cannot be scored does not stop the others.
 
     Args:
         scenes: Each with its true ships beside it, see `labelled_scenes`.
-        predicted: Folder with the results of `predict_scene`, one folder per scene; those that are missing are made.
-        predictor: The model; None takes the results as they are.
-        threshold: Instead of the model's own.
+        predicted: Folder with the results of `predict_scene`, one folder per scene; missing results are predicted.
+        predictor: The model; None scores the existing results.
+        threshold: Replaces the model's threshold.
 
     Raises:
-        DataError: No scene can be used with its truth, or results are missing and there is no model.
+        DataError: No scene can be scored, or results are missing and there is no model.
         StorageError: Results cannot be written.
     """
     scored: list[_Scored] = []
@@ -170,7 +170,7 @@ def score_scenes(
 
 @dataclass(frozen=True, eq=False)
 class _Scored:
-    """One scene's records, and the facts of its results."""
+    """The records of a scene, and its scene.json."""
 
     path: Path
     records: list[ShipRecord]
@@ -180,7 +180,7 @@ class _Scored:
 def _score_scene(path: Path, predicted: Path, predictor: Predictor | None, *, threshold: float | None) -> _Scored:
     with open_scene(path) as scene:
         georef, shape = scene.georef, (scene.height, scene.width)
-    # First: a fault in the truth is to be told before the long work.
+    # First, since invalid truth must be reported before the long prediction.
     true = _on_scene(read_ships(truth_path(path), georef), path, shape)
     if predictor is not None:
         options = SceneOptions(
@@ -193,21 +193,21 @@ def _score_scene(path: Path, predicted: Path, predictor: Predictor | None, *, th
 
 
 def _on_scene(true: list[MapShip], path: Path, shape: tuple[int, int]) -> list[MapShip]:
-    """Return the true ships that lie on the scene, wholly or in part.
+    """Return the true ships that intersect the scene.
 
     Raises:
-        DataError: There are some, and none does.
+        DataError: There are true ships, and none of them does.
     """
     inside = [ship for ship in true if lies_on(ship, shape)]
     if true and not inside:
         raise DataError(
             f"none of the {len(true)} ships in {truth_path(path)} lies on {path.name}, the first is at longitude "
-            f"{true[0].lon:.4f}, latitude {true[0].lat:.4f}: are they another scene's, or in another coordinate "
-            "reference system than the file says?"
+            f"{true[0].lon:.4f}, latitude {true[0].lat:.4f}: are they of another scene, or in another coordinate "
+            "reference system than the file states?"
         )
     if len(inside) < len(true):
         _LOG.warning(
-            "%d of the %d ships in %s lie beside the scene and are left out",
+            "%d of the %d ships in %s are outside the scene and are left out",
             len(true) - len(inside),
             len(true),
             truth_path(path),
@@ -227,8 +227,6 @@ def _facts(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder} has no {SHIPS_FILE}: predict the scene with --format gpkg")
     return facts
 
-
-# The tables of scenes that were scored: metrics.json, a row for each ship, a row for each scene that failed.
 
 _COLUMNS = (
     "scene",

@@ -1,4 +1,4 @@
-"""A ship of a scene: what people need to know of it, in metres and degrees from true north."""
+"""Ships of a scene, measured in metres and in degrees from true north, and the results of a scene."""
 
 from __future__ import annotations
 
@@ -34,25 +34,24 @@ __all__ = [
 class SceneShip:
     """One ship of a scene.
 
-    Positions in pixels are (x to the right, y down) along pixel edges: pixel (0, 0) covers 0 to 1 both ways. Of a scene
-    that does not say where on Earth it lies, degrees from north and lon/lat are None, and so is everything in metres
-    unless somebody stated what its pixels measure.
+    Positions in pixels are (x right, y down) in pixel-edge coordinates: pixel (0, 0) covers 0 to 1. In a scene without
+    a georeference, heading, longitude and latitude are None, and so are metres unless the user gave the pixel size.
 
     Args:
-        id: From 1 in the order of the centres: from the top, then from the left.
+        id: Number from 1, in order of the centres from the top, then from the left.
         scene: Name of the scene.
-        acquired: When it was taken, ISO 8601, where the scene says so.
+        acquired: Acquisition time in ISO 8601, or None.
         ship: The ship in pixels of the scene.
-        polygon_px: Polygon, or MultiPolygon where parts touch only at corners, along the edges of the ship's pixels.
-        box_px: float64 (4, 2), corners of the oriented rectangle; right-angled on the ground, not always in pixels.
-        lon: Longitude of the centre of gravity in degrees, WGS 84, from -180 to below 180.
-        lat: Its latitude.
+        polygon_px: Outline along the edges of the ship's pixels; a MultiPolygon if parts touch only at corners.
+        box_px: float64 (4, 2), corners of the oriented rectangle, which is right-angled on the ground.
+        lon: Longitude of the centroid in degrees, WGS 84, from -180 to below 180.
+        lat: Latitude of the centroid in degrees.
         length_m: Longer side of the oriented rectangle on the ground.
-        width_m: Its shorter side.
+        width_m: Shorter side of the oriented rectangle on the ground.
         area_m2: Area of the ship's pixels on the ground.
         heading_deg: Direction of the longer side, clockwise from true north, from 0 to below 180. Bow and stern are not
-            told apart: the ship may head this way or the opposite one, `heading_deg` + 180.
-        cut: The ship touches the scene's edge or pixels without data and may be longer than what is seen.
+            distinguished: the ship may head in the opposite direction, `heading_deg` + 180.
+        cut: Whether the ship touches the scene's edge or pixels without data, so that it may be longer.
     """
 
     id: int
@@ -82,7 +81,7 @@ class SceneShip:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SceneShips:
-    """The ships of one scene, with what is needed to place them on Earth."""
+    """The ships of one scene and its georeference."""
 
     scene: str
     """Name of the scene."""
@@ -101,15 +100,15 @@ def measure_ships(
     shape: tuple[int, int],
     acquired: str | None = None,
 ) -> SceneShips:
-    """Return the ships of a scene, numbered from 1 from the top, then from the left, and measured on the ground.
+    """Return the ships of a scene measured on the ground, numbered from 1 from the top, then from the left.
 
     Args:
-        ships: Each ship in pixels of the scene, in any order, with whether it is cut by the scene's edge or by pixels
+        ships: Each ship in pixels of the scene, in any order, with whether it touches the scene's edge or pixels
             without data.
-        georef: Where the scene lies.
-        scene: Its name.
-        shape: Its height and width in pixels.
-        acquired: When it was taken, ISO 8601, if known.
+        georef: Georeference of the scene.
+        scene: Name of the scene.
+        shape: (height, width) of the scene.
+        acquired: Acquisition time in ISO 8601, if known.
     """
     ordered = sorted(ships, key=lambda pair: (pair[0].center_rc, pair[0].mask_box))
     measured = tuple(
@@ -124,17 +123,17 @@ def measure_ship(
 ) -> SceneShip:
     """Return a ship measured on the ground.
 
-    The rectangle in pixels stands for the second moments of the ship's pixels. These are carried to the ground with the
-    local matrix from pixels to metres, and the rectangle is taken there: right with pixels that are not square, rotated
-    rasters and degrees, where the sides of the rectangle in pixels would not be.
+    The second moments of the rectangle in pixels are transformed to metres with the local Jacobian, and the rectangle
+    is computed from them on the ground. This is correct for pixels that are not square, rotated rasters and degrees,
+    where transforming the sides of the rectangle would not be.
 
     Args:
         ship: The ship in pixels of the scene.
-        georef: Where the scene lies.
-        number: Its id.
+        georef: Georeference of the scene.
+        number: Id of the ship.
         scene: Name of the scene.
-        acquired: When the scene was taken, ISO 8601, if known.
-        cut: The ship touches the scene's edge or pixels without data.
+        acquired: Acquisition time in ISO 8601, if known.
+        cut: Whether the ship touches the scene's edge or pixels without data.
     """
     polygon = outline(ship)
     row, column = ship.center_rc
@@ -142,7 +141,7 @@ def measure_ship(
     lonlat = georef.lonlat(np.array([[column, row]]))
     if metres is None or lonlat is None:
         box = np.asarray(ship.corners_xy, np.float64)
-        length_m, width_m, area_m2 = _stated_sizes(ship, georef.stated_m)
+        length_m, width_m, area_m2 = _sizes_by_pixel(ship, georef.stated_m)
         return SceneShip(number, scene, acquired, ship, polygon, box, None, None, length_m, width_m, area_m2, None, cut)
     length, width, heading = _on_the_ground(ship, metres)
     return SceneShip(
@@ -162,19 +161,19 @@ def measure_ship(
     )
 
 
-def _stated_sizes(ship: Ship, stated_m: float | None) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Return length and width in metres and the area in square metres by the stated pixel, if one was stated."""
-    if stated_m is None:
+def _sizes_by_pixel(ship: Ship, pixel_m: float | None) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Return length and width in metres and area in square metres from the pixel size; None without one."""
+    if pixel_m is None:
         return None, None, None
-    return ship.length_px * stated_m, ship.width_px * stated_m, ship.area_px * stated_m**2
+    return ship.length_px * pixel_m, ship.width_px * pixel_m, ship.area_px * pixel_m**2
 
 
 def _on_the_ground(ship: Ship, metres: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return length and width in metres and the heading, of the rectangle with the ship's moments on the ground."""
+    """Return length and width in metres and heading in degrees of the rectangle with the ship's moments."""
     angle = math.radians(ship.heading_deg)
     along = np.array([math.sin(angle), -math.cos(angle)])  # (x right, y down)
     across = np.array([math.cos(angle), math.sin(angle)])
-    # 12 times the second moments: of a rectangle these are the squares of its sides.
+    # 12 times the second moments, which for a rectangle are the squares of its sides.
     pixels = ship.length_px**2 * np.outer(along, along) + ship.width_px**2 * np.outer(across, across)
     east_east, east_north, _, north_north = (metres @ pixels @ metres.T).ravel().tolist()
     middle = (east_east + north_north) / 2
@@ -200,9 +199,10 @@ def _wrapped(lon: float) -> float:
 
 
 def outline(ship: Ship) -> shapely.Polygon | shapely.MultiPolygon:
-    """Return the edges of a ship's pixels in pixels of the scene (x right, y down): rasterised, it is the ship again.
+    """Return the outline along the edges of a ship's pixels, in pixels of the scene (x right, y down).
 
-    Holes stay. Parts that touch only at corners are polygons of their own, for a polygon may not cross itself.
+    Rasterised, it gives the ship's mask. Holes are kept. Parts that touch only at corners become separate polygons,
+    since a valid polygon must not touch itself.
     """
     with needing("geo"):
         from rasterio import Affine
@@ -210,12 +210,9 @@ def outline(ship: Ship) -> shapely.Polygon | shapely.MultiPolygon:
     mask = np.ascontiguousarray(ship.mask).view(np.uint8)
     row0, col0, _, _ = ship.mask_box
     found = shapes(mask, mask=ship.mask, connectivity=4, transform=Affine.translation(col0, row0))
-    rings = [geometry["coordinates"] for geometry, _ in found]  # the outer one first, then holes
+    rings = [geometry["coordinates"] for geometry, _ in found]  # exterior first, then holes
     polygons = [shapely.Polygon(outer, holes) for outer, *holes in rings]
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
-
-
-# What came of looking for ships in a scene.
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -224,61 +221,61 @@ class Detection:
 
     ship: Ship
     cut: bool
-    """It touches the scene's edge or pixels that were not looked at: there may be more of it."""
+    """Whether it touches the scene's edge or pixels that were not predicted, so that it may be longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A connected region that no ship can be, and whose pixels were not kept."""
+    """A connected component that is too large for a ship and was dropped."""
 
     box: tuple[int, int, int, int]
     """(row0, col0, row1, col1), half open."""
     area_px: int
     reason: str
-    """In a sentence."""
+    """One sentence."""
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """Where the time went. Reading and writing happen beside the network: only waiting for them costs time."""
+    """Run times of a scene. Reading and writing run concurrently with the network: only waiting for them adds time."""
 
     total: float = 0.0
     network: float = 0.0
-    """In the network, tiles given to it one batch at a time."""
+    """Inference, batch by batch."""
     waiting_for_reader: float = 0.0
     waiting_for_writer: float = 0.0
     finishing: float = 0.0
-    """After the last tile: rasters made cloud-optimised, ships measured and written, the quick look."""
+    """After the last tile: writing cloud-optimised GeoTIFFs, measuring and writing ships, the quicklook."""
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What the network saw in a scene, before it is measured on the ground."""
+    """The detections of a scene in pixels."""
 
     ships: tuple[Detection, ...]
     """In the order of `masks.ships.find_ships`: the largest first, then from the top and from the left."""
     dropped: tuple[Dropped, ...]
     tiles: Mapping[str, int]
-    """Number of tiles by what became of them: `network`, or the reason for which they never reached it."""
+    """Number of tiles by status, see `stream.TILE_STATUSES`."""
     valid_px: int
-    """Pixels that were looked at, gated ones included."""
+    """Pixels that were predicted or skipped by the gate."""
     seconds: Seconds = field(default=Seconds(), compare=False)
 
 
 @dataclass(frozen=True, eq=False)
 class SceneResult:
-    """A scene that is done with."""
+    """The result of a finished scene."""
 
     name: str
     path: str
     folder: Path
-    """The folder of results, whole."""
+    """The complete folder of results."""
     status: Literal["done", "skipped"]
-    """`skipped`: an earlier run had finished it with the same options and model."""
+    """`skipped`: an earlier run finished it with the same options and model."""
     facts: Mapping[str, Any]
-    """What scene.json holds."""
+    """Content of scene.json."""
     ships: tuple[SceneShip, ...] | None
-    """By number; None where the scene was skipped."""
+    """In order of their ids; None if the scene was skipped."""
     seconds: Seconds = field(default=Seconds(), compare=False)
 
     @property

@@ -1,7 +1,7 @@
-"""Showing a scene to the network, tile by tile: reading, predicting and writing side by side, in bounded memory.
+"""Predicting a scene tile by tile: reading, inference and writing run concurrently in bounded memory.
 
-Held at any time: the tiles of a few batches (two wait for the network, two for the writer), one tile's width of the row
-at work, and the ships' open ends. The rows that tiles share with the next row of tiles are on the disk (`pieces`).
+In memory are the tiles of a few batches (two wait for the network, two for the writer), one tile's width of the current
+row, and the ships that are not complete yet. Pixels shared with the next row of tiles are on disk (`TileRowStore`).
 """
 
 from __future__ import annotations
@@ -28,57 +28,57 @@ from shipseg.tiling import Window
 __all__ = ["TILE_STATUSES", "Channel", "Gate", "Readable", "Region", "TileJob", "run_stages", "run_tiles"]
 
 
-# Three stages side by side: a thread that reads, the caller that works, a thread that writes; all end together.
+# A pipeline of three stages: a reader thread, work in the caller's thread, and a writer thread.
 #
-# What waits between two stages is bounded, so a fast reader does not fill the memory. An error in any stage ends the
-# others at their next hand-over, and comes out of `run_stages` as itself.
+# The queues between the stages are bounded, so a fast reader does not fill the memory. An error in one stage stops the
+# others at their next queue operation and is raised by `run_stages`.
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 Done = TypeVar("Done")
 
 
-class _Broken(Exception):  # noqa: N818  (not a fault of its own: another stage ended)
-    """The other side of a channel is gone."""
+class _Aborted(Exception):  # noqa: N818  (no error of its own: another stage failed)
+    """The channel was aborted by another stage."""
 
 
 class Channel(Generic[Item]):
-    """Hands items from one thread to another, in order.
+    """A bounded queue from one thread to another.
 
     Args:
-        size: How many may wait.
+        size: Most items that may wait.
 
     Attributes:
-        waited_s: Seconds that the taking side has waited for items.
-        blocked_s: Seconds that the giving side has waited for room.
+        waited_s: Seconds that the consumer has waited for items.
+        blocked_s: Seconds that the producer has waited for space.
     """
 
     def __init__(self, size: int) -> None:
         self.waited_s = self.blocked_s = 0.0
         self._size, self._items = size, deque[Item]()
         self._changed = threading.Condition()
-        self._ended = self._broken = False
+        self._ended = self._aborted = False
 
     def put(self, item: Item) -> None:
-        """Give an item; waits while too many are waiting to be taken."""
+        """Add an item; blocks while the queue is full."""
         with self._changed:
             began_s = time.monotonic()
-            self._changed.wait_for(lambda: self._broken or len(self._items) < self._size)
+            self._changed.wait_for(lambda: self._aborted or len(self._items) < self._size)
             self.blocked_s += time.monotonic() - began_s
-            if self._broken:
-                raise _Broken
+            if self._aborted:
+                raise _Aborted
             self._items.append(item)
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[Item]:
-        """Take items until the giving side has ended."""
+        """Yield items until the producer has ended."""
         while True:
             with self._changed:
                 began_s = time.monotonic()
-                self._changed.wait_for(lambda: self._broken or self._ended or self._items)
+                self._changed.wait_for(lambda: self._aborted or self._ended or self._items)
                 self.waited_s += time.monotonic() - began_s
-                if self._broken:
-                    raise _Broken
+                if self._aborted:
+                    raise _Aborted
                 if not self._items:
                     return
                 item = self._items.popleft()
@@ -86,41 +86,41 @@ class Channel(Generic[Item]):
             yield item
 
     def end(self) -> None:
-        """Say that no more items come."""
+        """Mark the end of the items."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
-    def break_off(self) -> None:
-        """Stop both sides at once."""
+    def abort(self) -> None:
+        """Stop producer and consumer at once."""
         with self._changed:
-            self._broken = True
+            self._aborted = True
             self._items.clear()
             self._changed.notify_all()
 
 
 class _Stage:
-    """A thread that does one thing."""
+    """A thread that runs one function."""
 
-    def __init__(self, name: str, does: Callable[[], None], channels: tuple[Channel[Read], Channel[Done]]) -> None:
+    def __init__(self, name: str, function: Callable[[], None], channels: tuple[Channel[Read], Channel[Done]]) -> None:
         self.error: BaseException | None = None
-        self._does, self._channels = does, channels
-        # Waited for in place of the thread: joining one that a signal interrupts takes it for ended.
-        self._over = threading.Event()
+        self._function, self._channels = function, channels
+        # Waited for instead of joining: a join that a signal interrupts marks the thread as ended.
+        self._finished = threading.Event()
         threading.Thread(target=self._run, name=f"shipseg-{name}", daemon=True).start()
 
     def _run(self) -> None:
         try:
-            self._does()
+            self._function()
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             self.error = error
             for channel in self._channels:
-                channel.break_off()
+                channel.abort()
         finally:
-            self._over.set()
+            self._finished.set()
 
     def wait(self) -> None:
-        self._over.wait()
+        self._finished.wait()
 
 
 def run_stages(
@@ -131,17 +131,18 @@ def run_stages(
     read_ahead: int,
     write_behind: int,
 ) -> tuple[Channel[Read], Channel[Done]]:
-    """Run three stages side by side until all have ended; return the two channels between them, for their times.
+    """Run three stages concurrently until all have ended; return the two channels between them, for their times.
 
     Args:
         read: Puts items into its channel; runs in a thread of its own.
-        work: Takes from the first channel and puts into the second; runs in the caller's thread, where signals arrive.
-        write: Takes from the second channel; runs in a thread of its own.
-        read_ahead: How many items may wait to be worked on.
-        write_behind: How many may wait to be written.
+        work: Takes items from the first channel and puts items into the second; runs in the caller's thread, which
+            receives signals.
+        write: Takes items from the second channel; runs in a thread of its own.
+        read_ahead: Most items that may wait for `work`.
+        write_behind: Most items that may wait for `write`.
 
     Raises:
-        BaseException: What one of them raised, after the others have ended.
+        BaseException: The error of one stage, after the others have ended.
     """
     channels = to_work, to_write = Channel[Read](read_ahead), Channel[Done](write_behind)
 
@@ -155,112 +156,112 @@ def run_stages(
         to_write.end()
         for stage in stages:
             stage.wait()
-    except _Broken:
-        pass  # the stage that broke off says why
+    except _Aborted:
+        pass  # the stage that failed has the error
     finally:
         for channel in channels:
-            channel.break_off()
+            channel.abort()
         for stage in stages:
             stage.wait()
     for stage in stages:
-        if stage.error is not None and not isinstance(stage.error, _Broken):
+        if stage.error is not None and not isinstance(stage.error, _Aborted):
             raise stage.error
     return channels
 
 
 TILE_STATUSES: Final = ("network", "no data", "outside", "gate")
-"""What becomes of a tile: shown to the network, or why not: no pixel with data, none in the water or area asked for,
-or the gate calls it empty."""
+"""Status of a tile: predicted by the network, or the reason why it was skipped: no valid pixels, no pixels inside the
+water and area polygons, or empty according to the gate."""
 
-_PENDING_PER_SHOWN: Final = 4
-"""Tiles that are not shown wait for the batch around them, but no more than this many for each tile of a batch."""
+_PENDING_PER_TILE: Final = 4
+"""Skipped tiles wait for the batch around them, but no more than this many per tile of a batch."""
 
 
 class Readable(Protocol):
-    """A scene, as far as it is looked at; see `source.Scene`."""
+    """A scene that windows can be read from, such as `geo.reader.Scene`."""
 
     def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return RGB uint8 (h, w, 3) and where there is data bool (h, w)."""
+        """Return RGB uint8 (h, w, 3) and the valid pixels, bool (h, w)."""
         ...
 
 
 class Region(Protocol):
-    """Pixels that are to be looked at; see `area.Area`."""
+    """The pixels of a scene to predict, such as `geo.area.Area`."""
 
     def touches(self, window: Window) -> bool:
-        """Return whether a window may hold such a pixel."""
+        """Return whether a window may contain pixels of the region."""
         ...
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
-        """Return which pixels these are, bool (h, w)."""
+        """Return the pixels of the region in a window, bool (h, w)."""
         ...
 
 
 class Gate(Protocol):
-    """A cheap first look; see `gate`."""
+    """A pre-filter that skips empty tiles, see `gate`."""
 
     def skips(self, image_hwc: NDArray[np.uint8], valid_hw: NDArray[np.bool_]) -> bool:
-        """Return whether a tile cannot hold a ship: uint8 (h, w, 3) RGB as shown to the network, and what counts."""
+        """Return whether a tile is empty: RGB uint8 (h, w, 3) in network pixels, and the pixels that count (h, w)."""
         ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TileJob:
-    """What is looked at, and how."""
+    """The input of `run_tiles`: a scene, its tiles, the model, and what limits the prediction."""
 
     scene: Readable
     plan: TilePlan
     predictor: Predictor
     regions: tuple[Region, ...] = ()
-    """Only pixels in all of them are looked at."""
+    """Only pixels inside all regions are predicted."""
     gate: Gate | None = None
     batch: int | None = None
-    """Tiles given to the network at once; None as many as suit it."""
+    """Tiles per batch; None takes the number that suits the backend."""
 
     @property
     def tiles_per_batch(self) -> int:
-        """How many tiles are given to the network at once."""
+        """Number of tiles in a batch."""
         return self.batch or self.predictor.tiles_per_batch
 
 
 class _Tile(NamedTuple):
-    """A tile on its way."""
+    """A tile in the pipeline."""
 
     is_last_in_row: bool
     status: str
     valid_hw: NDArray[np.bool_]
-    shown: NDArray[Any] | None
-    """uint8 (h, w, 3) as shown to the network, then its probability float32 (h, w); None where it is not shown."""
+    data: NDArray[Any] | None
+    """RGB uint8 (h, w, 3) in network pixels, after inference the probability float32 (h, w); None if skipped."""
 
 
 def run_tiles(
-    job: TileJob, pieces: TileRowStore, consume: Callable[[Iterator[Block]], None]
+    job: TileJob, store: TileRowStore, consume: Callable[[Iterator[Block]], None]
 ) -> tuple[dict[str, int], Seconds]:
-    """Show the network all of a scene that it has not seen yet, and hand on every block of the scene in order.
+    """Predict the rows of tiles that are not finished yet, and pass all blocks of the scene to `consume` in order.
 
     Args:
-        job: What is looked at.
-        pieces: The rows that are done, handed on first; rows are added as they get done.
-        consume: Takes the blocks, in a thread of its own.
+        job: Scene, tiles and model.
+        store: Finished rows, which are passed on first; rows are added as they are finished.
+        consume: Takes the blocks; runs in a thread of its own.
 
     Returns:
-        The number of tiles by `TILE_STATUSES`, valid pixels as `pixels` among them; and where the time went.
+        The number of tiles by `TILE_STATUSES`, with the number of valid pixels as `pixels`; and the run times.
 
     Raises:
         DataError: A part of the scene cannot be read.
-        ModelError: The network gave something other than probabilities.
+        ModelError: The network returned values other than probabilities.
         StorageError: The disk is full or cannot be written.
     """
-    began_s, first = time.monotonic(), pieces.num_done
-    in_network, ended_s = [0.0], [began_s]
+    began_s, first = time.monotonic(), store.num_done
+    network_s, ended_s = [0.0], [began_s]
 
     def write(tiles: Channel[_Tile]) -> None:
-        with contextlib.closing(_blocks(job, pieces, first, iter(tiles))) as blocks:
+        with contextlib.closing(_blocks(job, store, first, iter(tiles))) as blocks:
             consume(blocks)
 
     def predict(tiles: Channel[_Tile], done: Channel[_Tile]) -> None:
-        with contextlib.closing(_shown(job.plan, first, tiles)) as shown:
-            _predict(job, shown, done, in_network)
+        with contextlib.closing(_with_progress(job.plan, first, tiles)) as tracked:
+            _predict(job, tracked, done, network_s)
         ended_s[0] = time.monotonic()
 
     to_network, to_writer = run_stages(
@@ -272,81 +273,81 @@ def run_tiles(
     )
     counts = dict.fromkeys((*TILE_STATUSES, "pixels"), 0)
     for row in range(job.plan.num_rows):
-        for name, count in pieces.facts(row).items():
+        for name, count in store.read_facts(row).items():
             counts[name] += count
     now_s = time.monotonic()
     waiting = to_network.waited_s, to_writer.blocked_s
-    return counts, Seconds(now_s - began_s, in_network[0], *waiting, finishing=now_s - ended_s[0])
+    return counts, Seconds(now_s - began_s, network_s[0], *waiting, finishing=now_s - ended_s[0])
 
 
-def _shown(plan: TilePlan, first: int, tiles: Iterable[_Tile]) -> Generator[_Tile, None, None]:
+def _with_progress(plan: TilePlan, first: int, tiles: Iterable[_Tile]) -> Generator[_Tile, None, None]:
     per_row = plan.num_tiles // plan.num_rows
-    yield from track(tiles, "looking for ships", total=plan.num_tiles, done=first * per_row)
+    yield from track(tiles, "predicting tiles", total=plan.num_tiles, done=first * per_row)
 
 
 def _read(job: TileJob, rows: Iterable[int], tiles: Channel[_Tile]) -> None:
-    """Read the tiles of rows, in the reader's thread."""
+    """Read the tiles of rows; runs in the reader's thread."""
     for row in rows:
         windows = list(job.plan.row(row))
         for number, window in enumerate(windows, start=1):
-            status, valid_hw, shown_hwc = _read_tile(job, window)
-            tiles.put(_Tile(number == len(windows), status, valid_hw, shown_hwc))
+            status, valid_hw, network_hwc = _read_tile(job, window)
+            tiles.put(_Tile(number == len(windows), status, valid_hw, network_hwc))
 
 
 def _read_tile(job: TileJob, window: Window) -> tuple[str, NDArray[np.bool_], NDArray[np.uint8] | None]:
-    """Return what becomes of a tile, which of its pixels are looked at (h, w), and what the network is shown of it."""
-    nothing_hw = np.zeros((window.height, window.width), bool)
+    """Return a tile's status, its pixels that count (h, w), and its image in network pixels, None if skipped."""
+    none_hw = np.zeros((window.height, window.width), bool)
     if not all(region.touches(window) for region in job.regions):
-        return "outside", nothing_hw, None
+        return "outside", none_hw, None
     image_hwc, data_hw = job.scene.read(window)
     if not data_hw.any():
-        return "no data", nothing_hw, None
-    wanted_hw = data_hw
+        return "no data", none_hw, None
+    valid_hw = data_hw
     for region in job.regions:
-        wanted_hw = wanted_hw & region.mask(window)
-    if not wanted_hw.any():
-        return "outside", nothing_hw, None
-    # The network sees land around the water, too: it knows what a quay looks like.
-    shown_hwc, _ = resize_valid(image_hwc, data_hw, job.plan.shown_shape)
+        valid_hw = valid_hw & region.mask(window)
+    if not valid_hw.any():
+        return "outside", none_hw, None
+    # The network also gets the pixels outside the regions: land beside the water is useful context.
+    network_hwc, _ = resize_valid(image_hwc, data_hw, job.plan.network_shape)
     if job.gate is not None:
-        counted_hw = resize(wanted_hw.astype(np.float32), job.plan.shown_shape) > 0
-        if job.gate.skips(shown_hwc, counted_hw):
-            return "gate", wanted_hw, None
-    return "network", wanted_hw, shown_hwc
+        counted_hw = resize(valid_hw.astype(np.float32), job.plan.network_shape) > 0
+        if job.gate.skips(network_hwc, counted_hw):
+            return "gate", valid_hw, None
+    return "network", valid_hw, network_hwc
 
 
-def _predict(job: TileJob, tiles: Iterable[_Tile], done: Channel[_Tile], in_network: list[float]) -> None:
-    """Give tiles to the network batch by batch, in the caller's thread.
+def _predict(job: TileJob, tiles: Iterable[_Tile], done: Channel[_Tile], network_s: list[float]) -> None:
+    """Predict tiles batch by batch; runs in the caller's thread.
 
-    A batch ends with its row, so that a run that goes on after a kill makes the same batches: what a network gives for
-    a tile may depend, in the last bit, on what is computed beside it.
+    A batch ends with its row, so that a resumed run has the same batches: the last bit of a network's output may depend
+    on the other tiles of the batch.
     """
     pending: list[_Tile] = []
     for tile in tiles:
         pending.append(tile)
-        num_shown = sum(waiting.shown is not None for waiting in pending)
-        is_full = num_shown == job.tiles_per_batch or len(pending) == _PENDING_PER_SHOWN * job.tiles_per_batch
-        if tile.is_last_in_row or not num_shown or is_full:
+        num_images = sum(waiting.data is not None for waiting in pending)
+        is_full = num_images == job.tiles_per_batch or len(pending) == _PENDING_PER_TILE * job.tiles_per_batch
+        if tile.is_last_in_row or not num_images or is_full:
             began_s = time.monotonic()
-            shown = [waiting.shown for waiting in pending if waiting.shown is not None]
-            probs = iter(job.predictor.tiles_probability(np.stack(shown)) if shown else ())
-            in_network[0] += time.monotonic() - began_s
+            images = [waiting.data for waiting in pending if waiting.data is not None]
+            probs = iter(job.predictor.tiles_probability(np.stack(images)) if images else ())
+            network_s[0] += time.monotonic() - began_s
             for waiting in pending:
-                done.put(waiting if waiting.shown is None else waiting._replace(shown=next(probs)))
+                done.put(waiting if waiting.data is None else waiting._replace(data=next(probs)))
             pending = []
 
 
-def _blocks(job: TileJob, pieces: TileRowStore, first: int, tiles: Iterator[_Tile]) -> Generator[Block, None, None]:
-    """Yield all blocks of the scene: those of rows that are done, then those that get final, in the writer's thread."""
+def _blocks(job: TileJob, store: TileRowStore, first: int, tiles: Iterator[_Tile]) -> Generator[Block, None, None]:
+    """Yield all blocks of the scene, those of finished rows first; runs in the writer's thread."""
     for row in range(first):
-        yield from pieces.blocks(row)
+        yield from store.read_blocks(row)
     for row in range(first, job.plan.num_rows):
         facts: dict[str, int] = {}
-        with pieces.row(row, facts) as writer, contextlib.closing(pieces.carried(row)) as carried:
+        with store.write_row(row, facts) as writer, contextlib.closing(store.read_carry(row)) as carried:
             blender = RowBlender(job.plan, row, carried)
             for window in job.plan.row(row):
                 tile = next(tiles)
-                mean_hw, carry = blender.add(_in_scene_pixels(tile.shown, window))
+                mean_hw, carry = blender.add(_to_scene_pixels(tile.data, window))
                 rows, columns = mean_hw.shape
                 valid_hw = tile.valid_hw[:rows, :columns]
                 quantised_hw = quantise(job.predictor.calibrated(mean_hw), valid_hw)
@@ -357,5 +358,5 @@ def _blocks(job: TileJob, pieces: TileRowStore, first: int, tiles: Iterator[_Til
                 yield block
 
 
-def _in_scene_pixels(prob_hw: NDArray[np.float32] | None, window: Window) -> NDArray[np.float32] | None:
+def _to_scene_pixels(prob_hw: NDArray[np.float32] | None, window: Window) -> NDArray[np.float32] | None:
     return None if prob_hw is None else resize(prob_hw, (window.height, window.width))

@@ -1,4 +1,4 @@
-"""Which tiles a scene is cut into: windows in the scene's own pixels, and how large each is shown to the network."""
+"""Tiles of a scene: their plan, blending row by row, and quantised probability."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = [
 
 
 MAX_TILE_PX: Final = 4096
-"""A tile is at most this many scene pixels a side: a few tiles are held, whatever the pixels measure."""
+"""Longest side of a tile in scene pixels: it bounds the memory for any pixel size."""
 _SMALLEST_TILE_PX: Final = 32
-"""Of the scene: with fewer, a pixel is so large that no ship is seen in it."""
+"""Shortest side of a tile in scene pixels: below it the pixels are too large to show a ship."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,24 @@ class Axis:
     """The tiles along one side of a scene."""
 
     side: int
-    """Of the scene."""
+    """Length of the side of the scene in pixels."""
     starts: tuple[int, ...]
-    """Where each tile begins."""
+    """First pixel of each tile."""
     tile: int
     """Length of every tile in scene pixels."""
-    shown: int
-    """Length of every tile as shown to the network."""
+    network_tile: int
+    """Length of every tile in network pixels."""
     overlap: int
-    """Scene pixels that neighbours share at least."""
+    """Least overlap of neighbours in scene pixels."""
 
     def final(self, index: int) -> int:
-        """Return up to where no later tile reaches once tile `index` is done."""
+        """Return the end of the pixels that no tile after tile `index` covers."""
         return self.starts[index + 1] if index + 1 < len(self.starts) else self.side
 
 
 @dataclass(frozen=True)
 class TilePlan:
-    """The tiles of a scene in rows and columns, all equally large, row by row."""
+    """The tiles of a scene, a grid of rows and columns of equal tiles."""
 
     rows: Axis
     columns: Axis
@@ -69,18 +69,18 @@ class TilePlan:
         return self.rows.side, self.columns.side
 
     @property
-    def shown_shape(self) -> tuple[int, int]:
-        """(height, width) of a tile as shown to the network."""
-        return self.rows.shown, self.columns.shown
+    def network_shape(self) -> tuple[int, int]:
+        """(height, width) of a tile in network pixels."""
+        return self.rows.network_tile, self.columns.network_tile
 
     @property
     def num_rows(self) -> int:
-        """Rows of tiles."""
+        """Number of rows of tiles."""
         return len(self.rows.starts)
 
     @property
     def num_tiles(self) -> int:
-        """Tiles in all."""
+        """Number of tiles."""
         return len(self.rows.starts) * len(self.columns.starts)
 
     def row(self, index: int) -> Iterator[Window]:
@@ -89,16 +89,16 @@ class TilePlan:
             yield Window(self.rows.starts[index], column, self.rows.tile, self.columns.tile)
 
     def weights(self) -> NDArray[np.float32]:
-        """Return the blending weights of a tile (h, w); 1 everywhere where the scene is one tile."""
+        """Return the blending weights (h, w) of a tile; all 1 if the scene is one tile."""
         overlap = (self.rows.overlap, self.columns.overlap) if self.num_tiles > 1 else 0
         return blend_weights(self.rows.tile, self.columns.tile, overlap=overlap)
 
     def as_dict(self) -> dict[str, list[int]]:
-        """Return what decides the tiles, as plain data."""
+        """Return the parameters of the plan as plain data."""
         return {
             "scene": list(self.shape),
             "tile": [self.rows.tile, self.columns.tile],
-            "shown": list(self.shown_shape),
+            "shown": list(self.network_shape),
             "overlap": [self.rows.overlap, self.columns.overlap],
         }
 
@@ -108,52 +108,53 @@ def plan_tiles(shape: tuple[int, int], card: CardInput, metres_per_pixel_rc: tup
 
     Args:
         shape: (height, width) of the scene.
-        card: What the model wants to be shown.
-        metres_per_pixel_rc: Metres of a row step and of a column step; None: as those of the model's images.
+        card: Input of the model.
+        metres_per_pixel_rc: Metres per row step and per column step; None takes the pixel size of the model.
 
     Raises:
-        ConfigError: A pixel is so large or so small that the model cannot be shown the scene.
+        ConfigError: The pixels are too large or too small for the model.
     """
     axes = []
     for side, metres in zip(shape, metres_per_pixel_rc or (card.metres_per_pixel,) * 2, strict=True):
-        # A pixel within 1 % of the model's is the model's: nothing is resampled for that.
+        # Pixel sizes within 1 % of the model's are not resampled.
         ratio = metres / card.metres_per_pixel
         axes.append(_axis(side, card, card.scale * (1.0 if abs(ratio - 1) < 0.01 else ratio), metres))
     return TilePlan(*axes)
 
 
 def _axis(side: int, card: CardInput, scale: float, metres: float) -> Axis:
-    shown = card.tile
-    if shown / scale > MAX_TILE_PX:
-        shown = int(MAX_TILE_PX * scale) // card.multiple * card.multiple
-    tile = round(shown / scale) if shown else 0
-    if tile < _SMALLEST_TILE_PX or not shown:
+    network_tile = card.tile
+    if network_tile / scale > MAX_TILE_PX:
+        network_tile = int(MAX_TILE_PX * scale) // card.multiple * card.multiple
+    tile = round(network_tile / scale) if network_tile else 0
+    if tile < _SMALLEST_TILE_PX or not network_tile:
+        size = "large" if network_tile else "small"
         raise ConfigError(
-            f"a pixel of {metres:g} m is too {'large' if shown else 'small'} for this model, which was made for "
-            f"{card.metres_per_pixel:g} m: give the true size with --metres-per-pixel, or take another model"
+            f"a pixel of {metres:g} m is too {size} for this model, which was trained for {card.metres_per_pixel:g} m: "
+            "give the true size with --metres-per-pixel, or choose another model"
         )
-    overlap = min(round(min(card.overlap, shown // 2) / scale), tile // 2)
+    overlap = min(round(min(card.overlap, network_tile // 2) / scale), tile // 2)
     if side <= tile:
         return Axis(side, (0,), side, max(1, round(side * scale)), overlap)
-    return Axis(side, tuple(starts(side, tile=tile, overlap=overlap)), tile, shown, overlap)
+    return Axis(side, tuple(starts(side, tile=tile, overlap=overlap)), tile, network_tile, overlap)
 
 
-# Blending tiles that come row by row, and letting go of every pixel as soon as no later tile reaches it.
+# Blending tiles row by row. A pixel is emitted as soon as no later tile covers it.
 #
-# The sums are those of `tiling.Accumulator`, float32 in the same order, so the result is the same bit for bit. What is
-# held is one tile's width of the row at work. The rows that the next row of tiles shares with this one, their sums
-# and weights, go through a file, block by block (`Carry`).
+# Sums are float32 in the same order as in `tiling.Accumulator`, so the results are equal bit by bit. One tile's width
+# of the current row is in memory. Sums and weights of the pixels shared with the next row of tiles are stored in a
+# file, block by block (`Carry`).
 
 Carry = NDArray[np.float32] | None
-"""Sums and weights (2, rows, columns) of a block's pixels that the next row of tiles shares; None where all are 0."""
+"""Sums and weights (2, rows, columns) of the pixels that a block shares with the next row of tiles; None if all 0."""
 
 
 class Block(NamedTuple):
-    """Pixels of a scene that are final. Blocks come row by row, and together they are the scene."""
+    """A window of a scene with its final quantised probability. Blocks come row by row and cover the scene."""
 
     window: Window
     quantised_hw: NDArray[np.uint16]
-    """See `levels`."""
+    """See `quantise`."""
 
 
 class RowBlender:
@@ -162,7 +163,7 @@ class RowBlender:
     Args:
         plan: The scene's tiles.
         row: Which row of tiles.
-        carried: What `add` gave for the row above, in order; not asked for the first row.
+        carried: Carries that `add` returned for the row above, in order; not read for the first row.
 
     Example:
         >>> from shipseg.model.card import CardInput
@@ -179,23 +180,22 @@ class RowBlender:
         rows = plan.rows
         self._final_rows = rows.final(row) - rows.starts[row]
         self._shared_rows = 0 if row == 0 else rows.starts[row - 1] + rows.tile - rows.starts[row]
-        # Sums and weights of the columns from the next tile's first on; `_begun` counts the blocks begun in there.
+        # Sums and weights of the columns from the next tile's first on; `_begun` counts the blocks that start in them.
         self._open = np.zeros((2, rows.tile, 0), np.float32)
         self._column = self._begun = 0
 
     def add(self, prob_hw: NDArray[np.float32] | None) -> tuple[NDArray[np.float32], Carry]:
-        """Take the next tile; return the blended probability of the pixels that are final by it, and what is carried.
+        """Add the next tile; return the blended probability of the pixels that become final, and their carry.
 
         Args:
-            prob_hw: float32 (h, w) in scene pixels; None for a tile that the network was not shown, which does not
-                count in the mean.
+            prob_hw: float32 (h, w) in scene pixels; None for a skipped tile, which does not count in the mean.
 
         Returns:
             float32 (rows, columns) from the tile's first pixel to the first pixels of the next tiles, 0 where no tile
-            counted; and sums and weights of the same columns in the rows below, for the next row's blender.
+            counts; and sums and weights of the same columns in the rows below, for the blender of the next row.
         """
         columns = self._plan.columns
-        self._open = self._widened()
+        self._open = self._extended()
         if prob_hw is not None:
             sums_hw, weights_hw = self._open[..., : columns.tile]
             sums_hw += prob_hw * self._weights_hw
@@ -209,8 +209,8 @@ class RowBlender:
         below = done[:, self._final_rows :]
         return mean_hw, below.copy() if below[1].any() else None
 
-    def _widened(self) -> NDArray[np.float32]:
-        """Return the open columns, at least a tile of them, begun with what the row above carried."""
+    def _extended(self) -> NDArray[np.float32]:
+        """Return the open columns extended to at least a tile, starting from the carry of the row above."""
         columns, parts = self._plan.columns, [self._open]
         missing = columns.tile - self._open.shape[-1]
         while missing > 0:
@@ -223,25 +223,23 @@ class RowBlender:
         return np.concatenate(parts, axis=-1)
 
 
-# Probability as a scene's run keeps it: uint16 steps of 1e-4, so that all later decisions use the same numbers.
-#
-# A run that was killed and went on, a scene cut into shards, tiled and untiled: all of them store levels, and ships are
-# found in levels only, never in the float32 they came from.
+# Quantised probability: uint16 in steps of 1e-4. Ships are found in quantised probability only, never in the float32
+# that it comes from, so that resumed, sharded and untiled runs give equal results.
 
 LEVELS: Final = 10_000
-"""Level of probability 1; a step is 1e-4."""
+"""Quantised value of probability 1; a step is 1e-4."""
 NO_DATA: Final = 65_535
-"""Level of a pixel that was not looked at: no data in the scene, or outside the water or area asked for."""
+"""Quantised value of a pixel without data or outside the water and area polygons."""
 FLOOR: Final = 50
-"""Levels below this (probability 0.005) are stored as 0: open sea compresses to nothing."""
+"""Quantised values below this (probability 0.005) are stored as 0, so that open sea compresses well."""
 
 
 def quantise(prob_hw: NDArray[np.floating], valid_hw: NDArray[np.bool_] | None = None) -> NDArray[np.uint16]:
-    """Return the levels (H, W) of a probability, rounded to the nearest, `NO_DATA` where it is not valid.
+    """Return a probability (H, W) quantised to the nearest step, `NO_DATA` where it is not valid.
 
     Args:
         prob_hw: Floating point (H, W), 0 to 1.
-        valid_hw: bool (H, W), True where the scene has data; None for everywhere.
+        valid_hw: bool (H, W), the valid pixels; None if all are valid.
 
     Raises:
         ModelError: A valid probability is NaN or outside 0 to 1.
@@ -251,19 +249,19 @@ def quantise(prob_hw: NDArray[np.floating], valid_hw: NDArray[np.bool_] | None =
         [[9700, 0, 10000]]
     """
     valid_hw = np.ones(prob_hw.shape, bool) if valid_hw is None else valid_hw
-    seen = prob_hw if valid_hw.all() else np.where(valid_hw, prob_hw, np.float32(0))
-    if seen.size and not (seen.min() >= 0 and seen.max() <= 1):  # also true for NaN
-        raise ModelError("the model gave probabilities that are no numbers from 0 to 1: its weights are damaged")
-    levels = np.rint(seen * np.float32(LEVELS)).astype(np.uint16)
-    levels[levels < FLOOR] = 0
-    levels[~valid_hw] = NO_DATA
-    return levels
+    checked_hw = prob_hw if valid_hw.all() else np.where(valid_hw, prob_hw, np.float32(0))
+    if checked_hw.size and not (checked_hw.min() >= 0 and checked_hw.max() <= 1):  # also for NaN
+        raise ModelError("the model returned probabilities outside 0 to 1 or NaN: its weights are damaged")
+    quantised_hw = np.rint(checked_hw * np.float32(LEVELS)).astype(np.uint16)
+    quantised_hw[quantised_hw < FLOOR] = 0
+    quantised_hw[~valid_hw] = NO_DATA
+    return quantised_hw
 
 
 def dequantise(quantised_hw: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return the probability (H, W) of levels, float32 in 0-1; 0 where there is no data.
+    """Return the probability (H, W) of quantised values, float32 in 0-1; 0 where there is no data.
 
-    Level 9700 gives the float32 nearest to 0.97: a threshold written as a decimal of four digits cuts exactly there.
+    9700 gives the float32 nearest to 0.97, so a threshold with four decimals selects exactly the values from it on.
 
     Example:
         >>> bool(dequantise(np.array([[9700]], np.uint16))[0, 0] == np.float32(0.97))
@@ -273,7 +271,7 @@ def dequantise(quantised_hw: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def quantised_threshold(threshold: float) -> int:
-    """Return the lowest level whose probability reaches the threshold, as `masks.ships.ship_pixels` compares them.
+    """Return the lowest quantised value at or above the threshold, as `masks.ships.ship_pixels` compares them.
 
     Raises:
         ConfigError: The threshold is not above 0 and at most 1.

@@ -1,11 +1,15 @@
-"""Ships of a scene as files: GeoPackage, GeoJSON, GeoParquet, COCO, CSV. A scene without ships gives them too."""
+"""Ships of a scene as files: GeoPackage, GeoJSON, GeoParquet, COCO, CSV. A scene without ships gets them, too."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+import shutil
+import sqlite3
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import shapely
@@ -14,12 +18,12 @@ from numpy.typing import NDArray
 from shapely.geometry.polygon import orient
 
 from shipseg import files
-from shipseg.errors import ConfigError, unknown_name
+from shipseg.errors import ConfigError, StorageError, unknown_name
 from shipseg.extras import needing
+from shipseg.geo.gdal import ogr_path
 from shipseg.geo.georef import GeoReference
 from shipseg.inference.formats import ImageShips, csv_text, write_coco
 from shipseg.scenes.columns import AMBIGUITY, COLUMNS, Column
-from shipseg.scenes.geopackage import Layer, write_geopackage
 from shipseg.scenes.ships import SceneShip, SceneShips
 
 if TYPE_CHECKING:
@@ -40,10 +44,8 @@ __all__ = [
 ]
 
 
-# Polygons of a scene's pixels, brought to its map or to longitude and latitude.
-
 LONLAT_DIGITS = 7
-"""Decimals of a degree that are written: a centimetre, as RFC 7946 advises."""
+"""Decimals of degrees in files: a centimetre, as RFC 7946 recommends."""
 _FULL_TURN = 360.0
 
 Outline = shapely.Polygon | shapely.MultiPolygon
@@ -52,8 +54,8 @@ Outline = shapely.Polygon | shapely.MultiPolygon
 def on_map(polygon: Outline, georef: GeoReference) -> Outline:
     """Return a polygon in pixels (x right, y down) in the scene's map coordinates.
 
-    Of a scene without any geotransform these are (x, -y): programs show such a picture with its top left corner at
-    (0, 0) and rows downwards, so there the polygons lie on it.
+    In a scene without a geotransform these are (x, -y): map programs show such an image with its upper left corner at
+    (0, 0) and rows downwards, so the polygons lie on it.
     """
     if georef.is_in_pixels:
         return shapely.transform(polygon, lambda points: points * np.array([1.0, -1.0]))
@@ -61,85 +63,192 @@ def on_map(polygon: Outline, georef: GeoReference) -> Outline:
 
 
 def in_lonlat(polygon: Outline, georef: GeoReference) -> Outline | None:
-    """Return a polygon in pixels in longitude and latitude (WGS 84), or None where the scene does not say where it is.
+    """Return a polygon in pixels in longitude and latitude (WGS 84), or None if the scene has no georeference.
 
-    To 7 decimals, rings as RFC 7946 wants them: the outer one counter-clockwise. What crosses longitude 180 is cut
-    there, and each part stands on its own side.
+    It has 7 decimals and rings as in RFC 7946, with the exterior counter-clockwise. A polygon across longitude 180 is
+    cut there into parts on both sides.
     """
     if georef.crs_wkt is None:
         return None
 
     def lonlat(points_n2: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = georef.lonlat(points_n2)
-        assert found is not None
-        return found
+        lonlat_n2 = georef.lonlat(points_n2)
+        assert lonlat_n2 is not None
+        return lonlat_n2
 
-    placed = shapely.transform(polygon, lonlat)
-    west, _, east, _ = placed.bounds
-    parts = _cut_at_180(placed) if east - west > _FULL_TURN / 2 or east > 180 or west < -180 else [placed]
+    transformed = shapely.transform(polygon, lonlat)
+    west, _, east, _ = transformed.bounds
+    parts = _cut_at_180(transformed) if east - west > _FULL_TURN / 2 or east > 180 or west < -180 else [transformed]
     polygons = [orient(each) for part in parts for each in shapely.get_parts(part) if each.geom_type == "Polygon"]
     rounded = [shapely.transform(each, lambda points: np.round(points, LONLAT_DIGITS)) for each in polygons]
     return rounded[0] if len(rounded) == 1 else shapely.MultiPolygon(rounded)
 
 
-def _cut_at_180(placed: Outline) -> list[shapely.Geometry]:
-    """Return the parts of a polygon within -180 to 180, of one whose vertices lie on both sides of longitude 180."""
-    eastward = shapely.transform(placed, lambda points: np.stack([points[:, 0] % _FULL_TURN, points[:, 1]], axis=1))
+def _cut_at_180(polygon: Outline) -> list[shapely.Geometry]:
+    """Return the parts within -180 to 180 of a polygon with vertices on both sides of longitude 180."""
+    eastward = shapely.transform(polygon, lambda points: np.stack([points[:, 0] % _FULL_TURN, points[:, 1]], axis=1))
     east = shapely.intersection(eastward, shapely.box(0, -90, 180, 90))
     west = shapely.intersection(eastward, shapely.box(180, -90, _FULL_TURN, 90))
     west = shapely.transform(west, lambda points: points - np.array([_FULL_TURN, 0.0]))
     return [part for part in (east, west) if not part.is_empty]
 
 
-_NUMPY_TYPES: Final = {"whole": "int64", "real": "float64", "text": "string", "truth": "bool"}
+_NUMPY_TYPES: Final = {"integer": "int64", "real": "float64", "text": "string", "boolean": "bool"}
 _BOX_COLUMNS: Final = ("ship", "length_m", "width_m", "heading_deg", "confidence", "cut", "length_px", "width_px")
-_NEEDS_PLACE: Final = ("geojson",)
-"""Formats that can say nothing of a scene that does not say where on Earth it lies."""
+_NEEDS_GEOREF: Final = ("geojson",)
+"""Formats that need a georeference."""
+
+_GPKG_VERSION: Final = "1.2"
+"""Old programs, such as the GDAL of Debian 12, warn of versions above 1.3."""
+_GPKG_DATE: Final = "2000-01-01T00:00:00.000Z"
+"""Last change of every layer; the true date would make files of the same ships differ."""
+_NO_CRS: Final = -1
+"""SRS id of the standard for coordinates without a reference system: "undefined Cartesian"."""
+_FULL_BELOW: Final = 1 << 20  # free bytes below which a disk counts as full
+_SCHEMA_EXTENSION: Final = """
+CREATE TABLE gpkg_data_columns (
+  table_name TEXT NOT NULL, column_name TEXT NOT NULL, name TEXT, title TEXT, description TEXT, mime_type TEXT,
+  constraint_name TEXT,
+  CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name), CONSTRAINT gdc_tn UNIQUE (table_name, name),
+  CONSTRAINT fk_gdc_tn FOREIGN KEY (table_name) REFERENCES gpkg_contents(table_name)
+);
+CREATE TABLE gpkg_data_column_constraints (
+  constraint_name TEXT NOT NULL, constraint_type TEXT NOT NULL, value TEXT, min NUMERIC, min_is_inclusive BOOLEAN,
+  max NUMERIC, max_is_inclusive BOOLEAN, description TEXT,
+  CONSTRAINT gdcc_ntv UNIQUE (constraint_name, constraint_type, value)
+);
+CREATE TABLE IF NOT EXISTS gpkg_extensions (
+  table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL, definition TEXT NOT NULL, scope TEXT NOT NULL,
+  CONSTRAINT ge_tce UNIQUE (table_name, column_name, extension_name)
+);
+INSERT INTO gpkg_extensions VALUES
+  ('gpkg_data_columns', NULL, 'gpkg_schema', 'http://www.geopackage.org/spec121/#extension_schema', 'read-write'),
+  ('gpkg_data_column_constraints', NULL, 'gpkg_schema', 'http://www.geopackage.org/spec121/#extension_schema',
+   'read-write');
+"""
+"""Source: OGC GeoPackage 1.2.1, annex F.9, the schema extension."""
 
 
 def check_formats(names: Sequence[str], georef: GeoReference, *, scene: str) -> None:
-    """Refuse formats that do not exist or cannot hold the ships of this scene.
+    """Check that the formats exist and can hold the ships of a scene.
 
     Raises:
-        ConfigError: A name is unknown, or a format needs to know where on Earth the scene lies.
+        ConfigError: A name is unknown, or a format needs a georeference that the scene has not.
     """
     for name in names:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
-        if name in _NEEDS_PLACE and georef.crs_wkt is None:
+        if name in _NEEDS_GEOREF and georef.crs_wkt is None:
             raise ConfigError(
-                f"{scene} does not say where on Earth it lies and {name} holds longitudes and latitudes only: "
+                f"{scene} has no georeference and {name} holds longitudes and latitudes only: "
                 "choose gpkg, csv, parquet or coco, which then hold pixels"
             )
 
 
 def write_gpkg(path: Path, ships: SceneShips) -> None:
-    """Write a GeoPackage in the scene's own coordinates: layer `ships` of outlines, layer `boxes` of rectangles.
+    """Write a GeoPackage in the scene's map coordinates: layer `ships` of outlines, layer `boxes` of rectangles.
 
-    Without a coordinate reference system it is in pixels, see `outlines.on_map`.
+    Without a coordinate reference system see `on_map`.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    where = "" if ships.georef.crs_wkt else " Without a coordinate reference system: x is the column, y minus the row."
-    if where and not ships.georef.is_in_pixels:
-        where = " In the scene's own map units: it names no coordinate reference system."
+    units = "" if ships.georef.crs_wkt else " Without a coordinate reference system: x is the column, y minus the row."
+    if units and not ships.georef.is_in_pixels:
+        units = " In the map units of the scene, which has no coordinate reference system."
     outlines = [_multi(on_map(ship.polygon_px, ships.georef)) for ship in ships.ships]
     boxes = [on_map(shapely.Polygon(ship.box_px), ships.georef) for ship in ships.ships]
     short = [column for column in COLUMNS if column.name in _BOX_COLUMNS]
     crs = ships.georef.crs_wkt
     layers = [
-        Layer("ships", "MultiPolygon", f"Outlines of ships along the edges of their pixels.{where}", COLUMNS),
-        Layer("boxes", "Polygon", f"Oriented rectangles of the same ships. {AMBIGUITY}{where}", short),
+        _Layer("ships", "MultiPolygon", f"Outlines of ships along the edges of their pixels.{units}", COLUMNS),
+        _Layer("boxes", "Polygon", f"Oriented rectangles of the same ships. {AMBIGUITY}{units}", short),
     ]
     frames = [_frame(ships.ships, COLUMNS, outlines, crs), _frame(ships.ships, short, boxes, crs)]
-    write_geopackage(path, list(zip(layers, frames, strict=True)))
+    _write_layers(path, list(zip(layers, frames, strict=True)))
+
+
+class _Layer(NamedTuple):
+    """A layer of a GeoPackage, without its rows."""
+
+    name: str
+    geometry_type: str
+    """Name in OGR, such as "MultiPolygon"."""
+    description: str
+    columns: Sequence[Column]
+
+
+def _write_layers(path: Path, layers: Sequence[tuple[_Layer, geopandas.GeoDataFrame]]) -> None:
+    """Write layers with their rows, completely or not at all.
+
+    Args:
+        path: File to write; it must end in .gpkg.
+        layers: Each with a frame of its columns and the geometry; a frame may be empty.
+
+    Raises:
+        StorageError: The disk is full or `path` cannot be written.
+    """
+    with files.all_or_none(path.parent) as folder, _storage_errors(path):
+        database_path = folder / path.name
+        with _fixed_date(), ogr_path(database_path) as named:
+            for layer, frame in layers:
+                _add_layer(named, layer, frame)
+        with contextlib.closing(sqlite3.connect(database_path)) as database, database:
+            database.executescript(_SCHEMA_EXTENSION)
+            database.executemany(
+                "INSERT INTO gpkg_data_columns (table_name, column_name, description) VALUES (?, ?, ?)",
+                [(layer.name, column.name, column.description) for layer, _ in layers for column in layer.columns],
+            )
+
+
+def _add_layer(path: Path, layer: _Layer, frame: geopandas.GeoDataFrame) -> None:
+    options = {"SRID": str(_NO_CRS)} if frame.crs is None else {}
+    frame.to_file(
+        path,
+        layer=layer.name,
+        driver="GPKG",
+        engine="pyogrio",
+        geometry_type=layer.geometry_type,
+        dataset_options={"VERSION": _GPKG_VERSION},
+        layer_options={"DESCRIPTION": layer.description, **options},
+        mode="a" if path.exists() else "w",
+    )
+
+
+@contextlib.contextmanager
+def _fixed_date() -> Iterator[None]:
+    """Make GDAL write a fixed date, without warnings about missing reference systems."""
+    with needing("geo"):
+        import pyogrio
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _GPKG_DATE})
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+            yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+
+
+@contextlib.contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Raise errors of GDAL and SQLite as one StorageError."""
+    with needing("geo"):
+        from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
+    try:
+        yield
+    except (DataSourceError, DataLayerError, FeatureError, GeometryError, sqlite3.Error) as error:
+        if shutil.disk_usage(path.parent).free < _FULL_BELOW:
+            raise StorageError(
+                f"no space left on the disk while writing {path}: free some space and run again"
+            ) from error
+        raise StorageError(f"{path} cannot be written ({error}): choose another folder") from error
 
 
 def write_parquet(path: Path, ships: SceneShips) -> None:
     """Write GeoParquet in longitude and latitude, so that many scenes can be read as one table.
 
-    Without a coordinate reference system it is in pixels (x right, y down) and says that it has none.
+    Without a georeference it is in pixels (x right, y down) and has no coordinate reference system.
 
     Raises:
         StorageError: The file cannot be written.
@@ -147,14 +256,14 @@ def write_parquet(path: Path, ships: SceneShips) -> None:
     with needing("geo"):
         import pyarrow as pa
         from pyarrow import parquet
-    has_place = ships.georef.crs_wkt is not None
+    has_georef = ships.georef.crs_wkt is not None
     outlines = [in_lonlat(ship.polygon_px, ships.georef) or ship.polygon_px for ship in ships.ships]
-    frame = _frame(ships.ships, COLUMNS, outlines, "OGC:CRS84" if has_place else None)
-    said = {column.name: column.description for column in COLUMNS}
+    frame = _frame(ships.ships, COLUMNS, outlines, "OGC:CRS84" if has_georef else None)
+    descriptions = {column.name: column.description for column in COLUMNS}
     with files.atomic_path(path) as temporary:
         frame.to_parquet(temporary, index=False, schema_version="1.1.0", write_covering_bbox=True)
         table = parquet.read_table(temporary)
-        fields = [field.with_metadata({"description": said.get(field.name, "")}) for field in table.schema]
+        fields = [field.with_metadata({"description": descriptions.get(field.name, "")}) for field in table.schema]
         schema = pa.schema(fields, metadata=table.schema.metadata)
         parquet.write_table(pa.Table.from_arrays(table.columns, schema=schema), temporary)
 
@@ -162,7 +271,7 @@ def write_parquet(path: Path, ships: SceneShips) -> None:
 def _frame(
     ships: Sequence[SceneShip], columns: Sequence[Column], geometry: Sequence[Outline], crs: str | None
 ) -> geopandas.GeoDataFrame:
-    """Return the ships as a table with the types of the columns, whether there are any or not."""
+    """Return the ships as a table with the types of the columns, also if there are none."""
     with needing("geo"):
         import geopandas
         import pandas as pd
@@ -178,10 +287,10 @@ def _multi(outline: Outline) -> shapely.MultiPolygon:
 
 
 def write_geojson(path: Path, ships: SceneShips) -> None:
-    """Write GeoJSON as RFC 7946 has it: WGS 84, outer rings counter-clockwise, cut at longitude 180.
+    """Write GeoJSON as in RFC 7946: WGS 84, exteriors counter-clockwise, cut at longitude 180.
 
     Raises:
-        ConfigError: The scene does not say where on Earth it lies.
+        ConfigError: The scene has no georeference.
         StorageError: The file cannot be written.
     """
     check_formats(["geojson"], ships.georef, scene=ships.scene)
@@ -190,7 +299,7 @@ def write_geojson(path: Path, ships: SceneShips) -> None:
             "type": "Feature",
             "id": ship.id,
             "properties": {column.name: column.value(ship) for column in COLUMNS},
-            "geometry": shapely.geometry.mapping(_placed(ship.polygon_px, ships.georef)),
+            "geometry": shapely.geometry.mapping(_to_lonlat(ship.polygon_px, ships.georef)),
         }
         for ship in ships.ships
     ]
@@ -198,16 +307,16 @@ def write_geojson(path: Path, ships: SceneShips) -> None:
     files.write_text(path, json.dumps(collection, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
 
 
-def _placed(outline: Outline, georef: GeoReference) -> Outline:
-    placed = in_lonlat(outline, georef)
-    assert placed is not None
-    return placed
+def _to_lonlat(outline: Outline, georef: GeoReference) -> Outline:
+    transformed = in_lonlat(outline, georef)
+    assert transformed is not None
+    return transformed
 
 
 def write_csv(path: Path, ships: SceneShips) -> None:
-    """Write one row per ship, its outline and its box as well-known text in longitude and latitude.
+    """Write a CSV with one row per ship, outline and box as well-known text in longitude and latitude.
 
-    Without a coordinate reference system the texts are in pixels (x right, y down).
+    Without a georeference the geometries are in pixels (x right, y down).
 
     Raises:
         StorageError: The file cannot be written.
@@ -227,7 +336,7 @@ def _in_csv(value: Any) -> Any:
 
 
 def write_scene_coco(path: Path, ships: SceneShips) -> None:
-    """Write a COCO instance file, in pixels of the scene; the ids of its annotations are the numbers of the ships.
+    """Write a COCO instance file in pixels of the scene; the ids of its annotations are the numbers of the ships.
 
     Raises:
         StorageError: The file cannot be written.
@@ -242,4 +351,4 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Path, SceneShips], None]]]] = {
     "coco": ("ships.coco.json", write_scene_coco),
     "csv": ("ships.csv", write_csv),
 }
-"""Files that can be asked for: name of the file, and what writes it."""
+"""File name and writer of each format."""
