@@ -19,12 +19,10 @@ from shipseg.extras import needing
 from shipseg.masks.rle import find_malformed
 from shipseg.reading import IMAGE_SUFFIXES
 
-__all__ = ["SourceFiles", "join_labels", "list_source", "with_facts", "with_groups", "with_masks"]
-
-
 with needing("train"):
     import pandas as pd
 
+__all__ = ["SourceFiles", "join_labels", "list_source", "with_facts", "with_groups", "with_masks"]
 
 _KB = 1024
 
@@ -120,12 +118,6 @@ def join_labels(source: SourceFiles, table: LabelTable) -> pd.DataFrame:
             "Size_kb": num_bytes / _KB,
         }
     )
-
-
-# The table of images grows as its files are read: facts about each file, its masks, its group.
-
-with needing("train"):
-    import pandas as pd
 
 
 def with_facts(images: pd.DataFrame, facts: pd.DataFrame, read: NDArray[np.int64]) -> pd.DataFrame:

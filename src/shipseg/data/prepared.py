@@ -18,6 +18,9 @@ from shipseg.errors import DataError, unknown_name
 from shipseg.extras import needing
 from shipseg.reading import read_image
 
+with needing("train"):
+    import pandas as pd
+
 __all__ = [
     "COVERAGE_FILE",
     "FORMAT",
@@ -103,10 +106,6 @@ def open_array(path: Path, *, writable: bool = False) -> NDArray[Any]:
     """Return a .npy file as a memory map."""
     array: NDArray[Any] = np.load(path, mmap_mode="r+" if writable else "r", allow_pickle=False)
     return array
-
-
-with needing("train"):
-    import pandas as pd
 
 
 FORMAT = 1

@@ -19,8 +19,10 @@ from shipseg.data.scanning import TEXTURE_BYTES
 from shipseg.errors import ConfigError, DataError, StorageError
 from shipseg.extras import needing
 
-__all__ = ["WORK_FOLDER", "check_disk_space", "finished_report", "move_up", "working_in"]
+with needing("train"):
+    import pandas as pd
 
+__all__ = ["WORK_FOLDER", "check_disk_space", "finished_report", "move_up", "working_in"]
 
 WORK_FOLDER = ".prepare"
 """Subfolder for what is not finished; removed at the end."""
@@ -97,10 +99,6 @@ def _shown(value: Any) -> str:
 
 
 # How much disk a dataset will take: said, and refused when it is not there, before hours of reading.
-
-with needing("train"):
-    import pandas as pd
-
 
 _LOG = logging.getLogger("shipseg")
 _LOOKED_AT = 20  # files that are opened, at most, to learn the size of the images

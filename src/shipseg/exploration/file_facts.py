@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from shipseg import progress
@@ -26,6 +25,9 @@ from shipseg.extras import needing
 from shipseg.processes import run_tasks
 from shipseg.reading import read_image
 
+with needing("train"):
+    import pandas as pd
+
 __all__ = [
     "REFERENCE_KEEP_EMPTY",
     "REFERENCE_MIN_KB",
@@ -37,11 +39,6 @@ __all__ = [
     "size_facts",
     "split_facts",
 ]
-
-
-with needing("train"):
-    import pandas as pd
-
 
 REFERENCE_MIN_KB = 52.0
 """The reference left out files of this many kB (1024 bytes) or fewer."""

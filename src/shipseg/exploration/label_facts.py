@@ -14,6 +14,9 @@ from shipseg.exploration.inputs import Inputs
 from shipseg.extras import needing
 from shipseg.masks.metrics import SIZE_BINS_PX
 
+with needing("train"):
+    import pandas as pd
+
 __all__ = [
     "counted",
     "describe",
@@ -76,10 +79,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.{_DIGITS}g}")
     return value
-
-
-with needing("train"):
-    import pandas as pd
 
 
 REFERENCE_MOST_SHIPS = 15

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shipseg.exploration.label_facts import ROUND_ASPECT
 from shipseg.exploration.samples import Sample
@@ -13,14 +13,10 @@ from shipseg.extras import needing
 from shipseg.reports import figures as drawn
 from shipseg.reports.figures import Figure
 
-if TYPE_CHECKING:
-    from shipseg.reports.figures import Figure
-
-__all__ = ["KIND_NAMES", "Exploration", "draw_all"]
-
-
 with needing("train"):
     import pandas as pd
+
+__all__ = ["KIND_NAMES", "Exploration", "draw_all"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +47,6 @@ class Exploration:
             `explore(Path("airbus")).figures()["ships_per_image"].savefig("ships.png")`
         """
         return draw_all(self.facts, self.images, self.ships, self.samples)
-
-
-# The facts as figures.
-
-with needing("train"):
-    import pandas as pd
 
 
 KIND_NAMES = {"none": "no ship", "one": "one ship", "several": "several ships"}
