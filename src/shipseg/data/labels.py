@@ -173,7 +173,7 @@ def read_table(csv: Path) -> LabelTable:
     problems: list[Problem] = []
 
     repeated = rows.duplicated(["ImageId", "EncodedPixels"]).to_numpy()
-    problems += _row_problems(rows[repeated], "duplicate-row", "the same row stands above, this one is left out")
+    problems += _row_problems(rows[repeated], "duplicate-row", "this row repeats an earlier one, it is left out")
     rows = rows[~repeated].reset_index(drop=True)
 
     has_ship = ~rows["EncodedPixels"].isin(_NO_SHIP).to_numpy()
@@ -182,7 +182,7 @@ def read_table(csv: Path) -> LabelTable:
     num_ships = np.bincount(image[has_ship], minlength=len(first))
     contradicted = ~has_ship & (num_ships[image] > 0)
     problems += _row_problems(
-        rows[contradicted], "empty-and-ships", "the image has ships in other rows, this empty one is left out"
+        rows[contradicted], "empty-and-ships", "the image has ships in other rows, this empty row is left out"
     )
     ships = rows[has_ship]
     texts = ships["EncodedPixels"].tolist()

@@ -14,7 +14,7 @@ import numpy as np
 from shipseg import files
 from shipseg.data.cache import cache_layout
 from shipseg.data.cleaning import CleaningRules, examine
-from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE, INDEX_FILE, PROBLEMS_FILE, REPORT_FILE, SPLIT_FILE
+from shipseg.data.prepared import REPORT_FILE
 from shipseg.data.scanning import TEXTURE_BYTES
 from shipseg.errors import ConfigError, DataError, StorageError
 from shipseg.extras import needing
@@ -27,7 +27,6 @@ __all__ = ["WORK_FOLDER", "check_disk_space", "finished_report", "move_up", "wor
 WORK_FOLDER = ".prepare"
 """Subfolder for unfinished files; removed at the end."""
 
-_DATASET_FILES = frozenset({INDEX_FILE, SPLIT_FILE, IMAGES_FILE, COVERAGE_FILE, PROBLEMS_FILE, REPORT_FILE})
 _LOCK_FILE = "lock"
 _LOCK_WAIT_S = 2.0
 
