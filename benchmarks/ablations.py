@@ -80,7 +80,7 @@ LACKING: Mapping[str, Forced] = {
     "clouds and haze": _without(weather, "CLOUD", "HAZE"),
     "the camera": ((world, "expose", _ideal),),
     "labels as tight as the annotators'": ((ships, "LABEL_MARGIN_PX", (1.0, 1.0, 1.0)),),
-    "gaps between labels": ((world, "parted", _touching),),
+    "gaps between labels": ((world, "split_touching", _touching),),
     "small craft that stand out": ((ships, "SEEN_ABOVE_NOISE", 0.0), (ships, "SEEN_ABOVE_WAVES", 0.0)),
 }
 """What is taken from the world in each trial, by name."""

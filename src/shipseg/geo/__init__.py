@@ -1,1 +1,1 @@
-"""Reading rasters: windows as RGB, bands, no data, and where on Earth their pixels are."""
+"""Reading and writing rasters: GDAL settings, bands and no data, contrast stretch, RGB windows, georeference, COGs."""
