@@ -42,7 +42,7 @@ COMPANION_SHARE = 0.5
 ship would never show a small vessel beside a large one, which networks confuse most; now 8 % of them do."""
 IN_LINE_SHARE, TUG_PX = 0.3, (10.0, 30.0)
 """(eye) Share of companions at an end of a ship instead of its side. There, and behind moving barges, they are tugs and
-do not count in the image's number of ships."""
+are placed even if the image's number of ships is reached."""
 PUSHED_SHARE, PUSHED_PX = 0.5, (20.0, 90.0)
 """(eye) Share of moving barges of these lengths (without spray over the hull) with a tug at the stern."""
 IN_SPRAY_SHARE, IN_SPRAY_SHORTER_PX = 0.15, 80.0
@@ -106,7 +106,7 @@ def place_anchorage(rng: Rng, canvas: Canvas, num_ships: int, *, label: LabelSty
     Args:
         rng: Random generator.
         canvas: Painted in place.
-        num_ships: Number of ships, with companions alongside, without tugs in line.
+        num_ships: Number of ships, with companions alongside; tugs in line can exceed it.
         label: Kind of label.
         heading_rad: Direction of the bows, set by wind and tide, from x towards y.
     """
