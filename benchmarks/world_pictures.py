@@ -41,7 +41,7 @@ CALM = (
     (world, "JETTY_SHARE", 0.0),
 )
 """Nothing but plain water: what a sheet adds is then alone on it."""
-OPEN_SEA = ((world, "PICTURE_KINDS", {"open-sea": 1.0}), (world, "PICTURE_KINDS_BY_SHIPS", ((99, {"open-sea": 1.0}),)))
+OPEN_SEA = ((world, "IMAGE_KINDS", {"open-sea": 1.0}), (world, "IMAGE_KINDS_BY_SHIPS", ((99, {"open-sea": 1.0}),)))
 PLAIN = (*CALM, *OPEN_SEA)
 WITH_SHIPS = WorldConfig(size=SIDE, empty_share=0.0, no_data_share=0.0, no_data_border_share=0.0)
 EMPTY = replace(WITH_SHIPS, empty_share=1.0)
@@ -95,8 +95,8 @@ def _moving(length: tuple[float, float], strength: float) -> Forced:
     return (*still, (fleet, "_wake_strength", lambda _rng, _length: strength))
 
 
-_GROUND = {name: ((world, "PICTURE_KINDS", {name: 1.0}),) for name in ("coast", "harbour", "land")}
-_MOORED = ((world, "PICTURE_KINDS_BY_SHIPS", ((99, {"harbour": 1.0}),)), (fleet, "SHIPS_PER_IMAGE", {7: 1.0}))
+_GROUND = {name: ((world, "IMAGE_KINDS", {name: 1.0}),) for name in ("coast", "harbour", "land")}
+_MOORED = ((world, "IMAGE_KINDS_BY_SHIPS", ((99, {"harbour": 1.0}),)), (fleet, "SHIPS_PER_IMAGE", {7: 1.0}))
 _LARGE, _SMALL = (70.0, 150.0), (9.0, 22.0)
 
 SHEETS: Mapping[str, Sheet] = {

@@ -139,7 +139,7 @@ def test_the_hosted_notebook_ends_with_a_sound_submission_though_its_first_sessi
     shown = execute("hosted", **folders, **small, keep=second)
     kept = second / "shipseg-kept"
     assert "dataset" in shown["previous"]
-    assert "is finished already, nothing to do" in shown["prepare"]
+    assert "is already finished, nothing to do" in shown["prepare"]
     assert shown["train"].endswith("the run is finished\n")
     assert (shown["curves"], shown["evaluate"][-5:]) == ("[png]", "[png]")
     assert (kept / "run" / "model" / "shipseg.json").is_file()

@@ -1,4 +1,4 @@
-"""The whole way on a small synthetic set, as one call: what `shipseg demo` does."""
+"""The complete workflow on a small synthetic dataset, as `shipseg demo` runs it."""
 
 from __future__ import annotations
 
@@ -26,58 +26,58 @@ __all__ = ["run_demo"]
 
 @dataclass(frozen=True)
 class _Plan:
-    """How much of everything: enough to learn from in two cores' few minutes, or a minute's rehearsal."""
+    """Numbers of images, and overrides of the recipe."""
 
     images: int
     unseen_images: int
-    pictures: int
+    predicted_images: int
     overrides: dict[str, Any]
 
 
 _SIDE = 384
-"""Pixels of a training image: a quarter of the challenge's area, so four times as many different ones in the time."""
+"""Side of a training image in pixels: a quarter of the area of the challenge's, so four times as many in the time."""
 
-_FULL = _Plan(images=1200, unseen_images=200, pictures=24, overrides={})
+_FULL = _Plan(images=1200, unseen_images=200, predicted_images=24, overrides={})
 _QUICK = _Plan(
     images=80,
     unseen_images=16,
-    pictures=4,
+    predicted_images=4,
     overrides={"train.epochs": 2, "sampling.batches_per_epoch": 8, "train.batch_size": 8},
 )
 
 
 def run_demo(out: Path, *, quick: bool = False, seed: int = 0) -> dict[str, Any]:
-    """Make images, train on them, score the network on images it never saw, and write a report.
+    """Generate images, train on them, evaluate the network on unseen images, and write a report.
 
-    Every stage goes on where it was killed, so the same call finishes an interrupted demo.
+    Every stage resumes, so the same call finishes an interrupted demo.
 
     Args:
         out: Folder to write; the report is `out/report.html`.
-        quick: A minute's rehearsal: everything runs, the network learns little.
-        seed: Decides the images and the network.
+        quick: Run every stage within about a minute; the network learns little.
+        seed: Seed of the images and of the training.
 
     Returns:
-        The summary that the command prints: scores on unseen images, and where everything lies.
+        The summary that the command prints: scores on unseen images, and the paths of the results.
 
     Raises:
         StorageError: The folder cannot be written, or the disk is full.
-        DataError: The folder holds something else.
+        DataError: The folder has other files.
     """
     plan = _QUICK if quick else _FULL
     airbus, dataset, run, unseen = out / "airbus", out / "dataset", out / "run", out / "unseen"
     write_airbus_folder(airbus, images=plan.images, seed=seed, config=WorldConfig(size=_SIDE, empty_share=0.35))
-    # At their own size the cache holds whole images: crops are cut from it without decoding a file.
+    # A cache at the native size: crops are read from it, without decoding a file.
     prepare(airbus, dataset, PrepareOptions(size=_SIDE, val_share=0.1))
     recipe = load_recipe("demo", {"train.seed": seed, **plan.overrides})
     training = TrainAndTestModel(recipe, dataset, run).train(resume=True)
-    # A world of another seed: no image of it was seen in training, nor by the choice of the threshold.
-    unseen_world = WorldConfig(size=_SIDE, empty_share=0.5)
-    write_airbus_folder(unseen, images=plan.unseen_images, seed=seed + 1, config=unseen_world)
+    # Another seed: none of these images was used in training or for the choice of the threshold.
+    unseen_config = WorldConfig(size=_SIDE, empty_share=0.5)
+    write_airbus_folder(unseen, images=plan.unseen_images, seed=seed + 1, config=unseen_config)
     export_onnx(run, out / "ships.onnx")
     predictor = load_model(run)
     evaluation = _score(predictor, unseen, out)
-    pictures = list_images(unseen / "train_v2")[: plan.pictures]
-    predict_images(pictures, out / "predictions", predictor, PredictOptions(formats=("csv", "coco")))
+    images = list_images(unseen / "train_v2")[: plan.predicted_images]
+    predict_images(images, out / "predictions", predictor, PredictOptions(formats=("csv", "coco")))
     return {"training": f"{training.steps:,} steps in {60 * training.hours:.1f} minutes"} | _summary(evaluation, out)
 
 
@@ -97,5 +97,5 @@ def _summary(evaluation: Evaluation, out: Path) -> dict[str, Any]:
         "model": out / "run" / "model",
         "onnx": out / "ships.onnx",
         "pictures": out / "predictions" / "overlays",
-        "try it": f"{command} predict YOUR_PICTURE.jpg --model {out / 'ships.onnx'} --out ships",
+        "try it": f"{command} predict YOUR_IMAGE.jpg --model {out / 'ships.onnx'} --out ships",
     }

@@ -106,7 +106,7 @@ def test_what_changes_colours_leaves_the_coverage_alone(name: str) -> None:
         assert not np.array_equal(new_image, image)
 
 
-def test_cutout_blots_one_square_of_16_px_out_of_the_image_alone() -> None:
+def test_cutout_erases_one_square_of_16_px_from_the_image_only() -> None:
     image, coverage = np.full((96, 96, 3), 200, np.uint8), np.full((96, 96), 255, np.uint8)
     holes = [apply("cutout", image, coverage, seed)[0] == 0 for seed in range(10)]
     assert {int(hole.all(axis=-1).sum()) for hole in holes} == {256}
@@ -163,7 +163,7 @@ def test_d4_draws_each_of_the_eight_equally_often() -> None:
     assert all(abs(count - 500) < 110 for count in counts.values()), "5 deviations of a binomial variable"
 
 
-def test_an_oblong_image_is_turned_into_its_four_of_the_eight() -> None:
+def test_d4_of_an_image_that_is_not_square_draws_the_four_that_keep_its_shape() -> None:
     image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
     coverage = image[..., 0]
     for name, expected in (("d4", 4), ("random-rotate-90", 2)):
@@ -182,7 +182,7 @@ def test_augmentations_happen_independently_of_each_other() -> None:
     assert all(abs(count - 500) < 100 for count in counts.values())
 
 
-def test_images_with_many_ships_undergo_the_additional_ones() -> None:
+def test_images_with_many_ships_get_the_additional_ones() -> None:
     image, coverage = scene()
     config = AugmentConfig(names=(), probability=1.0, ships_threshold_for_add_augs=3, additional=("horizontal-flip",))
     below = build_augmentation(config, num_ships=2)(image, coverage, 0)

@@ -1,4 +1,4 @@
-"""Image and coverage are averaged over the same areas; what was written before a kill is not written again."""
+"""The pixel cache: image and coverage are averaged over the same areas; an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ def kept(folder: Path, rles: dict[str, tuple[str, ...]], shapes: dict[str, tuple
 def test_smaller_images_lie_in_the_corner_of_the_canvas(
     make_folder: Callable[..., Path], textured: Textured, tmp_path: Path
 ) -> None:
-    pictures = {"a.png": textured(1, 60, 90), "b.png": textured(2, 30, 60)}
-    folder = make_folder(pictures)
+    originals = {"a.png": textured(1, 60, 90), "b.png": textured(2, 30, 60)}
+    folder = make_folder(originals)
     table = kept(folder, {"b.png": ("1 30",)}, {"a.png": (60, 90), "b.png": (30, 60)})
     layout = cache_layout(table["height"].to_numpy(), table["width"].to_numpy(), size=30)
     (tmp_path / "work").mkdir()
     write_pixels(table, layout=layout, source=folder / "train_v2", work=tmp_path / "work", workers=1)
     images, coverage = np.load(tmp_path / "work" / "images.npy"), np.load(tmp_path / "work" / "coverage.npy")
     assert images.shape == (2, 20, 30, 3)
-    assert np.array_equal(images[0], resize_image(pictures["a.png"], 1 / 3))
-    assert np.array_equal(images[1, :10, :20], resize_image(pictures["b.png"], 1 / 3))
+    assert np.array_equal(images[0], resize_image(originals["a.png"], 1 / 3))
+    assert np.array_equal(images[1, :10, :20], resize_image(originals["b.png"], 1 / 3))
     assert not images[1, 10:].any()
     assert not images[1, :, 20:].any()
     assert coverage[1, :10, 0].tolist() == [85] * 10  # the left of three columns is ship: 255 / 3
@@ -114,9 +114,9 @@ def test_smaller_images_lie_in_the_corner_of_the_canvas(
 def test_only_what_is_not_done_is_read_again(
     make_folder: Callable[..., Path], textured: Textured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = {f"{number:03}.png": textured(number, 24, 24) for number in range(70)}
-    folder = make_folder(pictures)
-    table = kept(folder, {}, dict.fromkeys(pictures, (24, 24)))
+    originals = {f"{number:03}.png": textured(number, 24, 24) for number in range(70)}
+    folder = make_folder(originals)
+    table = kept(folder, {}, dict.fromkeys(originals, (24, 24)))
     layout = cache_layout(table["height"].to_numpy(), table["width"].to_numpy(), size=16)
     work = tmp_path / "work"
     work.mkdir()
@@ -126,7 +126,7 @@ def test_only_what_is_not_done_is_read_again(
         reads.append(path.name)
         if len(reads) == 40:
             raise KeyboardInterrupt
-        return pictures[path.name]
+        return originals[path.name]
 
     monkeypatch.setattr(cache, "read_image", counted)
     with pytest.raises(KeyboardInterrupt):
@@ -134,14 +134,14 @@ def test_only_what_is_not_done_is_read_again(
     reads.clear()
     reads.extend([""] * 100)
     write_pixels(table, layout=layout, source=folder / "train_v2", work=work, workers=1)
-    assert reads[100:] == sorted(pictures)[32:]  # the first 32 make a finished chunk
+    assert reads[100:] == sorted(originals)[32:]  # the first 32 make a finished chunk
     images = np.load(work / "images.npy")
-    assert all(np.array_equal(images[i], resize_image(picture, 16 / 24)) for i, picture in enumerate(pictures.values()))
+    assert all(
+        np.array_equal(images[i], resize_image(original, 16 / 24)) for i, original in enumerate(originals.values())
+    )
 
 
-def test_another_mask_starts_the_cache_anew(
-    make_folder: Callable[..., Path], textured: Textured, tmp_path: Path
-) -> None:
+def test_another_mask_restarts_the_cache(make_folder: Callable[..., Path], textured: Textured, tmp_path: Path) -> None:
     folder = make_folder({"a.png": textured(0, 24, 24)})
     layout = cache_layout(np.array([24]), np.array([24]), size=24)
     work = tmp_path / "work"
@@ -152,12 +152,12 @@ def test_another_mask_starts_the_cache_anew(
         assert np.load(work / "coverage.npy").sum() == 255 * ship_px
 
 
-def test_an_image_that_changed_in_the_meantime_gets_a_sentence(
+def test_an_image_that_changed_after_the_scan_is_refused(
     make_folder: Callable[..., Path], textured: Textured, tmp_path: Path
 ) -> None:
     folder = make_folder({"a.png": textured(0, 24, 24)})
     table = kept(folder, {}, {"a.png": (24, 25)})
-    with pytest.raises(DataError, match=r"a\.png has changed"):
+    with pytest.raises(DataError, match=r"a\.png changed while"):
         write_pixels(
             table,
             layout=cache_layout(np.array([24]), np.array([25]), size=24),

@@ -60,7 +60,7 @@ def reasons_of(*images: dict[str, Any], **rules: Any) -> list[str]:
         ({"Size_kb": 52.1}, ""),
     ],
 )
-def test_each_fault_has_its_word(image: dict[str, Any], reason: str) -> None:
+def test_each_fault_has_its_reason(image: dict[str, Any], reason: str) -> None:
     rules = {"listed": frozenset({"listed.jpg"}), "min_kb": 52}
     assert reasons_of({}, {}, image, **rules) == ["", "", reason]
 
@@ -79,7 +79,7 @@ def test_the_first_reason_in_the_documented_order_counts() -> None:
     for number in range(len(faults)):
         image = {name: value for _, fault in faults[number:] for name, value in fault.items()}
         reason = reasons_of({}, {}, image, listed=frozenset({"listed.jpg"}), min_kb=52)[2]
-        # solid and wrong-size are told from pixels, which a file without a row is not read for
+        # solid and wrong-size need pixels, and a file without a row is not read
         assert reason == faults[number][0]
 
 
@@ -114,10 +114,10 @@ def test_the_share_is_of_what_other_rules_leave_and_the_seed_decides_which() -> 
     assert drawn[1].count("solid") == 10
 
 
-def test_examining_a_picture_tells_size_and_spread(tmp_path: Path) -> None:
-    picture = np.full((6, 8, 3), 100, np.uint8)
-    picture[2, 3] = (130, 90, 100)  # as OpenCV writes it: blue, green, red
-    cv2.imwrite(str(tmp_path / "a.png"), picture)
+def test_examine_returns_size_and_spread(tmp_path: Path) -> None:
+    image_hwc = np.full((6, 8, 3), 100, np.uint8)
+    image_hwc[2, 3] = (130, 90, 100)  # as OpenCV writes it: blue, green, red
+    cv2.imwrite(str(tmp_path / "a.png"), image_hwc)
     facts, image_hwc = examine(tmp_path / "a.png")
     assert (facts.height, facts.width, facts.spread, facts.fault) == (6, 8, 30, "")
     assert image_hwc is not None
@@ -131,13 +131,13 @@ def test_black_white_and_blue_no_data_is_solid_after_compression(tmp_path: Path,
 
 
 def test_a_bright_ship_of_four_pixels_on_flat_water_is_not_solid(tmp_path: Path) -> None:
-    picture = np.full((64, 64, 3), 20, np.uint8)
-    picture[30:32, 40:42] = 90
-    cv2.imwrite(str(tmp_path / "a.jpg"), picture)
+    image_hwc = np.full((64, 64, 3), 20, np.uint8)
+    image_hwc[30:32, 40:42] = 90
+    cv2.imwrite(str(tmp_path / "a.jpg"), image_hwc)
     assert not is_solid(examine(tmp_path / "a.jpg")[0])
 
 
-def test_examining_a_damaged_file_tells_the_fault(tmp_path: Path) -> None:
+def test_examine_returns_the_fault_of_a_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
     facts, image_hwc = examine(tmp_path / "a.jpg")
     assert (facts.fault, facts.height, image_hwc) == ("truncated", 0, None)
@@ -161,7 +161,7 @@ def test_a_drop_list_is_one_id_a_line_in_text_or_csv(tmp_path: Path, text: str) 
 @pytest.mark.parametrize(
     ("content", "sentence"), [(b"", "no ImageId"), (b"ImageId\n", "no ImageId"), (b"\xff\xfe\x00", "UTF-8")]
 )
-def test_a_drop_list_that_holds_nothing_gets_a_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_an_empty_drop_list_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "list.txt").write_bytes(content)
     with pytest.raises(DataError, match=sentence):
         read_drop_list(tmp_path / "list.txt")

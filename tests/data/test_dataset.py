@@ -1,4 +1,4 @@
-"""The dataset: what an item holds, where crops lie, and randomness that depends on (seed, counter) alone."""
+"""The dataset: content of an item, position of crops, and random numbers that depend only on (seed, counter)."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def truth(number: int) -> NDArray[np.bool_]:
 
 def place_of(crop: Item, whole: Item) -> tuple[int, int]:
     """Return row and column of the window of the whole image that a crop shows."""
-    pictures = [np.ascontiguousarray(item["image"].permute(1, 2, 0).numpy()) for item in (whole, crop)]
-    (col, row) = cv2.minMaxLoc(cv2.matchTemplate(pictures[0], pictures[1], cv2.TM_SQDIFF))[2]
+    arrays = [np.ascontiguousarray(item["image"].permute(1, 2, 0).numpy()) for item in (whole, crop)]
+    (col, row) = cv2.minMaxLoc(cv2.matchTemplate(arrays[0], arrays[1], cv2.TM_SQDIFF))[2]
     assert torch.equal(whole["image"][:, row : row + 32, col : col + 32], crop["image"])
     return row, col
 
@@ -279,7 +279,7 @@ def test_the_additional_augmentations_are_for_images_with_many_ships(prepared: P
         assert torch.equal(drawn["mask"], plain["mask"].flip(dims))
 
 
-def test_a_copy_for_another_process_carries_no_pixels(prepared: Prepared) -> None:
+def test_a_copy_for_another_process_has_no_pixels(prepared: Prepared) -> None:
     dataset = AirbusShipDetectionDataset(prepared(128), "train", recipe_input=CROPS, augment=ALL_AUGMENTATIONS)
     expected = dataset[Draw(0, 0)]
     sent = pickle.dumps(dataset)
@@ -294,7 +294,7 @@ def test_a_copy_for_another_process_carries_no_pixels(prepared: Prepared) -> Non
     ("size", "split", "recipe_input", "kind", "words"),
     [
         (64, "trian", RESIZED, ConfigError, "unknown split 'trian', did you mean 'train'"),
-        (64, "test", RESIZED, DataError, "has no image in its split 'test'"),
+        (64, "test", RESIZED, DataError, "has no image in split 'test'"),
         ("native", "train", RESIZED, ConfigError, "was prepared at native size: set input.mode to crops, or prepare"),
     ],
 )
@@ -324,9 +324,9 @@ def movable(prepared: Prepared, tmp_path: Path) -> Path:
     return tmp_path / "dataset"
 
 
-def test_images_that_were_moved_away_are_missed_at_once(movable: Path) -> None:
+def test_a_missing_folder_of_images_is_refused_at_once(movable: Path) -> None:
     (movable.parent / "airbus").rename(movable.parent / "elsewhere")
-    with pytest.raises(DataError, match="input.mode crops reads the original images, and .* is gone: move them back"):
+    with pytest.raises(DataError, match="input.mode crops reads the original images, but .* is missing: move it back"):
         AirbusShipDetectionDataset(movable, "train", recipe_input=CROPS)
 
 
@@ -341,5 +341,5 @@ def test_an_image_that_changed_its_size_is_named(movable: Path) -> None:
     dataset = AirbusShipDetectionDataset(movable, "train", recipe_input=CROPS)
     path = open_dataset(movable).source_images / str(dataset._image_ids[0])
     cv2.imwrite(str(path), np.full((40, 50, 3), 90, np.uint8))
-    with pytest.raises(DataError, match="is 40 x 50 px and was 96 x 128 px when dataset .* was prepared"):
+    with pytest.raises(DataError, match="is 40 x 50 px but was 96 x 128 px when dataset .* was prepared"):
         dataset[Draw(0, 0)]

@@ -28,7 +28,7 @@ def tile(ground: NDArray[np.uint8], row: int, column: int, *, quality: int = 90)
     return describe_texture(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8))
 
 
-def test_nine_overlapping_tiles_make_one_group_and_pairs_tell_their_offset() -> None:
+def test_nine_overlapping_tiles_make_one_group_and_pairs_have_their_offset() -> None:
     ground = scene(0)
     places = [(row, column) for row in range(3) for column in range(3)]
     textures = np.stack([tile(ground, *place) for place in places])
@@ -62,9 +62,9 @@ def test_solid_tiles_join_nothing() -> None:
 def test_unrelated_tiles_half_covered_by_no_data_are_not_joined() -> None:
     textures = []
     for seed in range(6):
-        picture = scene(seed)[:SIDE, :SIDE].copy()
-        picture[:, SIDE // 2 + 5 :] = 0
-        textures.append(describe_texture(picture))
+        image_hwc = scene(seed)[:SIDE, :SIDE].copy()
+        image_hwc[:, SIDE // 2 + 5 :] = 0
+        textures.append(describe_texture(image_hwc))
     assert not len(find_overlaps(np.stack(textures)).pairs)
 
 
@@ -169,12 +169,12 @@ def test_two_noisy_slopes_of_light_do_not_correlate() -> None:
 
 
 def test_the_straight_edge_of_no_data_is_not_shared_texture() -> None:
-    pictures = []
+    textures = []
     for seed in (1, 2):
         image_hwc = sea(seed, contrast=8, level=80)
         image_hwc[:, 500:] = 0  # the same border in two scenes that have nothing else in common
-        pictures.append(describe_texture(image_hwc))
-    assert abs(correlation(pictures[0], pictures[1])) < 0.2
+        textures.append(describe_texture(image_hwc))
+    assert abs(correlation(textures[0], textures[1])) < 0.2
 
 
 def test_other_sizes_give_the_same_shape() -> None:

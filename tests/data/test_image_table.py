@@ -26,8 +26,8 @@ def joined(folder: Path) -> tuple[SourceFiles, pd.DataFrame]:
 def test_rows_without_files_and_files_without_rows_are_both_there(
     make_folder: Callable[..., Path], textured: Textured
 ) -> None:
-    pictures = {"a.png": textured(0), "c.png": textured(1)}
-    folder = make_folder(pictures, [("a.png", "1 2"), ("a.png", "5 2"), ("b.png", "1 2")])
+    images = {"a.png": textured(0), "c.png": textured(1)}
+    folder = make_folder(images, [("a.png", "1 2"), ("a.png", "5 2"), ("b.png", "1 2")])
     (folder / "train_v2" / "notes.txt").touch()
     (folder / "train_v2" / ".hidden.png").touch()
     os.utime(folder / "train_v2" / "a.png", ns=(5, 1_700_000_000_123_456_789))
@@ -42,7 +42,7 @@ def test_rows_without_files_and_files_without_rows_are_both_there(
     assert images["Size_kb"].tolist()[:2] == [size / 1024, 0]
 
 
-def test_a_table_for_other_images_gets_a_sentence(make_folder: Callable[..., Path], textured: Textured) -> None:
+def test_a_table_of_other_images_is_refused(make_folder: Callable[..., Path], textured: Textured) -> None:
     folder = make_folder({"a.png": textured(0)}, [("x.png", ""), ("y.png", "")])
     with pytest.raises(DataError, match=r"none of the 2 ids in .*first: x\.png.* among the 1 image files"):
         joined(folder)

@@ -1,4 +1,4 @@
-"""The label table: found where it lies, everything wrong in it refused or listed."""
+"""The label table: finding it, reading it, and refusing or listing each fault."""
 
 from __future__ import annotations
 
@@ -147,13 +147,13 @@ def test_images_are_found_beside_the_table_or_in_one_subfolder(tmp_path: Path, f
     assert found.images.resolve() == (tmp_path / folder).resolve()
 
 
-def test_a_table_of_other_columns_beside_the_labels_is_passed_over(tmp_path: Path) -> None:
+def test_a_csv_of_other_columns_beside_the_labels_is_skipped(tmp_path: Path) -> None:
     root = airbus(tmp_path, "labels.csv", "a.jpg")
     (root / "counts.csv").write_text("ImageId,n_ships\n")
     assert find_airbus_folder(root).csv.name == "labels.csv"
 
 
-def test_given_names_decide_where_there_are_several(tmp_path: Path) -> None:
+def test_given_names_choose_among_several(tmp_path: Path) -> None:
     root = airbus(tmp_path, "one.csv", "two.csv", "train/a.jpg", "test/b.jpg")
     found = find_airbus_folder(root, csv=Path("two.csv"), images=root / "test")
     assert (found.csv.name, found.images.name) == ("two.csv", "test")
@@ -199,9 +199,7 @@ def test_what_is_given_and_not_there_gets_a_sentence(tmp_path: Path) -> None:
     ],
     ids=("semicolons", "utf-16", "utf-16 without a mark"),
 )
-def test_a_spoiled_table_beside_another_csv_is_still_the_one_that_is_meant(
-    tmp_path: Path, data: bytes, sentence: str
-) -> None:
+def test_a_damaged_table_beside_another_csv_is_still_found(tmp_path: Path, data: bytes, sentence: str) -> None:
     (tmp_path / "a.jpg").touch()
     (tmp_path / "labels.csv").write_bytes(data)
     (tmp_path / "truth.csv").write_text("ImageId,scene,row0,col0\na.jpg,1,0,0\n")

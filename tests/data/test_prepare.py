@@ -1,4 +1,4 @@
-"""The whole preparation: what is left out and why, the same result whatever happens on the way."""
+"""The whole preparation: which images are left out and why, and the same result after any interruption."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def small(folder: Path, out: Path, **options: Any) -> PrepareReport:
 @pytest.fixture
 def messy(make_folder: MakeFolder, textured: Textured) -> Path:
     """A folder with one image for every fault, and twelve good ones."""
-    pictures = {f"good{number:02}.png": textured(number) for number in range(12)}
-    pictures |= {"black.png": np.zeros((96, 96, 3), np.uint8), "wide.png": textured(50, 96, 120)}
-    pictures |= {"beyond.png": textured(51), "odd.png": textured(52), "stray.png": textured(53)}
-    pictures |= {"both.png": textured(54), "cut.jpg": textured(55), "text.png": textured(56)}
+    images = {f"good{number:02}.png": textured(number) for number in range(12)}
+    images |= {"black.png": np.zeros((96, 96, 3), np.uint8), "wide.png": textured(50, 96, 120)}
+    images |= {"beyond.png": textured(51), "odd.png": textured(52), "stray.png": textured(53)}
+    images |= {"both.png": textured(54), "cut.jpg": textured(55), "text.png": textured(56)}
     rows = [(f"good{number:02}.png", "") for number in range(8)]
     rows += [(f"good{number:02}.png", "100 5 200 5") for number in range(8, 12)]
     rows += [("good11.png", "203 9"), ("black.png", "1 2"), ("wide.png", "1 2"), ("wide.png", "9 2")]
     rows += [("beyond.png", "9216 2"), ("odd.png", "1 2 3"), ("gone.png", "1 2"), ("cut.jpg", ""), ("text.png", "")]
     rows += [("both.png", ""), ("both.png", "7 7"), ("both.png", "7 7")]
-    folder = make_folder(pictures, rows)
+    folder = make_folder(images, rows)
     jpeg = folder / "train_v2" / "cut.jpg"
     jpeg.write_bytes(jpeg.read_bytes()[:-900])
-    (folder / "train_v2" / "text.png").write_text("I am no picture")
+    (folder / "train_v2" / "text.png").write_text("not an image")
     return folder
 
 
@@ -94,7 +94,7 @@ def test_every_fault_has_its_reason_and_images_and_ships_are_counted(messy: Path
     }
 
 
-def test_everything_odd_is_listed_with_a_sentence(messy: Path, tmp_path: Path) -> None:
+def test_every_problem_is_listed_with_a_sentence(messy: Path, tmp_path: Path) -> None:
     small(messy, tmp_path / "out")
     listed = pd.read_csv(tmp_path / "out" / "problems.csv")
     pairs = set(zip(listed["ImageId"], listed["reason"], strict=True))
@@ -110,7 +110,7 @@ def test_everything_odd_is_listed_with_a_sentence(messy: Path, tmp_path: Path) -
     assert "end marker" in sentence["cut.jpg"]
 
 
-def test_wishes_are_followed_after_faults(messy: Path, tmp_path: Path) -> None:
+def test_options_apply_after_faults(messy: Path, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("ImageId\ngood00.png\nblack.png\nunknown.png\n")
     small(messy, tmp_path / "out", drop_list=tmp_path / "list.csv", keep_empty=0.5, any_size=True, min_kb=0.5)
     found = reasons(tmp_path / "out")
@@ -126,18 +126,18 @@ def test_min_kb_leaves_out_small_files(messy: Path, tmp_path: Path) -> None:
     assert "small-file" not in reasons(tmp_path / "out").values()
 
 
-def test_images_of_one_ground_stand_on_one_side(make_folder: MakeFolder, textured: Textured, tmp_path: Path) -> None:
-    pictures, scene_of = {}, {}
+def test_images_of_one_ground_are_in_one_split(make_folder: MakeFolder, textured: Textured, tmp_path: Path) -> None:
+    images, scene_of = {}, {}
     for scene in range(8):
         ground = textured(scene, 160, 160)
         for number, (row, column) in enumerate([(0, 0), (32, 64), (64, 32)]):
             name = f"{number}{scene}.png"
-            pictures[name], scene_of[name] = ground[row : row + 96, column : column + 96], scene
-    summary = small(make_folder(pictures), tmp_path / "out", val_share=0.25, test_share=0.25).summary
+            images[name], scene_of[name] = ground[row : row + 96, column : column + 96], scene
+    summary = small(make_folder(images), tmp_path / "out", val_share=0.25, test_share=0.25).summary
     index = open_dataset(tmp_path / "out").index
     groups = {name: int(group) for name, group in zip(index["ImageId"], index["group"], strict=True)}
     assert len(set(groups.values())) == 8
-    assert all((groups[a] == groups[b]) == (scene_of[a] == scene_of[b]) for a in pictures for b in pictures)
+    assert all((groups[a] == groups[b]) == (scene_of[a] == scene_of[b]) for a in images for b in images)
     assert index.groupby("group")["split"].nunique().tolist() == [1] * 8
     assert summary["groups"]["groups_of_several"] == 8
     assert summary["leak"]["groups_on_two_sides"] == 0
@@ -150,7 +150,7 @@ def test_the_result_does_not_depend_on_the_number_of_workers(messy: Path, tmp_pa
     assert content(tmp_path / "1") == content(tmp_path / "3")
 
 
-def test_doing_it_again_does_nothing_and_other_options_are_refused(messy: Path, tmp_path: Path) -> None:
+def test_a_second_run_does_nothing_and_other_options_are_refused(messy: Path, tmp_path: Path) -> None:
     first = small(messy, tmp_path / "out")
     before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in content(tmp_path / "out")}
     again = small(messy, tmp_path / "out", workers=2)
@@ -180,7 +180,7 @@ def test_an_unfinished_dataset_may_be_finished_with_other_options(
 @pytest.mark.parametrize(
     "step", ["write_json", "write_text", "atomic_path", "shutil.rmtree", "Path.replace", "os.pwrite", "os.fdatasync"]
 )
-def test_stopped_at_any_kind_of_write_it_goes_on_to_the_same_result(
+def test_a_run_stopped_at_any_kind_of_write_resumes_to_the_same_result(
     messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Each write of the kind fails once in turn, as a kill would leave it."""
@@ -232,7 +232,7 @@ def run_until_killed(folder: Path, out: Path, after_s: float) -> bool:
 
 
 def killed_often(folder: Path, tmp_path: Path, *, kills: int, seed: int) -> None:
-    """Kill preparations at random moments until `kills` have hit; every one that ends must be the undisturbed one."""
+    """Kill preparations at random moments, `kills` in all; each that ends must equal the uninterrupted one."""
     start = time.perf_counter()
     assert not run_until_killed(folder, tmp_path / "calm", 120)
     full_s = time.perf_counter() - start
@@ -248,22 +248,22 @@ def killed_often(folder: Path, tmp_path: Path, *, kills: int, seed: int) -> None
 
 @pytest.fixture
 def larger(make_folder: MakeFolder, textured: Textured) -> Path:
-    """Enough pictures for several chunks of every stage."""
+    """Enough images for several chunks of every stage."""
     rows = [(f"{number:03}.jpg", "1 50" if number % 3 else "") for number in range(300)]
     return make_folder({name: textured(number, 192, 192) for number, (name, _) in enumerate(rows)}, rows)
 
 
-def test_killed_three_times_it_ends_with_the_undisturbed_dataset(larger: Path, tmp_path: Path) -> None:
+def test_a_run_killed_three_times_ends_with_the_uninterrupted_dataset(larger: Path, tmp_path: Path) -> None:
     killed_often(larger, tmp_path, kills=3, seed=1)
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_it_ends_with_the_undisturbed_dataset(larger: Path, tmp_path: Path) -> None:
+def test_a_run_killed_twenty_times_ends_with_the_uninterrupted_dataset(larger: Path, tmp_path: Path) -> None:
     killed_often(larger, tmp_path, kills=20, seed=2)
 
 
 @pytest.mark.parametrize("call", ["posix_fallocate", "pwrite"])
-def test_a_full_disk_gets_a_sentence_and_the_work_goes_on_later(
+def test_a_full_disk_is_reported_and_the_run_resumes_later(
     messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def full(*_: Any) -> None:
@@ -284,7 +284,7 @@ def test_a_cache_that_the_disk_cannot_hold_is_refused_with_its_size_before_anyth
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 30_000))
     with caplog.at_level("INFO", "shipseg"), pytest.raises(StorageError, match=r"19 images at 96 x 96 px needs"):
         small(messy, tmp_path / "out", size=96)
-    assert "19 images at 96 x 96 px takes 700.4 kB" in caplog.text
+    assert "19 images at 96 x 96 px needs 700.4 kB" in caplog.text
     assert not list((tmp_path / "out").rglob("*.npz"))
 
 

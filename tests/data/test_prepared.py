@@ -1,4 +1,4 @@
-"""A prepared dataset opens as what it is, or says in a sentence why it does not."""
+"""Opening a prepared dataset, refusing a damaged one, and arrays with reserved disk space."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_native_dataset_has_no_pixels(airbus_folder: Path, tmp_path: Path) -> 
     assert not list((tmp_path / "native").glob("*.npy"))
 
 
-def test_the_fingerprint_tells_datasets_apart(airbus_folder: Path, dataset_folder: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_distinguishes_datasets(airbus_folder: Path, dataset_folder: Path, tmp_path: Path) -> None:
     prepare(airbus_folder, tmp_path / "same", PrepareOptions(size=64))
     prepare(airbus_folder, tmp_path / "other", PrepareOptions(size=64, seed=1))
     fingerprint = open_dataset(dataset_folder).fingerprint
@@ -109,16 +109,16 @@ def test_opening_needs_no_torch(dataset_folder: Path) -> None:
 def test_a_folder_without_a_dataset_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no dataset folder .*shipseg prepare"):
         open_dataset(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no finished dataset"):
+    with pytest.raises(DataError, match="not a finished dataset"):
         open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("report.json", b"{", "no report of shipseg prepare"),
-        ("report.json", b"{}", "no report of shipseg prepare"),
-        ("report.json", b'{"format": 99}', "format 99, this shipseg reads 1"),
+        ("report.json", b"{", "not a report of shipseg prepare"),
+        ("report.json", b"{}", "not a report of shipseg prepare"),
+        ("report.json", b'{"format": 99}', "format 99, but this version reads 1"),
         ("index.parquet", b"nonsense", r"index\.parquet cannot be read"),
         ("images.npy", b"nonsense", r"images\.npy cannot be opened"),
         ("coverage.npy", None, r"coverage\.npy cannot be opened"),
@@ -134,7 +134,7 @@ def test_a_damaged_dataset_gets_a_sentence(spoilt: Path, name: str, content: byt
 
 def test_a_cache_of_another_length_than_the_index_gets_a_sentence(spoilt: Path) -> None:
     np.save(spoilt / "images.npy", np.zeros((3, 64, 64, 3), np.uint8))
-    with pytest.raises(DataError, match="counts 20 cached images"):
+    with pytest.raises(DataError, match="has 20 cached images"):
         open_dataset(spoilt)
 
 
@@ -146,7 +146,7 @@ def test_a_reserved_array_is_zeros_for_numpy(tmp_path: Path, shape: tuple[int, .
     assert not array.any()
 
 
-def test_the_space_is_really_taken_from_the_disk(tmp_path: Path) -> None:
+def test_the_disk_space_is_reserved(tmp_path: Path) -> None:
     reserve_array(tmp_path / "a.npy", shape=(1_000_000,), dtype=np.uint8)
     assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 1_000_000
 
@@ -168,7 +168,7 @@ def test_an_array_is_opened_read_only_unless_asked(tmp_path: Path) -> None:
     assert open_array(tmp_path / "a.npy").tolist() == [1, 0, 0]
 
 
-def test_a_full_disk_is_met_before_the_array_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_array_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

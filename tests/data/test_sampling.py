@@ -18,7 +18,7 @@ SHIPS = np.array([0] * 40 + [1] * 30 + [2, 3] * 10)
 
 
 def drawn_by_stratum(batches: list[list[Draw]]) -> list[int]:
-    """Return how many images of each stratum the batches hold."""
+    """Return how many images of each stratum the batches contain."""
     ships = [SHIPS[draw.index] for batch in batches for draw in batch]
     return [ships.count(0), ships.count(1), len(ships) - ships.count(0) - ships.count(1)]
 
@@ -172,14 +172,14 @@ def test_shares_are_named_like_the_strata() -> None:
 @pytest.mark.parametrize(
     ("ships", "settings", "words"),
     [
-        ([], {}, "no image to draw from"),
+        ([], {}, "no image to sample from"),
         ([0, 0], {}, "no image with ships"),
         ([0, 0], {"zero_ships_ratio": 0.5}, "no image with ships"),
         ([1, 2], {"zero_ships_ratio": 0.5}, "there is no image without ships: set it to 0"),
         ([0, 1], {"multiple_ships_ratio": 0.5}, "there is no image with several ships: set it to 0"),
         ([0, 2], {"zero_ships_ratio": 0.5, "multiple_ships_ratio": 0.25}, "leave 0.250 of a batch"),
         ([0, 0, 0, 1, 2], {"multiple_ships_ratio": 0.5}, "0.600 add up to more than 1"),
-        ([0, 1, 2], {"multiple_ships_ratio": 1e-12}, "more than 10,000,000 batches, for a share of only 1.0e-12"),
+        ([0, 1, 2], {"multiple_ships_ratio": 1e-12}, "more than 10,000,000 batches, because one share is only 1.0e-12"),
         ([0, 1], {"batch_size": 9, "world_size": 2}, "train.batch_size 9 cannot be divided among 2 processes"),
     ],
 )

@@ -33,9 +33,9 @@ def listed(folder: Path) -> pd.DataFrame:
 
 @pytest.fixture
 def folder(make_folder: Callable[..., Path], textured: Textured) -> Path:
-    """Seventy pictures, more than one chunk, one of them no picture."""
+    """Seventy images, more than one chunk; one of the files is not an image."""
     made = make_folder({f"{number:03}.png": textured(number, 36, 36) for number in range(70)})
-    (made / "train_v2" / "003.png").write_bytes(b"no picture at all")
+    (made / "train_v2" / "003.png").write_bytes(b"not an image")
     return made
 
 
@@ -87,7 +87,7 @@ def test_damaged_results_are_made_again(folder: Path, tmp_path: Path) -> None:
     assert np.array_equal(textures, again)
 
 
-def test_a_file_that_vanished_is_told_and_no_file_is_no_work(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_a_fault_and_no_files_give_empty_tables(folder: Path, tmp_path: Path) -> None:
     wanted = listed(folder)
     (folder / "train_v2" / "005.png").unlink()
     facts, _ = scan_images(wanted, folder=folder / "train_v2", store=tmp_path / "store", workers=1)

@@ -1,4 +1,4 @@
-"""Whole groups, the shares that were asked for, every stratum on every side, and the proof."""
+"""Splits: whole groups, requested shares, every stratum in every split, and the leak check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shipseg.data.splits import SplitShares, balance, leak_report, split_groups
 from shipseg.errors import ConfigError, DataError
 
 
-def world(num_images: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def synthetic_groups(num_images: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return groups and ship counts like the challenge's: groups of a few images, four in five images empty."""
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(num_images), rng.integers(1, 8, num_images))[:num_images]
@@ -38,7 +38,7 @@ def test_a_group_is_never_divided_and_no_split_is_empty(
 
 
 def test_shares_and_strata_are_met_within_a_hundredth() -> None:
-    groups, ships = world(5000)
+    groups, ships = synthetic_groups(5000)
     split = split_groups(groups, ships, shares=SplitShares(0.2, 0.1), seed=42)
     table = balance(split, groups, ships)
     assert [table[name]["share"] for name in ("train", "val", "test")] == pytest.approx([0.7, 0.2, 0.1], abs=0.01)
@@ -48,7 +48,7 @@ def test_shares_and_strata_are_met_within_a_hundredth() -> None:
 
 
 def test_validation_gets_large_groups_too() -> None:
-    groups, ships = world(5000)
+    groups, ships = synthetic_groups(5000)
     split = split_groups(groups, ships, shares=SplitShares(0.2), seed=42)
     size = np.bincount(groups)[groups]
     assert size[split == "val"].mean() == pytest.approx(size[split == "train"].mean(), rel=0.1)
@@ -62,7 +62,7 @@ def test_a_group_of_a_third_of_all_images_goes_to_training() -> None:
 
 
 def test_the_seed_decides_and_the_order_of_group_numbers_does_not_matter() -> None:
-    groups, ships = world(300)
+    groups, ships = synthetic_groups(300)
     one = split_groups(groups, ships, shares=SplitShares(), seed=1)
     assert np.array_equal(one, split_groups(groups, ships, shares=SplitShares(), seed=1))
     assert np.array_equal(one, split_groups(groups * 7 + 3, ships, shares=SplitShares(), seed=1))
@@ -104,7 +104,7 @@ def test_the_leak_report_counts_divided_groups_and_names_the_nearest_pair() -> N
     assert report["best_match"] == {"train-val": {"correlation": 1.0, "images": ["b", "d"]}}
 
 
-def test_a_sound_split_reports_no_group_on_two_sides() -> None:
+def test_a_correct_split_reports_no_group_on_two_sides() -> None:
     textures = np.random.default_rng(0).integers(-90, 90, (3, 9, 32, 32)).astype(np.int8)
     ids = np.array(["a", "b", "c"], dtype=object)
     split = np.array(["train", "val", "test"])

@@ -29,7 +29,7 @@ with working_in(Path(sys.argv[1]), source=Path("elsewhere")):
 """
 
 
-def test_the_work_folder_is_made_and_given_again(tmp_path: Path) -> None:
+def test_the_work_folder_is_created_once_and_reused(tmp_path: Path) -> None:
     for _ in range(2):
         with working_in(tmp_path / "out", source=tmp_path) as work:
             assert work == tmp_path / "out" / ".prepare"
@@ -140,7 +140,7 @@ def test_a_byte_less_than_needed_is_refused_and_just_enough_is_not(
                 check_disk_space(wanted, rules, 60, folder=folder / "train_v2", work=work)
 
 
-def test_what_an_interrupted_run_reserved_counts_as_there(
+def test_space_that_an_interrupted_run_reserved_counts_as_free(
     wanted: pd.DataFrame, make_folder: Callable[..., Path], textured: Textured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder({"0.png": textured(0, 60, 60)})
@@ -160,5 +160,5 @@ def test_a_native_dataset_needs_scratch_only(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 10 * TEXTURES * 1.05 + 1))
     check_disk_space(wanted, CleaningRules(), "native", folder=folder / "train_v2", work=work)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 10 * TEXTURES))
-    with pytest.raises(StorageError, match="work of reading 10 images"):
+    with pytest.raises(StorageError, match="scan of 10 images"):
         check_disk_space(wanted, CleaningRules(), "native", folder=folder / "train_v2", work=work)

@@ -1,4 +1,4 @@
-"""A small Airbus folder whose every fact is known by hand."""
+"""A small Airbus folder whose facts are known by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rectangle(row: int, col: int, height: int, width: int) -> str:
 
 
 def noise(seed: int) -> NDArray[np.uint8]:
-    """Return a picture (96, 96, 3) of smooth noise."""
+    """Return an image (96, 96, 3) of smooth noise."""
     values = np.random.default_rng(seed).normal(0, 1, (SIDE, SIDE, 3)).astype(np.float32)
     return np.clip(cv2.GaussianBlur(values, (0, 0), 1.0) * 120 + 90, 0, 255).astype(np.uint8)
 

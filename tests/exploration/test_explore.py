@@ -52,16 +52,16 @@ def test_facts_and_ships_are_written_as_they_are(known: Exploration, written: Pa
     assert ships["area_px"].tolist() == known.ships["area_px"].tolist() == [48, 100, 36, 36, 1200]
 
 
-def test_the_page_stands_alone_and_shows_what_was_found(known: Exploration, written: Path) -> None:
+def test_the_page_needs_no_other_file_and_shows_the_facts(known: Exploration, written: Path) -> None:
     page = (written / PAGE_FILE).read_text()
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page)
-    assert page.count("<svg") == len(known.figures()) - 1  # the samples are pictures
+    assert page.count("<svg") == len(known.figures()) - 1  # the samples are images
     assert "6 images, 3 of them (50.0 %) without a ship." in page
     assert "c.png = d.png" in page
     assert page.count("data:image/jpeg") == 1 + 2 + 2  # an empty image alone, the others with a close-up
 
 
-def test_the_page_of_labels_leaves_the_rest_out_with_a_sentence(labels_alone: Exploration, tmp_path: Path) -> None:
+def test_the_page_of_labels_gives_the_reason_for_missing_sections(labels_alone: Exploration, tmp_path: Path) -> None:
     page = write_exploration(labels_alone, tmp_path).read_text()
     assert "there are no images, only labels" in page
     assert "if images have 96 x 96 px" in page
@@ -86,7 +86,7 @@ def test_a_folder_of_one_image_gets_a_page(tmp_path: Path, empty_share: float) -
     assert ("There is no ship to measure." in page) == (empty_share == 1.0)
 
 
-def test_what_was_read_is_kept_in_the_store(known_folder: Path, tmp_path: Path) -> None:
+def test_scan_results_are_kept_in_the_store(known_folder: Path, tmp_path: Path) -> None:
     explore(known_folder, ExploreOptions(workers=1, store=tmp_path / "store"))
     assert list((tmp_path / "store").rglob("*.npz"))
 
@@ -94,7 +94,7 @@ def test_what_was_read_is_kept_in_the_store(known_folder: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (lambda: ExploreOptions(labels_size=0), "labels_size must be at least 1 pixel each way, got 0"),
+        (lambda: ExploreOptions(labels_size=0), "labels_size must be at least 1 pixel in height and width, got 0"),
         (lambda: ExploreOptions(labels_size=(768, 0)), r"got \(768, 0\)"),
         (lambda: ExploreOptions(seed=-1), "seed must be at least 0, got -1"),
         (lambda: ExploreOptions(workers=0), "workers must be at least 1, got 0"),
@@ -105,7 +105,7 @@ def test_options_out_of_their_range_are_refused(options: Callable[[], ExploreOpt
         options()
 
 
-def test_the_command_writes_the_page_and_tidies_up(
+def test_the_command_writes_the_page_and_removes_its_store(
     known_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""What the image files tell, worked out by hand for the folder of conftest."""
+"""Facts from image files, worked out by hand for the folder of conftest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_sizes_are_counted_width_first_most_common_first() -> None:
     assert (found["readable"], found["one_size"]) == (3, False)
 
 
-def test_the_line_of_the_file_size_counts_what_lies_on_it() -> None:
+def test_files_at_the_limit_of_the_file_size_are_counted() -> None:
     images = pd.DataFrame({"Size_kb": [10.0, 52.0, 52.5, 300.0], "Ships": [0, 2, 1, 0]})
     found = file_size_facts(images)
     assert found["below_line"] == {"images": 2, "share": 0.5, "with_ships": 1, "ships": 2}
@@ -30,10 +30,10 @@ def test_the_line_of_the_file_size_counts_what_lies_on_it() -> None:
 
 
 def test_colours_are_those_of_all_pixels_of_the_images_that_can_be_read(tmp_path: Path) -> None:
-    picture = np.zeros((2, 2, 3), np.uint8)
-    picture[..., 2] = [[0, 100], [100, 200]]  # red, as OpenCV writes it
-    picture[..., 0] = 255
-    assert cv2.imwrite(str(tmp_path / "a.png"), picture)
+    image_bgr = np.zeros((2, 2, 3), np.uint8)
+    image_bgr[..., 2] = [[0, 100], [100, 200]]  # red, as OpenCV writes it
+    image_bgr[..., 0] = 255
+    assert cv2.imwrite(str(tmp_path / "a.png"), image_bgr)
     (tmp_path / "b.png").write_bytes(b"no image")
     found = colour_facts(pd.Series(["a.png", "b.png"]), tmp_path, seed=0, workers=1)
     assert (found["images"], found["of_images"]) == (1, 2)
@@ -44,7 +44,7 @@ def test_colours_are_those_of_all_pixels_of_the_images_that_can_be_read(tmp_path
     assert found["histogram"]["red"][100] == 0.5
 
 
-def test_only_files_that_are_the_same_to_the_last_byte_are_copies(tmp_path: Path) -> None:
+def test_only_identical_files_are_copies(tmp_path: Path) -> None:
     content = {"a": b"x" * 5000, "b": b"x" * 5000, "c": b"y" + b"x" * 4999, "d": b"z" * 5000, "e": b"x" * 4999}
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
@@ -95,7 +95,7 @@ def test_the_references_rules_are_added_to_ours(known_folder: Path, tmp_path: Pa
     assert (reference["lost"]["ships"], reference["kept"]["images"]) == (5, 0)
 
 
-def test_without_files_only_the_drawing_of_empties_can_leave_out(labels_alone: Exploration) -> None:
+def test_without_files_only_the_sampling_of_empty_images_leaves_out_images(labels_alone: Exploration) -> None:
     reference = labels_alone.facts["cleaning"]["reference"]
     assert list(reference["left_out"]) == ["empty-undersampled"]
     assert reference["left_out"]["empty-undersampled"]["images"] == 2  # of three, round(0.3 * 3) = 1 is kept

@@ -1,4 +1,4 @@
-"""Hints follow from the numbers: each appears where it should and nowhere else."""
+"""Hints: each appears if the facts require it, and only then."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def findings(facts: dict[str, Any]) -> str:
     return "\n".join(hint["finding"] for hint in find_hints(facts))
 
 
-def test_many_empty_images_ask_for_the_ratio_of_empties(facts: dict[str, Any]) -> None:
+def test_many_empty_images_give_a_hint_at_their_ratio(facts: dict[str, Any]) -> None:
     facts["imbalance"]["empty_share"] = 0.78
     hint = find_hints(facts)[0]
     assert hint["finding"] == "78 % of the images are empty."
@@ -29,7 +29,7 @@ def test_many_empty_images_ask_for_the_ratio_of_empties(facts: dict[str, Any]) -
     assert "`sampling.zero_ships_ratio`" in hint["advice"]
 
 
-def test_few_and_no_empty_images_and_no_ships_are_said(facts: dict[str, Any]) -> None:
+def test_few_or_no_empty_images_and_no_ships_give_a_hint(facts: dict[str, Any]) -> None:
     facts["imbalance"]["empty_share"] = 0.05
     assert "Only 5.0 % of the images are empty." in findings(facts)
     facts["imbalance"]["empty_share"] = 0.0
@@ -58,32 +58,34 @@ def test_what_cannot_be_used_is_counted_with_its_ships(facts: dict[str, Any]) ->
     assert "cannot be used" not in findings(facts)
 
 
-def test_the_line_of_the_file_size_says_what_it_costs(facts: dict[str, Any]) -> None:
+def test_the_limit_of_the_file_size_gives_the_ships_it_loses(facts: dict[str, Any]) -> None:
     facts["files"]["below_line"] = {"images": 13, "share": 0.1, "with_ships": 1, "ships": 3}
-    assert "13 files have 52 kB or less, 3 ships in all of them." in findings(facts)
+    assert "13 files have 52 kB or less, with 3 ships in total." in findings(facts)
     facts["files"]["below_line"] = {"images": 0, "share": 0.0, "with_ships": 0, "ships": 0}
     assert "52 kB" not in findings(facts)
 
 
 def test_overlapping_images_warn_of_a_random_split(facts: dict[str, Any]) -> None:
-    hint = next(hint for hint in find_hints(facts) if "ground that another shows too" in hint["finding"])
-    assert hint["finding"] == "2 images show ground that another shows too (40 %)."
-    assert "In a random split 32 %" in hint["advice"]
+    hint = next(hint for hint in find_hints(facts) if "overlap with another image" in hint["finding"])
+    assert hint["finding"] == "2 images overlap with another image (40 %)."
+    assert "In a random split, 32 %" in hint["advice"]
 
 
 def test_copies_are_named(facts: dict[str, Any]) -> None:
-    assert "2 files are copies of one another, byte for byte." in findings(facts)
+    assert "2 files are identical to another." in findings(facts)
 
 
-def test_a_leak_of_the_split_is_said(facts: dict[str, Any]) -> None:
+def test_a_leak_of_the_split_gives_a_hint(facts: dict[str, Any]) -> None:
     facts["split"] = {"leak": {"groups_on_two_sides": 3}}
-    assert "3 groups stand on two sides of the split." in findings(facts)
+    assert "3 groups are in more than one split." in findings(facts)
     facts["split"] = {"leak": {"groups_on_two_sides": 0}}
-    assert "two sides" not in findings(facts)
+    assert "more than one split" not in findings(facts)
 
 
-@pytest.mark.parametrize(("fullest", "said"), [(100, "Ships point every way"), (300, "Headings are uneven")])
-def test_headings_are_judged_when_there_are_enough(facts: dict[str, Any], fullest: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("fullest", "said"), [(100, "All headings are about equally frequent"), (300, "Headings are uneven")]
+)
+def test_headings_give_a_hint_if_there_are_enough(facts: dict[str, Any], fullest: int, said: str) -> None:
     assert said not in findings(facts)  # five ships
     facts["ships"]["heading_deg"]["histogram"]["counts"] = [100] * 17 + [fullest]
     assert said in findings(facts)

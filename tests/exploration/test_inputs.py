@@ -1,4 +1,4 @@
-"""Whatever is given is recognised, and what cannot be known is said to be unknown."""
+"""Each kind of input is recognised, and facts that cannot be known have a reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def dataset(known_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder / "dataset"
 
 
-def test_labels_alone_say_what_they_cannot_know(labels_alone: Exploration) -> None:
+def test_labels_alone_give_the_reason_for_missing_facts(labels_alone: Exploration) -> None:
     facts = labels_alone.facts
     assert facts["source"]["kind"] == "labels"
     missing = ["images", "files", "colours", "duplicates", "groups", "split", "samples"]
@@ -55,7 +55,7 @@ def test_a_dataset_gives_the_facts_of_its_folder_and_its_split(dataset: Path, kn
     assert facts["not_known"] == {}
 
 
-def test_a_dataset_whose_images_are_gone_is_explored_without_them(dataset: Path, tmp_path: Path) -> None:
+def test_a_dataset_whose_images_are_missing_is_explored_without_them(dataset: Path, tmp_path: Path) -> None:
     copy = tmp_path / "dataset"
     shutil.copytree(dataset, copy)
     report = (copy / "report.json").read_text()
@@ -74,7 +74,9 @@ def test_faulty_rows_are_counted(tmp_path: Path) -> None:
     assert found["masks_in_several_images"] == {"masks": 1, "images": 2, "examples": [["a.jpg", "d.jpg"]]}
 
 
-def test_a_folder_in_which_no_image_can_be_read_still_tells_its_labels(known_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_readable_images_still_gives_the_facts_of_its_labels(
+    known_folder: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(known_folder, folder)
     for path in (folder / "images").iterdir():
@@ -85,10 +87,10 @@ def test_a_folder_in_which_no_image_can_be_read_still_tells_its_labels(known_fol
     assert facts["not_known"]["colours"] == "no image can be read"
 
 
-def test_nothing_of_the_kind_is_refused_with_its_path(tmp_path: Path) -> None:
+def test_a_path_without_labels_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no file or folder .*nowhere: check the path"):
         explore(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="holds no CSV file"):
+    with pytest.raises(DataError, match="has no CSV file"):
         explore(tmp_path)
 
 

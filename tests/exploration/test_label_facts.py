@@ -1,4 +1,4 @@
-"""What the labels alone tell, worked out by hand for the folder of conftest."""
+"""Facts from labels, worked out by hand for the folder of conftest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from shipseg.exploration.label_facts import counted, describe, imbalance_facts, plain, ships_per_image
+from shipseg.exploration.label_facts import count_in_bins, describe, imbalance_facts, ships_per_image, to_json_types
 from shipseg.exploration.results import Exploration
 
 
@@ -80,20 +80,20 @@ def test_values_are_described_by_mean_quantiles_and_histogram() -> None:
     assert found["histogram"] == {"edges": [0, 2, 4], "counts": [1, 3]}  # 6 counts in the last bin
 
 
-def test_nothing_is_described_without_numbers() -> None:
+def test_describe_without_numbers_has_no_statistics() -> None:
     found = describe([np.nan], [0, 1])
     assert (found["num"], found["mean"], found["quantiles"]["50"]) == (0, None, None)
     assert found["histogram"]["counts"] == [0]
 
 
 def test_bins_hold_both_their_bounds() -> None:
-    assert counted(np.array([1, 2, 3, 5, 9]), {"1": (1, 1), "2-5": (2, 5), "6+": (6, np.inf)}) == {
+    assert count_in_bins(np.array([1, 2, 3, 5, 9]), {"1": (1, 1), "2-5": (2, 5), "6+": (6, np.inf)}) == {
         "1": 1,
         "2-5": 3,
         "6+": 1,
     }
 
 
-def test_plain_facts_can_be_written_as_json() -> None:
+def test_facts_with_json_types_can_be_written_as_json() -> None:
     facts = {0: np.int64(3), "a": [np.float32(0.1), (np.bool_(True), None)], "b": np.array([1, 2])}
-    assert json.loads(json.dumps(plain(facts))) == {"0": 3, "a": [0.1, [True, None]], "b": [1, 2]}
+    assert json.loads(json.dumps(to_json_types(facts))) == {"0": 3, "a": [0.1, [True, None]], "b": [1, 2]}

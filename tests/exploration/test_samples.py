@@ -1,4 +1,4 @@
-"""Samples show none, one and several ships, and no ground twice."""
+"""Samples have no, one and several ships, and no two of them overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every ship is measured as painting its mask would, and knows what it touches."""
+"""Measures of ships agree with those of decoded masks; touching ships are found."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_measures_are_those_of_the_painted_mask(
     assert ship["touches_border"] == (row0 == 0 or col0 == 0 or row1 == 60 or col1 == 80)
 
 
-def test_a_run_that_goes_on_in_the_next_column_is_cut_at_the_image_edge() -> None:
+def test_a_run_that_continues_in_the_next_column_is_split_at_the_image_edge() -> None:
     # Rows 58 and 59 of column 0, then rows 0 to 2 of column 1.
     ship = measure_each_ship(table(("59 5",)), assumed_size=(1, 1)).iloc[0]
     assert (ship["area_px"], ship["center_col"]) == (5, pytest.approx(1.1))
@@ -87,7 +87,7 @@ def test_ships_touch_at_sides_and_corners(other: NDArray[np.bool_], touch: bool)
     assert ships["touches_other"].tolist() == [touch, touch]
 
 
-def test_bounds_that_meet_are_not_enough_to_touch() -> None:
+def test_touching_boxes_alone_are_not_touching_ships() -> None:
     corner = box(10, 10, 20, 1) | box(10, 10, 1, 20)  # an L whose bounds hold the other ship
     ships = measure_each_ship(table((encode(corner), encode(box(20, 20, 3, 3)))), assumed_size=(1, 1))
     assert ships["touches_other"].tolist() == [False, False]

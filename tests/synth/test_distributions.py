@@ -1,4 +1,4 @@
-"""What is drawn is distributed like the real labels."""
+"""The distributions of the generator agree with those of real labels."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ def test_ships_per_image_follow_the_table() -> None:
     assert counts.max() == 15
 
 
-def test_choose_never_returns_what_has_no_weight() -> None:
+def test_choose_never_returns_an_item_without_weight() -> None:
     rng = np.random.default_rng(0)
     drawn = {choose(rng, {"a": 0.0, "b": 1.0, "c": 0.0}) for _ in range(200)}
     assert drawn == {"b"}
 
 
 @pytest.mark.slow
-def test_pictures_hold_as_many_ships_of_such_sizes_as_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """End to end, after crowding, clouds and borders took their part; without the ships that are extra at berths."""
+def test_images_have_as_many_ships_of_the_same_sizes_as_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whole images, including the effects of crowding, clouds and borders; without additional ships at berths."""
     monkeypatch.setattr(fleet, "MORE_AT_BERTHS", 0)
     config = WorldConfig(empty_share=0.0)
-    pictures = [make_image(1, index, config) for index in range(150)]
-    counts = np.array([len(picture.ship_rles) for picture in pictures])
-    areas = np.array([rle.area_px(text) for picture in pictures for text in picture.ship_rles])
+    images = [make_image(1, index, config) for index in range(150)]
+    counts = np.array([len(image.ship_rles) for image in images])
+    areas = np.array([rle.area_px(text) for image in images for text in image.ship_rles])
     assert 0.54 < np.mean(counts == 1) < 0.75  # real: 0.637
     assert 1.5 < counts.mean() < 2.3  # real: 1.91
     assert 200 < np.median(areas) < 700  # real, cut ships included: 429
     assert 0.18 < np.mean(areas < 114) < 0.38  # real: 0.25
-    means = np.mean([picture.image_hwc.mean(axis=(0, 1)) for picture in pictures], axis=0)
+    means = np.mean([image.image_hwc.mean(axis=(0, 1)) for image in images], axis=0)
     np.testing.assert_allclose(means, [52, 73, 81], atol=16)

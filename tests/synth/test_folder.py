@@ -1,4 +1,4 @@
-"""The Airbus folder: its form, overlapping tiles, resuming, refusals."""
+"""The synthetic Airbus folder: its format, overlapping tiles, resuming, refusals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _image(path: Path) -> np.ndarray:
     return image[..., ::-1]
 
 
-def test_the_folder_has_the_challenges_form(tmp_path: Path) -> None:
+def test_the_folder_has_the_format_of_the_challenge(tmp_path: Path) -> None:
     summary = write_airbus_folder(tmp_path / "a", images=20, seed=1, config=SMALL, workers=1)
     names = sorted(path.name for path in (tmp_path / "a" / "train_v2").iterdir())
     rows = _rows(tmp_path / "a" / LABELS)
@@ -66,17 +66,17 @@ def test_the_folder_has_the_challenges_form(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"train_v2", LABELS, "truth.csv", "synth.json"}
 
 
-def test_file_and_label_are_those_of_make_picture(tmp_path: Path) -> None:
+def test_files_and_labels_are_those_of_make_image(tmp_path: Path) -> None:
     write_airbus_folder(tmp_path, images=4, seed=9, config=SMALL, workers=1)
     labels = defaultdict(list)
     for row in _rows(tmp_path / LABELS):
         labels[row["ImageId"]].extend([row["EncodedPixels"]] if row["EncodedPixels"] else [])
     for index in range(4):
         # 4 * 0.4 rounds to 2 empty images, so half of them are.
-        picture = make_image(9, index, WorldConfig(size=96, empty_share=0.5))
+        image = make_image(9, index, WorldConfig(size=96, empty_share=0.5))
         name = image_id(9, index)
-        np.testing.assert_array_equal(_image(tmp_path / "train_v2" / name), picture.image_hwc)
-        assert labels[name] == list(picture.ship_rles)
+        np.testing.assert_array_equal(_image(tmp_path / "train_v2" / name), image.image_hwc)
+        assert labels[name] == list(image.ship_rles)
 
 
 def test_names_are_unique_and_in_no_order() -> None:
@@ -91,7 +91,7 @@ def test_names_are_unique_and_in_no_order() -> None:
 @pytest.mark.parametrize(
     ("images", "overlap", "empty_share"), [(1, 1.0, 0.5), (7, 0.5, 0.3), (100, 0.37, 0.78), (50, 1.0, 0.0)]
 )
-def test_the_plan_has_exactly_the_images_asked_for(images: int, overlap: float, empty_share: float) -> None:
+def test_the_plan_has_exactly_the_requested_images(images: int, overlap: float, empty_share: float) -> None:
     jobs = plan_jobs(images=images, seed=0, config=WorldConfig(empty_share=empty_share), overlap=overlap)
     tiles = [tile for job in jobs for tile in job.tiles]
     assert len(tiles) == images == len({tile.image_id for tile in tiles})
@@ -123,7 +123,7 @@ def test_tiles_of_one_scene_show_the_same_ground_where_they_overlap(tmp_path: Pa
     assert pairs >= 12
 
 
-def test_labels_of_overlapping_tiles_are_parts_of_one_truth(tmp_path: Path) -> None:
+def test_labels_of_overlapping_tiles_agree(tmp_path: Path) -> None:
     write_airbus_folder(
         tmp_path, images=12, seed=6, config=WorldConfig(size=192, empty_share=0), overlap=1.0, workers=1
     )
@@ -142,7 +142,7 @@ def test_labels_of_overlapping_tiles_are_parts_of_one_truth(tmp_path: Path) -> N
         window[:] = mask
 
 
-def test_a_killed_call_is_taken_up_and_ends_with_the_same_files(tmp_path: Path) -> None:
+def test_a_killed_call_resumes_and_gives_the_same_files(tmp_path: Path) -> None:
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
     subprocess.run([sys.executable, str(script), str(tmp_path / "whole"), "2"], check=True)
@@ -164,7 +164,7 @@ def test_a_killed_call_is_taken_up_and_ends_with_the_same_files(tmp_path: Path) 
     assert _contents(tmp_path / "cut") == _contents(tmp_path / "whole")
 
 
-def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:
+def test_a_finished_folder_is_not_changed(tmp_path: Path) -> None:
     first = write_airbus_folder(tmp_path, images=6, seed=1, config=SMALL, workers=1)
     before = _contents(tmp_path)
     second = write_airbus_folder(tmp_path, images=6, seed=1, config=SMALL, workers=1)
@@ -173,7 +173,7 @@ def test_a_finished_folder_is_left_alone(tmp_path: Path) -> None:
     assert (second.num_ships, second.num_empty) == (first.num_ships, first.num_empty)
 
 
-def test_a_lost_image_is_made_again(tmp_path: Path) -> None:
+def test_a_missing_image_is_made_again(tmp_path: Path) -> None:
     write_airbus_folder(tmp_path, images=6, seed=1, config=SMALL, workers=1)
     before = _contents(tmp_path)
     (tmp_path / "train_v2" / image_id(1, 3)).unlink()
@@ -181,7 +181,7 @@ def test_a_lost_image_is_made_again(tmp_path: Path) -> None:
     assert _contents(tmp_path) == before
 
 
-def test_other_parameters_in_a_begun_folder_are_refused_by_name(tmp_path: Path) -> None:
+def test_other_parameters_in_an_existing_folder_are_refused_by_name(tmp_path: Path) -> None:
     write_airbus_folder(tmp_path, images=2, seed=1, config=SMALL, workers=1)
     with pytest.raises(ConfigError, match="was begun with seed = 1, now seed = 2"):
         write_airbus_folder(tmp_path, images=2, seed=2, config=SMALL, workers=1)
@@ -208,7 +208,7 @@ def test_a_damaged_parameter_file_is_named(tmp_path: Path) -> None:
     [
         ({"images": 0}, "images must be at least 1, got 0"),
         ({"seed": -1}, "seed must not be negative, got -1"),
-        ({"overlap": 1.5}, r"overlap must lie within 0 and 1, got 1\.5"),
+        ({"overlap": 1.5}, r"overlap must be between 0 and 1, got 1\.5"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
         ({"workers": 100_000}, "workers must be at most 256, got 100000"),
     ],
@@ -222,7 +222,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_disk_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(StorageError, match="a synthetic folder of 3 images needs"):
         write_airbus_folder(tmp_path / "a", images=3, seed=1, config=SMALL, workers=1)

@@ -1,4 +1,4 @@
-"""What looks like a boat and is none stays unlike boats where real annotators would have labelled it."""
+"""Objects that resemble boats differ from those that real annotators would have labelled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_whitecaps_are_hardly_ever_solid_bright_spots_as_large_as_boats(monkeypa
     assert solid < 0.012 * spots
 
 
-def test_a_wake_without_a_ship_comes_in_over_the_border(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ship_of_an_orphan_wake_is_outside_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[Pose, float]] = []
     paint = wakes.paint_wake
 
@@ -82,14 +82,14 @@ def test_groynes_run_from_the_shore_into_the_water() -> None:
     assert 40 <= longest <= 100
 
 
-def test_a_picture_without_a_shore_has_no_groynes() -> None:
+def test_an_image_without_a_shore_has_no_groynes() -> None:
     rgb, alpha = np.full((64, 64, 3), 120, np.uint8), np.zeros((64, 64), np.uint8)
     draw_groynes(np.random.default_rng(0), rgb, alpha, np.full((64, 64), -30.0, np.float32))
     assert (rgb == 120).all()
     assert not alpha.any()
 
 
-def test_a_suburb_is_rows_of_like_houses_on_free_ground_only() -> None:
+def test_a_suburb_is_rows_of_houses_on_free_ground_only() -> None:
     ratios = []
     for seed in range(8):
         rgb, free = np.full((200, 200, 3), (60, 90, 50), np.uint8), np.ones((200, 200), bool)

@@ -1,4 +1,4 @@
-"""Large scenes: no seams, truth that is what was drawn, the same files again, refusals."""
+"""Large scenes: no seams, truth that agrees with the pixels, reproducible files, refusals."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_single_points_of_two_windows_are_one_field_that_does_not_repeat(bands: 
 
 
 @pytest.mark.parametrize(("index", "kind"), [(0, "open-sea"), (1, "coast"), (2, "mixed"), (5, "coast")])
-def test_no_seam_is_to_be_seen_between_cells(index: int, kind: SceneKind) -> None:
-    plan, pictures = _painted(index, kind, RECTANGLE)
+def test_there_is_no_seam_between_cells(index: int, kind: SceneKind) -> None:
+    plan, cell_images = _painted(index, kind, RECTANGLE)
     image = np.zeros((700, 700, 3), np.uint8)
-    for cell, picture in zip(plan.cells, pictures, strict=True):
-        image[cell.window.slices] = picture.image_hwc
+    for cell, cell_image in zip(plan.cells, cell_images, strict=True):
+        image[cell.window.slices] = cell_image.image_hwc
     steps = np.abs(np.diff(image.astype(float).mean(axis=2), axis=1)).mean(axis=0)
     seam = plan.grid.core - 1  # from the last column of a cell to the first of the next
     beside = np.r_[steps[seam - 12 : seam - 2], steps[seam + 3 : seam + 13]]
@@ -81,17 +81,17 @@ def test_no_seam_is_to_be_seen_between_cells(index: int, kind: SceneKind) -> Non
 
 
 @pytest.mark.parametrize("label", ["rectangle", "hull"])
-def test_the_truth_is_what_was_drawn(label: LabelStyle) -> None:
+def test_the_truth_agrees_with_the_drawn_ships(label: LabelStyle) -> None:
     checked = 0
     for index in range(3):
-        plan, pictures = _painted(index, "anchorage", WorldConfig(label=label))
-        for cell, picture in zip(plan.cells, pictures, strict=True):
-            for ship in picture.ships:
+        plan, cell_images = _painted(index, "anchorage", WorldConfig(label=label))
+        for cell, cell_image in zip(plan.cells, cell_images, strict=True):
+            for ship in cell_image.ships:
                 outline = shapely.Polygon(ship.label_xy - (cell.window.col0, cell.window.row0))
-                drawn = rasterize([outline], picture.coverage_hw.shape).astype(bool)
+                drawn = rasterize([outline], cell_image.coverage_hw.shape).astype(bool)
                 alone = not any(
                     outline.buffer(3).intersects(shapely.Polygon(o.label_xy - (cell.window.col0, cell.window.row0)))
-                    for o in picture.ships
+                    for o in cell_image.ships
                     if o is not ship
                 )
                 inside = shapely.box(0, 0, plan.grid.shape[1], plan.grid.shape[0]).covers(
@@ -99,8 +99,8 @@ def test_the_truth_is_what_was_drawn(label: LabelStyle) -> None:
                 )
                 if not alone or not inside or ship.length_px < 20:
                     continue
-                seen = (picture.coverage_hw >= 128) & rasterize(
-                    [outline.buffer(2)], picture.coverage_hw.shape, all_touched=True
+                seen = (cell_image.coverage_hw >= 128) & rasterize(
+                    [outline.buffer(2)], cell_image.coverage_hw.shape, all_touched=True
                 ).astype(bool)
                 assert (seen & drawn).sum() / (seen | drawn).sum() > 0.93
                 measured = ship_from_mask(seen)
@@ -113,7 +113,7 @@ def test_the_truth_is_what_was_drawn(label: LabelStyle) -> None:
     assert checked >= 6
 
 
-def test_a_scene_and_its_truth_lie_at_the_same_place_on_earth(tmp_path: Path) -> None:
+def test_a_scene_and_its_truth_have_the_same_georeference(tmp_path: Path) -> None:
     summary = write_scenes(tmp_path, scenes=1, seed=1, shape=(500, 620), kind="anchorage", workers=1)
     with rasterio.open(tmp_path / "scene-000.tif") as dataset:
         assert (dataset.height, dataset.width, dataset.count) == (500, 620, 3)
@@ -144,7 +144,7 @@ def test_a_scene_and_its_truth_lie_at_the_same_place_on_earth(tmp_path: Path) ->
     assert abs(np.median(grey[painted]) - np.median(grey[~painted])) > 5
 
 
-def test_the_same_scenes_come_out_again(tmp_path: Path) -> None:
+def test_the_same_arguments_give_the_same_scenes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_scenes(tmp_path / name, scenes=2, seed=2, shape=(120, 400), kind="open-sea", workers=1)
     names = {path.name for path in (tmp_path / "a").iterdir()}
@@ -153,7 +153,7 @@ def test_the_same_scenes_come_out_again(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_scenes_that_are_there_are_kept_and_others_refused(tmp_path: Path) -> None:
+def test_existing_scenes_are_kept_and_others_refused(tmp_path: Path) -> None:
     first = write_scenes(tmp_path, scenes=1, seed=2, shape=(200, 200), kind="open-sea", workers=1)
     before = (tmp_path / "scene-000.tif").stat().st_mtime_ns
     second = write_scenes(tmp_path, scenes=2, seed=2, shape=(200, 200), kind="open-sea", workers=1)
@@ -183,7 +183,7 @@ def test_other_pixel_sizes_give_ships_of_the_same_sizes_in_metres(
 
 
 @pytest.mark.parametrize("kind", SCENE_KINDS)
-def test_a_plan_has_what_its_kind_says(kind: SceneKind) -> None:
+def test_a_plan_has_the_roles_of_its_kind(kind: SceneKind) -> None:
     roles = [cell.role for index in range(4) for cell in plan_scene(0, index, (3000, 3000), kind, RECTANGLE).cells]
     assert ("coast" in roles) == (kind in ("mixed", "coast", "harbour"))
     assert ("anchorage" in roles) == (kind in ("mixed", "anchorage"))
@@ -198,7 +198,7 @@ def test_scenes_of_any_size_get_harbours(side: int, metres: float, monkeypatch: 
     assert sum(any(cell.role == "harbour" for cell in plan.cells) for plan in plans) >= 5
 
 
-def test_a_sparse_scene_holds_only_some_cells(tmp_path: Path) -> None:
+def test_a_sparse_scene_has_only_some_cells(tmp_path: Path) -> None:
     write_scenes(tmp_path, scenes=1, seed=1, shape=(288 * 6, 288 * 6), kind="open-sea", sparse=True, workers=1)
     with rasterio.open(tmp_path / "scene-000.tif") as dataset:
         image = dataset.read()
@@ -219,8 +219,8 @@ def test_a_sparse_scene_holds_only_some_cells(tmp_path: Path) -> None:
         ({"config": WorldConfig(metres_per_pixel=1.234)}, "must have at most two decimals, got 1.234"),
     ],
 )
-def test_a_bad_wish_is_refused_in_one_sentence(tmp_path: Path, arguments: dict[str, Any], sentence: str) -> None:
-    wish: dict[str, Any] = {"scenes": 1, "seed": 0, "shape": (64, 64)} | arguments
+def test_bad_arguments_are_refused_in_one_sentence(tmp_path: Path, arguments: dict[str, Any], sentence: str) -> None:
+    options: dict[str, Any] = {"scenes": 1, "seed": 0, "shape": (64, 64)} | arguments
     with pytest.raises(ConfigError, match=sentence):
-        write_scenes(tmp_path, **wish)
+        write_scenes(tmp_path, **options)
     assert not list(tmp_path.iterdir())

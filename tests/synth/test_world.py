@@ -1,4 +1,4 @@
-"""The world: determinism, labels that agree with what is drawn, counts and sizes like the real ones."""
+"""Synthetic images: determinism, labels that agree with the pixels, counts and sizes as in real images."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ DIGEST_PROGRAM = """
 import hashlib, json, sys
 from shipseg.synth import WorldConfig, make_image
 for index in (5, 0, 3):  # another order than the test's
-    picture = make_image(11, index, WorldConfig(size=256))
-    print(index, hashlib.sha256(picture.image_hwc.tobytes() + picture.coverage_hw.tobytes()).hexdigest(),
-          json.dumps(picture.ship_rles))
+    image = make_image(11, index, WorldConfig(size=256))
+    print(index, hashlib.sha256(image.image_hwc.tobytes() + image.coverage_hw.tobytes()).hexdigest(),
+          json.dumps(image.ship_rles))
 """
 
 
-def _digest(picture: SyntheticImage) -> str:
-    return hashlib.sha256(picture.image_hwc.tobytes() + picture.coverage_hw.tobytes()).hexdigest()
+def _digest(image: SyntheticImage) -> str:
+    return hashlib.sha256(image.image_hwc.tobytes() + image.coverage_hw.tobytes()).hexdigest()
 
 
-def _masks(picture: SyntheticImage) -> list[np.ndarray]:
-    shape = (picture.image_hwc.shape[0], picture.image_hwc.shape[1])
-    return [rle.decode(text, shape) for text in picture.ship_rles]
+def _masks(image: SyntheticImage) -> list[np.ndarray]:
+    shape = (image.image_hwc.shape[0], image.image_hwc.shape[1])
+    return [rle.decode(text, shape) for text in image.ship_rles]
 
 
-def test_a_picture_is_the_same_bits_in_another_process() -> None:
+def test_an_image_has_the_same_bits_in_another_process() -> None:
     run = subprocess.run([sys.executable, "-c", DIGEST_PROGRAM], capture_output=True, text=True, check=True)
     for line in run.stdout.splitlines():
         index, digest, rles = line.split(" ", 2)
-        picture = make_image(11, int(index), WorldConfig(size=256))
-        assert _digest(picture) == digest
-        assert list(picture.ship_rles) == json.loads(rles)
+        image = make_image(11, int(index), WorldConfig(size=256))
+        assert _digest(image) == digest
+        assert list(image.ship_rles) == json.loads(rles)
 
 
-def test_seed_and_index_each_change_the_picture() -> None:
+def test_seed_and_index_each_change_the_image() -> None:
     config = WorldConfig(size=128)
     digests = {_digest(make_image(seed, index, config)) for seed in (0, 1) for index in (0, 1, 2)}
     assert len(digests) == 6
 
 
-def test_the_number_of_opencv_threads_is_left_as_it_was() -> None:
+def test_the_number_of_opencv_threads_is_restored() -> None:
     before = cv2.getNumThreads()
     make_image(0, 0, WorldConfig(size=64))
     assert cv2.getNumThreads() == before
@@ -66,19 +66,19 @@ def test_the_number_of_opencv_threads_is_left_as_it_was() -> None:
 @given(seed=st.integers(0, 10_000), label=st.sampled_from(LABEL_STYLES), side=st.sampled_from([64, 200, 333]))
 def test_labels_are_disjoint_and_agree_with_the_coverage(seed: int, label: LabelStyle, side: int) -> None:
     config = WorldConfig(size=(side, side + 40), empty_share=0.0, label=label)
-    picture = make_image(seed, 0, config)
-    masks = _masks(picture)
-    assert picture.image_hwc.shape == (side, side + 40, 3)
-    assert picture.image_hwc.dtype == np.uint8
+    image = make_image(seed, 0, config)
+    masks = _masks(image)
+    assert image.image_hwc.shape == (side, side + 40, 3)
+    assert image.image_hwc.dtype == np.uint8
     assert len(masks) >= 1
     assert all(mask.sum() >= 2 for mask in masks)
     total = np.sum(masks, axis=0)
     assert total.max() == 1, "labels overlap"
-    np.testing.assert_array_equal(total == 1, picture.coverage_hw >= 128)
+    np.testing.assert_array_equal(total == 1, image.coverage_hw >= 128)
 
 
-def test_what_is_labelled_differs_from_the_same_sea_without_ships() -> None:
-    """The label lies on the ship: same streams, with and without ships, differ inside labels and hardly elsewhere."""
+def test_labelled_pixels_differ_from_the_same_sea_without_ships() -> None:
+    """With the same streams, images with and without ships differ inside labels and hardly elsewhere."""
     inside, outside = [], []
     for index in range(20):
         config = WorldConfig(size=256, no_data_share=0.0)
@@ -103,7 +103,7 @@ def test_rectangle_labels_hold_nearly_all_of_the_hull_and_little_more() -> None:
             make_image(3, index, WorldConfig(size=256, empty_share=0.0, label=label)) for label in LABEL_STYLES
         )
         if not np.array_equal(rectangle.image_hwc, hull.image_hwc):
-            continue  # of the only ship a corner of the rectangle is in the picture and no hull: drawn again
+            continue  # only a corner of the rectangle of the only ship is in the image, not its hull: drawn again
         area = hull.coverage_hw.sum(dtype=float)
         # Small craft lose up to 0.8 px on each side, ships side by side 3 px between them.
         assert np.minimum(rectangle.coverage_hw, hull.coverage_hw).sum(dtype=float) > 0.6 * area
@@ -114,16 +114,16 @@ def test_rectangle_labels_hold_nearly_all_of_the_hull_and_little_more() -> None:
 
 
 @pytest.mark.parametrize(("width", "gap"), [(10, 1), (40, 3)])
-def test_labels_that_touch_are_parted_on_the_larger_ships_side(width: int, gap: int) -> None:
+def test_touching_labels_get_a_gap_on_the_side_of_the_larger_ship(width: int, gap: int) -> None:
     owner = np.zeros((12, width + 10), np.int32)
     owner[2:10, 1 : width + 1] = 1
     owner[2:10, width + 1 : width + 5] = 2
     coverage = np.where(owner > 0, 255, 0).astype(np.uint8)
-    parted_owner, parted_coverage = split_touching(owner, coverage)
+    split_owner, split_coverage = split_touching(owner, coverage)
     expected = owner.copy()
     expected[:, width + 1 - gap : width + 1] = 0
-    np.testing.assert_array_equal(parted_owner, expected)
-    np.testing.assert_array_equal(parted_coverage > 0, parted_owner > 0)
+    np.testing.assert_array_equal(split_owner, expected)
+    np.testing.assert_array_equal(split_coverage > 0, split_owner > 0)
     alone = np.where(owner == 1, 1, 0).astype(np.int32)
     np.testing.assert_array_equal(split_touching(alone, coverage)[0], alone)
 
@@ -135,8 +135,8 @@ def test_small_craft_stand_out_from_the_water() -> None:
         ships = render(6, index, (256, 256), config, empty=False)
         if ships.cloudy:
             continue
-        picture = image_of(ships)
-        for mask in _masks(picture):
+        image = image_of(ships)
+        for mask in _masks(image):
             if 20 <= mask.sum() <= 250:
                 around = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
                 light = ships.image_hwc.mean(axis=2)
@@ -185,26 +185,26 @@ def test_leftovers_under_two_pixels_are_dropped() -> None:
     np.testing.assert_array_equal(coverage, [[0, 255, 200], [0, 0, 0]])
 
 
-def test_no_data_pictures_are_one_colour_and_empty() -> None:
-    picture = make_image(0, 0, WorldConfig(size=64, empty_share=1.0, no_data_share=1.0))
-    assert picture.kind == "no-data"
-    assert picture.ship_rles == ()
-    assert np.ptp(picture.image_hwc.reshape(-1, 3), axis=0).max() <= 2
+def test_no_data_images_have_one_colour_and_no_ships() -> None:
+    image = make_image(0, 0, WorldConfig(size=64, empty_share=1.0, no_data_share=1.0))
+    assert image.kind == "no-data"
+    assert image.ship_rles == ()
+    assert np.ptp(image.image_hwc.reshape(-1, 3), axis=0).max() <= 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"empty_share": 1.2}, "empty_share must lie within 0 and 1, got 1.2"),
-        ({"empty_share": float("nan")}, "empty_share must lie within 0 and 1, got nan"),
-        ({"no_data_share": -0.1}, "no_data_share must lie within 0 and 1, got -0.1"),
+        ({"empty_share": 1.2}, "empty_share must be between 0 and 1, got 1.2"),
+        ({"empty_share": float("nan")}, "empty_share must be between 0 and 1, got nan"),
+        ({"no_data_share": -0.1}, "no_data_share must be between 0 and 1, got -0.1"),
         ({"size": (96, 96, 3)}, "size must be one number or"),
         ({"size": 8}, "size must be at least 16 pixels, got 8"),
-        ({"metres_per_pixel": 0.0}, "metres_per_pixel must lie within"),
+        ({"metres_per_pixel": 0.0}, "metres_per_pixel must be between"),
         ({"label": "hul"}, "unknown label 'hul', did you mean 'hull'"),
     ],
 )
-def test_a_bad_world_is_refused_in_one_sentence(arguments: dict[str, object], sentence: str) -> None:
+def test_a_bad_configuration_is_refused_in_one_sentence(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         WorldConfig(**arguments)  # type: ignore[arg-type]
 

@@ -1,3 +1,3 @@
-"""From an Airbus folder to a prepared dataset, and from that to training batches."""
+"""Preparing a dataset from an Airbus folder, and sampling training batches from it."""
 
 __all__: list[str] = []

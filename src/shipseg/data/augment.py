@@ -1,8 +1,8 @@
-"""Random changes of image and coverage in training, by name, over albumentations.
+"""Augmentations of image and coverage by name, built on albumentations.
 
-Every random number comes from the sample's own seed, so neither the order of samples nor the number of loading
-processes matters. Where a transform moves pixels, image and coverage are sampled alike, bilinearly (a nearest-neighbour
-coverage would lose its fractions), and what comes in from outside the image is its mirror image in both.
+Every random number comes from the seed of the sample, so the result does not depend on the order of samples or on the
+number of loading processes. A transform that moves pixels samples image and coverage bilinearly (with nearest-neighbour
+sampling the coverage would lose its fractions) and fills pixels from outside the image by reflection in both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shipseg.config import AugmentConfig
 from shipseg.errors import unknown_name
 from shipseg.extras import needing
 
-# It asks a server for news of itself on import otherwise.
+# Without this, albumentations asks a server for updates when it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 with needing("train"):
     import albumentations as A
@@ -29,12 +29,12 @@ with needing("train"):
 __all__ = ["AUGMENTATIONS", "Augmentation", "build_augmentation"]
 
 Augmentation = Callable[[NDArray[np.uint8], NDArray[np.uint8], int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-"""From image uint8 (H, W, 3), coverage uint8 (H, W) in 0-255 and a seed to new ones of the same shapes and types."""
-Maker = Callable[[float], Any]
+"""Maps image uint8 (H, W, 3), coverage uint8 (H, W) in 0-255 and a seed to a pair of the same shapes and dtypes."""
+TransformFactory = Callable[[float], Any]
 
 _MIRRORED = {"border_mode": cv2.BORDER_REFLECT_101, "mask_interpolation": cv2.INTER_LINEAR}
 _CUTOUT_PX = 16
-_SHIFT_LEVELS = 25  # 20 decided what a network without such shifts found (docs/log.md)
+_SHIFT_LEVELS = 25  # grey levels; a shift of 20 changed the detections of a network trained without it (docs/log.md)
 
 
 def _d4(_: float) -> Any:
@@ -45,12 +45,12 @@ def _random_rotate_90(probability: float) -> Any:
     return A.RandomRotate90(p=probability)
 
 
-def _d4_oblong(_: float) -> Any:
+def _d4_non_square(_: float) -> Any:
     return A.Sequential([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)], p=1.0)
 
 
 def _half_turn(probability: float) -> Any:
-    # RandomRotate90 turns by 0, 1, 2 or 3 quarters; of the two that fit, one turns.
+    # RandomRotate90 draws 0, 90, 180 or 270 degrees; of the two that keep the shape, one changes the image.
     return A.Sequential([A.HorizontalFlip(p=1.0), A.VerticalFlip(p=1.0)], p=probability / 2)
 
 
@@ -63,7 +63,7 @@ def _vertical_flip(probability: float) -> Any:
 
 
 def _shift_scale_rotate(probability: float) -> Any:
-    # The reference's ShiftScaleRotate(0.1, 0.2, 45), which is deprecated in favour of Affine.
+    # The reference's ShiftScaleRotate(0.1, 0.2, 45); albumentations deprecated that class in favour of Affine.
     return A.Affine(
         translate_percent=(-0.1, 0.1),
         scale=(0.8, 1.2),
@@ -79,7 +79,7 @@ def _random_brightness_contrast(probability: float) -> Any:
 
 
 def _gaussian_blur(probability: float) -> Any:
-    # A kernel of 3 or 5 px; without a sigma OpenCV takes 0.8 and 1.1 for these, albumentations 0.5 to 3.
+    # Kernels of 3 and 5 px. OpenCV's default sigmas for them are 0.8 and 1.1, those of albumentations 0.5 to 3.
     return A.GaussianBlur(blur_limit=(3, 5), sigma_limit=(0.8, 1.1), p=probability)
 
 
@@ -88,15 +88,15 @@ def _elastic_transform(probability: float) -> Any:
 
 
 def _gauss_noise(probability: float) -> Any:
-    # The reference's variance of 10 to 20 squared grey levels. albumentations cuts the noise off towards zero when it
-    # adds it to bytes, which takes 0.8 deviations off the variance: with the roots of 10 and 20, 0.0124 and 0.0175 of
-    # 255, it comes out as 7.9 to 16.8 (measured), with these as 10 to 20.
+    # The reference's variance is 10 to 20 squared grey levels. albumentations truncates the noise towards zero when it
+    # adds it to uint8, which reduces the variance by 0.8 standard deviations: with the square roots of 10 and 20
+    # (0.0124 and 0.0175 of 255) we measured a variance of 7.9 to 16.8, with the values below 10 to 20.
     return A.GaussNoise(std_range=(0.01386, 0.01903), p=probability)
 
 
 def _cutout(probability: float) -> Any:
-    # The image alone is blotted out, as in the reference: the label keeps what is hidden, so a network learns to infer
-    # it from around. A ship that lies wholly in the hole becomes a label that cannot be seen.
+    # Only the image is erased, as in the reference: the label keeps the hidden pixels, so that the network learns to
+    # infer them from their surroundings. A ship entirely inside the hole leaves a label without visible pixels.
     return A.CoarseDropout(
         num_holes_range=(1, 1),
         hole_height_range=(_CUTOUT_PX, _CUTOUT_PX),
@@ -114,7 +114,7 @@ def _color_jitter(probability: float) -> Any:
 
 
 def _rgb_shift(probability: float) -> Any:
-    # Air and camera: what a scene's bands have more or less than another's, ships and water alike.
+    # Atmosphere and camera make a band of one scene brighter than that of another, on ships and water alike.
     limits = dict.fromkeys(("r_shift_limit", "g_shift_limit", "b_shift_limit"), (-_SHIFT_LEVELS, _SHIFT_LEVELS))
     return A.RGBShift(**limits, p=probability)
 
@@ -127,7 +127,7 @@ def _optical_distortion(probability: float) -> Any:
     return A.OpticalDistortion(distort_limit=0.5, p=probability, **_MIRRORED)
 
 
-AUGMENTATIONS: dict[str, Maker] = {
+AUGMENTATIONS: dict[str, TransformFactory] = {
     "random-rotate-90": _random_rotate_90,
     "horizontal-flip": _horizontal_flip,
     "vertical-flip": _vertical_flip,
@@ -143,25 +143,25 @@ AUGMENTATIONS: dict[str, Maker] = {
     "d4": _d4,
     "rgb-shift": _rgb_shift,
 }
-"""By name: from its probability to a transform of albumentations. The first twelve have the reference's parameters."""
-_OBLONG: dict[str, Maker] = {"d4": _d4_oblong, "random-rotate-90": _half_turn}
-"""What stands in for them where the image is not square, so that images of a batch keep one shape."""
+"""By name: from a probability to an albumentations transform. The first twelve have the reference's parameters."""
+_NON_SQUARE: dict[str, TransformFactory] = {"d4": _d4_non_square, "random-rotate-90": _half_turn}
+"""Replacements for images that are not square: all images of a batch must keep one shape."""
 
 
 def build_augmentation(config: AugmentConfig, *, num_ships: int) -> Augmentation:
-    """Return the augmentation of images with so many ships.
+    """Return the augmentation for images with `num_ships` ships.
 
-    `config.names` apply to all images, `config.additional` after them to those with at least
+    `config.names` apply to all images, then `config.additional` to images with at least
     `config.ships_threshold_for_add_augs` ships. On an image that is not square, `d4` draws from the four of its eight
-    that keep the shape, and `random-rotate-90` turns by half a turn or not.
+    symmetries that keep the shape, and `random-rotate-90` rotates by 180 degrees or not at all.
 
     Args:
-        config: Names and their probability.
+        config: Names and the probability of each.
         num_ships: Ships in the image.
 
     Returns:
-        A function `(image_hwc, coverage_hw, seed) -> (image_hwc, coverage_hw)`; the same seed, the same result. It
-        keeps state while it works: one thread at a time.
+        A function `(image_hwc, coverage_hw, seed) -> (image_hwc, coverage_hw)`. The same seed gives the same result.
+        The function has internal state: call it from one thread at a time.
 
     Raises:
         ConfigError: Unknown name.
@@ -174,8 +174,8 @@ def build_augmentation(config: AugmentConfig, *, num_ships: int) -> Augmentation
         if name not in AUGMENTATIONS:
             raise unknown_name("augmentation", name, AUGMENTATIONS)
     pipelines = {
-        square: _pipeline([makers[name] for name in names], config.probability)
-        for square, makers in ((True, AUGMENTATIONS), (False, {**AUGMENTATIONS, **_OBLONG}))
+        square: _pipeline([factories[name] for name in names], config.probability)
+        for square, factories in ((True, AUGMENTATIONS), (False, {**AUGMENTATIONS, **_NON_SQUARE}))
     }
 
     def augment(
@@ -185,16 +185,16 @@ def build_augmentation(config: AugmentConfig, *, num_ships: int) -> Augmentation
             return image_hwc, coverage_hw
         pipeline = pipelines[image_hwc.shape[0] == image_hwc.shape[1]]
         # One pair of generators for all transforms. set_random_seed would start each transform with the same numbers:
-        # whatever has probability 0.5 would then happen together or not at all.
+        # transforms of probability 0.5 would then all be applied together or not at all.
         pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))  # noqa: S311
-        changed = pipeline(image=image_hwc, mask=coverage_hw)
-        return changed["image"], changed["mask"]
+        augmented = pipeline(image=image_hwc, mask=coverage_hw)
+        return augmented["image"], augmented["mask"]
 
     return augment
 
 
-def _pipeline(makers: Sequence[Maker], probability: float) -> Any:
+def _pipeline(factories: Sequence[TransformFactory], probability: float) -> Any:
     with warnings.catch_warnings():
-        # albumentations warns where it drops an argument it does not know, and goes on with its own default.
+        # albumentations only warns when it ignores an unknown argument and uses its own default.
         warnings.simplefilter("error")
-        return A.Compose([maker(probability) for maker in makers])
+        return A.Compose([factory(probability) for factory in factories])

@@ -1,8 +1,8 @@
-"""Resizing images and masks into the cache, in parallel, so that a kill costs a second of work.
+"""Writing the pixel cache: images and masks resized in parallel; a killed run loses about a second of work.
 
-One scale for all images of a dataset, so that a metre has the same number of pixels in each. Image and coverage are
+All images of a dataset have one scale, so that a metre has the same number of pixels in each. Image and coverage are
 averaged over the same areas (half-pixel centres): pixel (r, c) of the cache covers the square from (r, c) / scale to
-(r + 1, c + 1) / scale of the image, in both. Images smaller than the canvas lie in its top left corner, the rest is 0.
+(r + 1, c + 1) / scale of the image. Images smaller than the canvas are placed in its top left corner, the rest is 0.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ with needing("train"):
 
 __all__ = ["CacheLayout", "cache_layout", "resize_coverage", "resize_image", "write_pixels"]
 
-_CHUNK = 32  # images between two marks in the list of what is done
+_CHUNK = 32  # images per entry of the list of finished chunks
 _DONE_FILE = "done.bytes"
 _PLAN_FILE = "pixels.json"
 
@@ -41,7 +41,7 @@ class CacheLayout:
     """Size of a pixel cache.
 
     Args:
-        num_images: Images in it.
+        num_images: Cached images.
         scale: Cached pixels per image pixel.
         canvas: Height and width of a cached image.
     """
@@ -52,12 +52,18 @@ class CacheLayout:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of images and coverage together, headers aside."""
+        """Bytes of images and coverage together, without headers."""
         return self.num_images * self.canvas[0] * self.canvas[1] * 4
 
 
 def cache_layout(heights: NDArray[np.int64], widths: NDArray[np.int64], *, size: int) -> CacheLayout:
-    """Return the layout for images of these sizes (n,) whose longest side is to be `size` pixels."""
+    """Return the layout of a cache in which the longest side of all images has `size` pixels.
+
+    Args:
+        heights: (n,) height of each image in pixels.
+        widths: (n,) width of each image in pixels.
+        size: Pixels of the longest side in the cache.
+    """
     scale = size / int(max(heights.max(), widths.max()))
     return CacheLayout(len(heights), scale, (_scaled(int(heights.max()), scale), _scaled(int(widths.max()), scale)))
 
@@ -67,18 +73,18 @@ def _scaled(length: int, scale: float) -> int:
 
 
 def resize_image(image_hwc: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Return an image (H, W) or (H, W, C), uint8, at another scale: each pixel the mean of the area it covers."""
+    """Return a uint8 image (H, W) or (H, W, C) at another scale: each pixel is the mean of the area it covers."""
     height, width = image_hwc.shape[:2]
     size = (_scaled(width, scale), _scaled(height, scale))
     if size == (width, height):
         return image_hwc
-    # Enlarging has no area to average; OpenCV's linear interpolation uses half-pixel centres too.
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image_hwc, size, interpolation=how), np.uint8)
+    # There is no area to average when enlarging; OpenCV's bilinear interpolation uses half-pixel centres, too.
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image_hwc, size, interpolation=interpolation), np.uint8)
 
 
 def resize_coverage(mask_hw: NDArray[np.bool_], scale: float) -> NDArray[np.uint8]:
-    """Return the share of each pixel that is ship, 0 to 255, uint8, of a mask (H, W) at another scale."""
+    """Return the coverage of a mask (H, W) at another scale: uint8, 255 where all of a pixel is ship."""
     return resize_image(mask_hw.astype(np.uint8) * 255, scale)
 
 
@@ -96,53 +102,53 @@ class _PixelTask:
 def write_pixels(kept: pd.DataFrame, *, layout: CacheLayout, source: Path, work: Path, workers: int) -> None:
     """Write images.npy and coverage.npy of the kept images, in their order, into the folder `work`.
 
-    What was written before a kill is kept when images, masks and layout are still the same.
+    Resumes an interrupted run if images, masks and layout are unchanged.
 
     Args:
         kept: One row per image: ImageId, num_bytes, mtime_ns, height, width, rles.
         layout: See `cache_layout`.
-        source: Where the images lie.
-        work: Folder for the result and the list of what is done.
-        workers: Processes.
+        source: Folder of the images.
+        work: Folder for the result and the list of finished chunks.
+        workers: Number of processes.
 
     Raises:
-        StorageError: The disk has no room.
-        DataError: An image has changed since it was first read.
+        StorageError: The disk is full.
+        DataError: An image has changed since it was scanned.
     """
     num_chunks = -(-layout.num_images // _CHUNK)
     done = _resume(kept, layout, work, num_chunks)
     todo = np.flatnonzero(~done)
     chunks = run_tasks(_write_chunk, _tasks(kept, todo, layout, source, work), workers=workers)
-    finished = sum(_chunk_length(int(chunk), layout) for chunk in np.flatnonzero(done))
-    marks = os.open(work / _DONE_FILE, os.O_WRONLY)
+    num_done = sum(_chunk_length(int(chunk), layout) for chunk in np.flatnonzero(done))
+    descriptor = os.open(work / _DONE_FILE, os.O_WRONLY)
     try:
-        images = _marked(chunks, marks, layout, work)
-        for _ in progress.track(images, "caching images", total=layout.num_images, done=finished):
+        images = _record_done(chunks, descriptor, layout, work)
+        for _ in progress.track(images, "caching images", total=layout.num_images, done=num_done):
             pass
     finally:
-        os.close(marks)
+        os.close(descriptor)
 
 
 def _chunk_length(chunk: int, layout: CacheLayout) -> int:
     return min(_CHUNK, layout.num_images - chunk * _CHUNK)
 
 
-def _marked(chunks: Iterator[int], marks: int, layout: CacheLayout, work: Path) -> Iterator[None]:
-    """Mark each chunk as done once the disk has it; yield once for each of its images."""
+def _record_done(chunks: Iterator[int], descriptor: int, layout: CacheLayout, work: Path) -> Iterator[None]:
+    """Record each written chunk in the list of finished ones; yield once for each of its images."""
     for chunk in chunks:
         with files.storage_errors(work / _DONE_FILE):
-            os.pwrite(marks, b"\x01", chunk)
+            os.pwrite(descriptor, b"\x01", chunk)
         for _ in range(_chunk_length(chunk, layout)):
             yield None
 
 
 def _resume(kept: pd.DataFrame, layout: CacheLayout, work: Path, num_chunks: int) -> NDArray[np.bool_]:
-    """Return which chunks are done; make fresh files when those there belong to another plan."""
+    """Return which chunks are finished; replace the files if they belong to other images, masks or another layout."""
     plan = {"plan": _identity(kept, layout)}
     plan_path, done_path = work / _PLAN_FILE, work / _DONE_FILE
     if plan_path.is_file() and json.loads(plan_path.read_text(encoding="utf-8")) == plan:
         done = np.frombuffer(done_path.read_bytes(), np.uint8).astype(bool)
-        # Killed while moving the finished files up, some are there already.
+        # A run killed while it moved the finished files to the dataset folder leaves some of them there.
         places = (work, work.parent) if done.all() else (work,)
         if all(any((place / name).is_file() for place in places) for name in (IMAGES_FILE, COVERAGE_FILE)):
             return done
@@ -151,7 +157,7 @@ def _resume(kept: pd.DataFrame, layout: CacheLayout, work: Path, num_chunks: int
     reserve_array(work / IMAGES_FILE, shape=(layout.num_images, *layout.canvas, 3), dtype=np.uint8)
     reserve_array(work / COVERAGE_FILE, shape=(layout.num_images, *layout.canvas), dtype=np.uint8)
     files.write_bytes(done_path, bytes(num_chunks))
-    files.write_json(plan_path, plan)  # last: with it, the others are whole
+    files.write_json(plan_path, plan)  # last: it marks the others as complete
     return np.zeros(num_chunks, bool)
 
 
@@ -184,7 +190,7 @@ def _write_chunk(task: _PixelTask) -> int:
     for number, (path, shape, rles) in enumerate(zip(task.paths, task.shapes, task.rles, strict=True)):
         image_hwc = read_image(path)
         if image_hwc.shape[:2] != shape:
-            raise DataError(f"{path} has changed while the dataset was being prepared: run again")
+            raise DataError(f"{path} changed while the dataset was being prepared: run the command again")
         small = resize_image(image_hwc, task.layout.scale)
         height, width = small.shape[:2]
         images[number, :height, :width] = small

@@ -1,4 +1,4 @@
-"""Which images are used and why the others are not: one word each, nothing dropped silently."""
+"""Choosing the images of a dataset: each image that is left out has exactly one reason."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ REASONS = (
     "small-file",
     "empty-undersampled",
 )
-"""Why an image is left out. The first that applies counts: faults of the files before requests of the user."""
+"""Reasons for leaving out an image; the first that applies counts. Faults of files come before options of the user."""
 
 SOLID_SPREAD = 12
-"""An image is solid when no channel's values spread over more than this: no-data spreads over 10 at most after JPEG
-compression, the faintest real sea with anything to see in it over 17. A solid image is left out even when it has
-labelled ships: there is nothing to learn them from; the report counts them."""
+"""Largest range (maximum - minimum) of every channel of a solid image, in grey levels. After JPEG compression, no-data
+has a range of at most 10, the faintest real sea with a visible structure 17. A solid image is left out even if it has
+labelled ships, since none of them is visible; the report counts them."""
 
 
 @dataclass(frozen=True)
 class CleaningRules:
-    """The optional rules.
+    """Optional rules for leaving out images.
 
     Args:
         listed: ImageIds to leave out.
         min_kb: Files of this many kB (1024 bytes) or fewer are left out.
-        keep_empty: Share of the images without ships to keep, drawn by the seed after all other rules.
-        any_size: Keep images of another size than most.
-        seed: For the drawing.
+        keep_empty: Share of the images without ships to keep, sampled after all other rules.
+        any_size: Keep images that do not have the most common size.
+        seed: Seed of that sampling.
     """
 
     listed: frozenset[str] = frozenset()
@@ -69,14 +69,14 @@ class CleaningRules:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What reading an image file told.
+    """Facts about an image file.
 
     Args:
-        fault: `missing`, `unreadable`, `truncated` or `unsupported`; empty when it could be read.
-        detail: A sentence about the fault.
-        height: Pixels; 0 when it could not be read.
-        width: Pixels.
-        spread: Largest value minus smallest, of the channel where that is most.
+        fault: `missing`, `unreadable`, `truncated` or `unsupported`; empty for a readable file.
+        detail: One sentence about the fault.
+        height: Height in pixels; 0 for a file that cannot be read.
+        width: Width in pixels, likewise.
+        spread: Largest range (maximum - minimum) of a channel, in grey levels.
     """
 
     fault: str = ""
@@ -87,30 +87,30 @@ class ImageFacts:
 
 
 def examine(path: Path) -> tuple[ImageFacts, NDArray[np.uint8] | None]:
-    """Return the facts about an image file, and the image (H, W, 3) RGB when it could be read."""
+    """Return the facts about an image file, and the image (H, W, 3) RGB or None if it cannot be read."""
     try:
         image_hwc = read_image(path)
     except ImageError as error:
         return ImageFacts(fault=error.reason, detail=str(error)), None
     height, width = image_hwc.shape[:2]
-    # Over the rows first: that goes along memory, 10 times as fast as over all pixels of (H * W, 3).
+    # Over the rows first, contiguous in memory: 10 times as fast as over the pixels of (H * W, 3).
     highest, lowest = image_hwc.max(axis=0).max(axis=0), image_hwc.min(axis=0).min(axis=0)
     spread = int((highest - lowest).max())
     return ImageFacts(height=height, width=width, spread=spread), image_hwc
 
 
 def is_solid(facts: ImageFacts) -> bool:
-    """Return whether a readable image shows one colour."""
+    """Return whether an image is readable and has one colour."""
     return not facts.fault and facts.spread <= SOLID_SPREAD
 
 
 def read_drop_list(path: Path) -> frozenset[str]:
-    """Return the ImageIds in a file that has one on each line, alone or as the first column of a CSV.
+    """Return the ImageIds in a file with one per line, alone or as the first column of a CSV.
 
-    Blank lines, lines that begin with `#` and a heading `ImageId` are passed over.
+    Blank lines, lines that begin with `#` and a header `ImageId` are skipped.
 
     Raises:
-        DataError: The file is missing, is not text or holds no id.
+        DataError: The file is missing, is not text or has no ImageId.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
@@ -121,12 +121,12 @@ def read_drop_list(path: Path) -> frozenset[str]:
     ids = {line.partition(",")[0].strip().strip('"') for line in lines if not line.startswith("#")}
     ids -= {"", "ImageId"}
     if not ids:
-        raise DataError(f"the drop list {path} holds no ImageId: give one per line")
+        raise DataError(f"the drop list {path} has no ImageId: give one per line")
     return frozenset(ids)
 
 
 def common_size(heights: NDArray[np.int64], widths: NDArray[np.int64]) -> tuple[int, int]:
-    """Return the most common (height, width); of several equally common ones the largest. (0, 0) without images."""
+    """Return the most common (height, width), the largest of equally common ones; (0, 0) without images."""
     if not len(heights):
         return 0, 0
     sizes, counts = np.unique(np.stack([heights, widths], axis=1), axis=0, return_counts=True)
@@ -135,7 +135,7 @@ def common_size(heights: NDArray[np.int64], widths: NDArray[np.int64]) -> tuple[
 
 
 def decide(images: pd.DataFrame, rules: CleaningRules) -> NDArray[np.object_]:
-    """Return the reason for leaving out each image, "" for those that are kept; see REASONS.
+    """Return the reason for leaving out each image (see `REASONS`), "" for images that are kept.
 
     Args:
         images: One row per image: ImageId, Ships, has_row, has_file, fault, height, width, spread, Size_kb, malformed.

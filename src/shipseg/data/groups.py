@@ -1,8 +1,13 @@
-"""Groups of images that show the same ground, found from their pixels.
+"""Groups of images that show the same ground, found by comparing the fine texture of their sub-tiles.
 
-Candidates come from locality-sensitive hashing of 128-bit signatures (signs of random projections of a sub-tile's
-texture): no comparison of all with all, 1.7 million sub-tiles fit in a few hundred MB. Each candidate is verified by
-correlating the textures; what passes is joined by connected components.
+The challenge's tiles were cut at a stride of a third of their side, so two overlapping ones share whole sub-tiles. The
+texture of a sub-tile is built from means of 8 x 8 px blocks, which survive JPEG compression. The local mean is
+subtracted and the local contrast divided out, so that faint waves weigh as much as bright land: on real tiles, copies
+of a sub-tile correlate above 0.88 and unrelated ones below 0.23.
+
+Candidate pairs come from locality-sensitive hashing of 128-bit signatures (signs of random projections of a texture).
+This avoids comparing all pairs; the signatures of 1.7 million sub-tiles need a few hundred MB. Each candidate is
+verified by the correlation of the textures. Images of verified pairs are joined by connected components.
 
 Source: M. Charikar, Similarity Estimation Techniques from Rounding Algorithms (2002), for the signatures.
 """
@@ -33,33 +38,27 @@ __all__ = [
     "num_informative",
 ]
 
-
-# The fine texture of an image's nine sub-tiles: overlapping tiles share it and unrelated ones do not.
-#
-# The challenge's tiles were cut at a stride of a third of their side, so two overlapping ones share whole sub-tiles,
-# and the means of 8 x 8 px blocks survive JPEG compression. Subtracting their surroundings and dividing by the local
-# contrast makes faint waves count as much as bright land: on real tiles, copies of a sub-tile then correlate above
-# 0.88 and unrelated ones below 0.23.
+# Texture of the sub-tiles.
 
 SUBTILES = 3
 """Sub-tiles along each side of an image."""
 CELLS = 32
 """Cells along each side of a sub-tile: 8 px for the challenge's 768 px tiles."""
 MIN_CELLS = 24
-"""A sub-tile with fewer informative cells of 1,024 is left out: black, white and blue no-data, flat clouds."""
+"""Sub-tiles with fewer informative cells (of 1,024) are ignored: black, white and blue no-data, flat clouds."""
 
-_SURROUNDINGS = 5  # cells: side of the mean that is subtracted; gradients of light and haze go with it
-_CONTRAST = 9  # cells: side of the neighbourhood whose contrast a cell is divided by
-_FAINTEST = 0.25  # grey levels: local contrast below this is not amplified any further
-_UNITS = 32  # of the int8 values in one local standard deviation: 127 is about 4
-_INFORMATIVE = 4  # of these units
-_FLAT_VARIANCE = 0.05  # squared grey levels within a cell: no-data and clipped sea
-_EDGE_REACH = 7  # cells: side of the neighbourhood of a flat cell that its edge can leak into
-_EDGE_STEP = 4.0  # grey levels: beside a flat cell, more than this is the edge of no-data, alike in unrelated scenes
+_MEAN_CELLS = 5  # side of the local mean that is subtracted; removes gradients of light and haze
+_CONTRAST_CELLS = 9  # side of the neighbourhood whose contrast divides a cell
+_MIN_CONTRAST = 0.25  # grey levels; lower local contrast is not amplified further
+_UNITS = 32  # int8 units per local standard deviation: 127 is about 4 standard deviations
+_INFORMATIVE = 4  # least absolute value of an informative cell, in these units
+_FLAT_VARIANCE = 0.05  # squared grey levels; cells with less variance are flat: no-data and clipped sea
+_EDGE_CELLS = 7  # side of the neighbourhood that the edge of a flat cell can affect
+_EDGE_STEP = 4.0  # grey levels; near a flat cell, a larger step is the edge of no-data, alike in unrelated scenes
 
 
 def describe_texture(image_hwc: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Return the texture of an image's sub-tiles, row by row: int8 (9, CELLS, CELLS), 0 where there is none.
+    """Return the texture of an image's sub-tiles, row by row: int8 (9, CELLS, CELLS), 0 where it is not informative.
 
     Args:
         image_hwc: uint8 (H, W, 3) RGB.
@@ -80,40 +79,42 @@ def _describe(grey_hw: NDArray[np.float32]) -> NDArray[np.int8]:
     size = (CELLS, CELLS)
     mean = cv2.resize(grey_hw, size, interpolation=cv2.INTER_AREA)
     flat = cv2.resize(grey_hw * grey_hw, size, interpolation=cv2.INTER_AREA) - mean * mean < _FLAT_VARIANCE
-    # Continued beyond its edges as it runs towards them: a plain reflection would turn every slope into a bright rim.
-    margin = _SURROUNDINGS // 2
-    continued = np.pad(mean, margin, mode="reflect", reflect_type="odd")
-    around = cv2.blur(continued, (_SURROUNDINGS, _SURROUNDINGS))[margin:-margin, margin:-margin]
+    # Extrapolated by odd reflection: an even reflection would turn every slope into a bright rim.
+    margin = _MEAN_CELLS // 2
+    padded = np.pad(mean, margin, mode="reflect", reflect_type="odd")
+    around = cv2.blur(padded, (_MEAN_CELLS, _MEAN_CELLS))[margin:-margin, margin:-margin]
     detail = mean - around
-    near_flat = cv2.dilate(flat.astype(np.uint8), np.ones((_EDGE_REACH, _EDGE_REACH), np.uint8)) > 0
+    near_flat = cv2.dilate(flat.astype(np.uint8), np.ones((_EDGE_CELLS, _EDGE_CELLS), np.uint8)) > 0
     detail[near_flat & (np.abs(detail) > _EDGE_STEP)] = 0
-    power = np.maximum(cv2.blur(detail * detail, (_CONTRAST, _CONTRAST)), 0)  # blurring can leave -1e-12
-    relative = detail / np.maximum(np.sqrt(power), _FAINTEST)
+    power = np.maximum(cv2.blur(detail * detail, (_CONTRAST_CELLS, _CONTRAST_CELLS)), 0)  # blurring can leave -1e-12
+    relative = detail / np.maximum(np.sqrt(power), _MIN_CONTRAST)
     return np.clip(np.rint(relative * _UNITS), -127, 127).astype(np.int8)
 
 
 def num_informative(textures: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Return the number of cells with a texture, of each sub-tile: int64 (...) for textures (..., CELLS, CELLS)."""
+    """Return the number of informative cells of each sub-tile: int64 (...) for textures (..., CELLS, CELLS)."""
     return np.asarray((np.abs(textures) >= _INFORMATIVE).sum(axis=(-2, -1)), np.int64)
 
 
+# Pairs of images that share sub-tiles.
+
 JOIN_CORRELATION = 0.6
-"""Sub-tiles are the same ground from this correlation on; real unrelated ones stay below 0.23, copies above 0.88."""
+"""Least correlation of sub-tiles that show the same ground; real unrelated ones stay below 0.23, copies above 0.88."""
 
 _SUBTILES = SUBTILES * SUBTILES
 _CELLS = CELLS * CELLS
-_RICH_CELLS = 96  # a sub-tile with this many informative cells can vouch for a pair alone
-_POOLED_CORRELATION = 0.8  # for pairs that have only sparse sub-tiles: over all they share
+_RICH_CELLS = 96  # a sub-tile with this many informative cells suffices to join a pair
+_POOLED_CORRELATION = 0.8  # for pairs with sparse sub-tiles only: over all sub-tiles they share
 _BITS = 128
 _KEY_BITS = 32
-_TABLES = 24  # a copy at correlation 0.999 meets its twin in a table with probability 0.75, at 0.93 with 0.1
+_TABLES = 24  # one table finds a copy of correlation 0.999 with probability 0.75, one of 0.93 with 0.1
 _NEIGHBOURS = 4  # each sub-tile is compared with this many that follow it in the order of a table's keys
-_ROW_BITS = 32  # of a pair of rows packed into one int64
+_ROW_BITS = 32  # of each row number in a pair packed into one int64
 _MAX_DIFFERENT_BITS = 36  # of 128; correlation 0.6 gives 38 on average, 0.85 gives 23, none gives 64
-_MAX_BITS_ACROSS = 44  # for the independent check, which looks for the nearest rather than for copies
-_BLOCK = 8192  # rows handled at a time
+_MAX_BITS_ACROSS = 44  # for the independent check, which searches the nearest pair, not only copies
+_BLOCK = 8192  # rows processed at a time
 _EXHAUSTIVE_ROWS = 50_000  # of 4 kB each
-_EXHAUSTIVE_PAIRS = 50_000_000  # up to here all sub-tiles of both sides are compared with one another (about 2 s)
+_EXHAUSTIVE_PAIRS = 50_000_000  # up to this many pairs, all are compared (about 2 s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +123,8 @@ class Overlaps:
 
     Args:
         pairs: int64 (n, 2), image numbers, the smaller first, each pair once, sorted.
-        offsets_rc: int64 (n, 2), place of the second image relative to the first, in sub-tiles (rows, columns).
-        correlations: float64 (n,), of the textures that vouched for the pair.
+        offsets_rc: int64 (n, 2), position of the second image relative to the first, in sub-tiles (rows, columns).
+        correlations: float64 (n,), correlation of the textures that joined the pair.
     """
 
     pairs: NDArray[np.int64]
@@ -134,11 +135,11 @@ class Overlaps:
 def find_overlaps(textures: NDArray[np.int8], *, seed: int = 0) -> Overlaps:
     """Return the pairs of images that share at least one sub-tile.
 
-    Sub-tiles without texture are left out, or unrelated scenes would merge through black, white and no-data ones.
+    Sub-tiles without texture are ignored: black, white and no-data ones would join unrelated scenes.
 
     Args:
         textures: int8 (N, 9, CELLS, CELLS), see `describe_texture`; may be a memory map.
-        seed: Decides the random projections.
+        seed: Seed of the random projections.
     """
     informative = _count_informative(textures)
     usable = np.flatnonzero(informative >= MIN_CELLS)
@@ -146,11 +147,11 @@ def find_overlaps(textures: NDArray[np.int8], *, seed: int = 0) -> Overlaps:
     first, second = _close_pairs(
         signatures, usable // _SUBTILES, seed=seed, max_bits=_MAX_DIFFERENT_BITS, what="finding overlaps"
     )
-    return _verified(textures, usable[first], usable[second], informative)
+    return _verify(textures, usable[first], usable[second], informative)
 
 
 def join_groups(num_images: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the group of each image, int64 (N,): connected through `pairs`, numbered by their first image from 0."""
+    """Return the group of each image, int64 (N,): the connected components of `pairs`, numbered by first image."""
     links = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(num_images, num_images))
     labels = connected_components(links, directed=False)[1]
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
@@ -162,8 +163,8 @@ def join_groups(num_images: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 def best_match(textures: NDArray[np.int8], one: NDArray[np.int64], other: NDArray[np.int64]) -> tuple[float, int, int]:
     """Return the highest correlation between a sub-tile of the images `one` and one of `other`, and the two images.
 
-    Only sub-tiles rich in texture count. All are compared with all up to some thousand images; beyond that, those that
-    other random projections than `find_overlaps` used bring together. (0.0, -1, -1) when nothing can be compared.
+    Only sub-tiles rich in texture are used. Up to some thousand images, all pairs are compared; beyond that, candidates
+    come from other random projections than those of `find_overlaps`. Returns (0.0, -1, -1) if there is no candidate.
 
     Args:
         textures: int8 (N, 9, CELLS, CELLS).
@@ -181,7 +182,7 @@ def best_match(textures: NDArray[np.int8], one: NDArray[np.int64], other: NDArra
     if len(left) * len(right) <= _EXHAUSTIVE_PAIRS and len(right) <= _EXHAUSTIVE_ROWS:
         return _best_of_all(textures, left, right)
     first, second = _close_pairs(
-        _sign(textures, rich, seed=1), side_of_rich, seed=1, max_bits=_MAX_BITS_ACROSS, what="looking for leaks"
+        _sign(textures, rich, seed=1), side_of_rich, seed=1, max_bits=_MAX_BITS_ACROSS, what="checking for leaks"
     )
     if not len(first):
         return 0.0, -1, -1
@@ -208,7 +209,7 @@ def _best_of_all(
 
 
 def _rows(textures: NDArray[np.int8], numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return textures of sub-tiles as float32 (n, 1024); sums of their integer products stay exact below 2**24."""
+    """Return textures of sub-tiles as float32 (n, 1024); sums of their integer products are exact (below 2**24)."""
     return textures.reshape(-1, _CELLS)[numbers].astype(np.float32)
 
 
@@ -227,8 +228,8 @@ def _count_informative(textures: NDArray[np.int8]) -> NDArray[np.int64]:
 def _sign(textures: NDArray[np.int8], numbers: NDArray[np.int64], *, seed: int) -> NDArray[np.uint8]:
     """Return the signatures of sub-tiles: uint8 (n, 16), one bit for the sign of each random projection.
 
-    Directions are +1 and -1: float32 sums of these integers are exact in any order, so the bits are the same whatever
-    the machine's BLAS does.
+    Directions are +1 and -1: float32 sums of these integers are exact in any order, so the bits do not depend on the
+    BLAS implementation.
     """
     directions = np.random.default_rng(seed).integers(0, 2, (_CELLS, _BITS)).astype(np.float32) * 2 - 1
     signatures = np.zeros((len(numbers), _BITS // 8), np.uint8)
@@ -240,9 +241,10 @@ def _sign(textures: NDArray[np.int8], numbers: NDArray[np.int64], *, seed: int) 
 def _close_pairs(
     signatures: NDArray[np.uint8], owner: NDArray[np.integer], *, seed: int, max_bits: int, what: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pairs of rows (the smaller first, each once) of different owners whose signatures differ in few bits.
+    """Return pairs of rows (the smaller first, each once) of different owners that differ in at most `max_bits`.
 
-    Of those, the ones that stand close to each other when the signatures are sorted by random choices of their bits.
+    Only rows are compared that are close to each other when the signatures are sorted by a random choice of bits; this
+    is repeated for each table.
     """
     rng = np.random.default_rng(seed)
     bits = np.unpackbits(signatures, axis=1)
@@ -251,14 +253,14 @@ def _close_pairs(
         chosen = rng.choice(_BITS, _KEY_BITS, replace=False)
         keys = np.ascontiguousarray(np.packbits(bits[:, chosen], axis=1)).view(np.uint32).ravel()
         order = np.argsort(keys, kind="stable")
-        met = [found]
+        packed = [found]
         for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
             first, second = np.minimum(order[:-step], order[step:]), np.maximum(order[:-step], order[step:])
             close = (owner[first] != owner[second]) & (
                 _different_bits(signatures[first], signatures[second]) <= max_bits
             )
-            met.append(first[close] << _ROW_BITS | second[close])
-        found = np.unique(np.concatenate(met))
+            packed.append(first[close] << _ROW_BITS | second[close])
+        found = np.unique(np.concatenate(packed))
     return found >> _ROW_BITS, found & (1 << _ROW_BITS) - 1
 
 
@@ -272,7 +274,7 @@ def _different_bits(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray
 def _dot_products(
     textures: NDArray[np.int8], first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return first * second, first * first and second * second, summed over the cells of each pair of sub-tiles."""
+    """Return the sums over cells of first * second, first * first and second * second for each pair of sub-tiles."""
     sums = np.zeros((3, len(first)))
     for block in _blocks(len(first)):
         one, other = _rows(textures, first[block]), _rows(textures, second[block])
@@ -287,13 +289,13 @@ def _correlations(
     return np.asarray(products / np.maximum(np.sqrt(one * other), 1), np.float64)
 
 
-def _verified(
+def _verify(
     textures: NDArray[np.int8],
     first: NDArray[np.int64],
     second: NDArray[np.int64],
     informative: NDArray[np.int64],
 ) -> Overlaps:
-    """Return the pairs of sub-tiles, by number, whose textures correlate, as pairs of images."""
+    """Return the pairs of images of those candidate pairs of sub-tiles whose textures correlate."""
     (image, subtile), (other, other_subtile) = np.divmod(first, _SUBTILES), np.divmod(second, _SUBTILES)
     correlations = _correlations(*_dot_products(textures, first, second))
     rich = np.minimum(informative[first], informative[second]) >= _RICH_CELLS
@@ -314,12 +316,12 @@ def _verified(
 def _pooled_correlations(
     textures: NDArray[np.int8], shifted: NDArray[np.int64], informative: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the correlation over all sub-tiles that two images share at an offset; 0 where they hold too little.
+    """Return the correlation over all sub-tiles that two images share at an offset; 0 for too few informative cells.
 
     Args:
         textures: int8 (N, 9, CELLS, CELLS).
         shifted: (n, 4): image, other image, offset of the other in sub-tiles (rows, columns).
-        informative: Informative cells of every sub-tile (9 N,).
+        informative: int64 (9 N,), informative cells of every sub-tile.
     """
     sums = np.zeros((3, len(shifted)))
     cells = np.zeros(len(shifted), np.int64)
@@ -337,7 +339,7 @@ def _pooled_correlations(
 
 
 def _strongest(shifted: NDArray[np.int64], correlations: NDArray[np.float64]) -> Overlaps:
-    """Return each pair of images once, at the offset that correlates best."""
+    """Return each pair of images once, at the offset with the highest correlation."""
     order = np.lexsort((-correlations, shifted[:, 1], shifted[:, 0]))
     shifted, correlations = shifted[order], correlations[order]
     first = np.ones(len(shifted), bool)

@@ -1,4 +1,7 @@
-"""What an Airbus folder holds: its label table and its image files, joined by name."""
+"""The table of the images of an Airbus folder: label table and image files joined by name, with facts, masks, groups.
+
+`join_labels` makes the table; `with_facts`, `with_masks` and `with_groups` add columns after the files were scanned.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,10 @@ from shipseg.extras import needing
 from shipseg.masks.rle import find_malformed
 from shipseg.reading import IMAGE_SUFFIXES
 
-__all__ = ["SourceFiles", "join_labels", "list_source", "with_facts", "with_groups", "with_masks"]
-
-
 with needing("train"):
     import pandas as pd
 
+__all__ = ["SourceFiles", "join_labels", "list_source", "with_facts", "with_groups", "with_masks"]
 
 _KB = 1024
 
@@ -34,7 +35,7 @@ class SourceFiles:
     """The files of an Airbus folder.
 
     Args:
-        folder: Where they lie.
+        folder: The CSV and the folder of the images.
         listing: One row per image file, sorted by ImageId: ImageId, num_bytes, mtime_ns.
         csv_sha256: Hash of the label table.
         files_sha256: Hash of the names and sizes of the image files.
@@ -46,7 +47,7 @@ class SourceFiles:
     files_sha256: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what a dataset keeps about its source."""
+        """Return the facts about the source that a dataset's report has."""
         return {
             "root": str(self.folder.root.resolve()),
             "csv": str(self.folder.csv.resolve()),
@@ -61,7 +62,7 @@ def list_source(folder: AirbusFolder) -> SourceFiles:
     """Return the files of an Airbus folder.
 
     Raises:
-        DataError: They cannot be listed or the CSV cannot be read.
+        DataError: The images cannot be listed or the CSV cannot be read.
     """
     try:
         with os.scandir(folder.images) as entries:
@@ -89,12 +90,12 @@ def list_source(folder: AirbusFolder) -> SourceFiles:
 
 
 def join_labels(source: SourceFiles, table: LabelTable) -> pd.DataFrame:
-    """Return one row per image of the table or the folder, sorted by ImageId.
+    """Return one row per image of the label table or the folder, sorted by ImageId.
 
     Columns: ImageId, rles, Ships (0 without a row), has_row, has_file, num_bytes, mtime_ns (0 without a file), Size_kb.
 
     Raises:
-        DataError: No row of the table has a file.
+        DataError: No ImageId of the label table has a file.
     """
     labels, listing = table.frame, source.listing
     ids = np.union1d(labels["ImageId"].to_numpy(object), listing["ImageId"].to_numpy(object))
@@ -122,19 +123,13 @@ def join_labels(source: SourceFiles, table: LabelTable) -> pd.DataFrame:
     )
 
 
-# The table of images grows as its files are read: facts about each file, its masks, its group.
-
-with needing("train"):
-    import pandas as pd
-
-
 def with_facts(images: pd.DataFrame, facts: pd.DataFrame, read: NDArray[np.int64]) -> pd.DataFrame:
-    """Return the images with the facts about those that were read, and where these stand among the facts, `place`.
+    """Return the images with the columns fault, detail, height, width, spread and place (row in `facts`).
 
     Args:
-        images: One row per image, see `source.join_labels`.
-        facts: What `scan_images` found.
-        read: Rows of `images` that it was found for; the others get height 0 and place -1.
+        images: One row per image, see `join_labels`.
+        facts: The facts of the scanned images, see `scan_images`.
+        read: Rows of `images` that were scanned, in the order of `facts`; the others get height 0 and place -1.
     """
     images = images.assign(fault="", detail="", height=0, width=0, spread=0, place=-1)
     for name in ("fault", "detail", "height", "width", "spread"):
@@ -147,38 +142,38 @@ def with_facts(images: pd.DataFrame, facts: pd.DataFrame, read: NDArray[np.int64
 
 
 def with_masks(images: pd.DataFrame, problems: Sequence[Problem]) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return the images with `malformed` and `ship_px`, and what their size tells about their masks.
+    """Return the images with the columns malformed and ship_px, and the problems of masks in images of known size.
 
     Args:
-        images: One row per image with rles, Ships, height and width; those of height 0 are not looked at.
-        problems: What the table's reading found.
+        images: One row per image with rles, Ships, height and width; rows of height 0 are skipped.
+        problems: The problems of the label table.
     """
     readable = (images["height"] > 0).to_numpy()
     already = {problem.image_id for problem in problems if problem.reason == "malformed-mask"}
     malformed = images["ImageId"].isin(already).to_numpy(copy=True)
     found: list[Problem] = []
-    sound = images[readable & ~malformed]
-    texts = [text for rles in sound["rles"] for text in rles]
-    image = np.repeat(np.arange(len(sound)), sound["Ships"])
-    beyond = find_malformed(texts, (sound["height"] * sound["width"]).to_numpy()[image])
-    ids = sound["ImageId"].tolist()
+    well_formed = images[readable & ~malformed]
+    texts = [text for rles in well_formed["rles"] for text in rles]
+    image = np.repeat(np.arange(len(well_formed)), well_formed["Ships"])
+    beyond = find_malformed(texts, (well_formed["height"] * well_formed["width"]).to_numpy()[image])
+    ids = well_formed["ImageId"].tolist()
     found += [
         Problem(ids[image[at]], 0, "malformed-mask", f"EncodedPixels: {sentence}") for at, sentence in beyond.items()
     ]
-    malformed[sound.index.to_numpy()[image[list(beyond)]]] = True
-    sound = images[readable & ~malformed]
-    ship_px, overlapping = measure_ships(sound["rles"])
+    malformed[well_formed.index.to_numpy()[image[list(beyond)]]] = True
+    well_formed = images[readable & ~malformed]
+    ship_px, overlapping = measure_ships(well_formed["rles"])
     found += [
         Problem(image_id, 0, "overlapping-ships", "masks of two ships share pixels, both are kept")
-        for image_id in sound["ImageId"][overlapping]
+        for image_id in well_formed["ImageId"][overlapping]
     ]
     all_px = np.zeros(len(images), np.int64)
-    all_px[sound.index.to_numpy()] = ship_px
+    all_px[well_formed.index.to_numpy()] = ship_px
     return images.assign(malformed=malformed, ship_px=all_px), found
 
 
 def with_groups(images: pd.DataFrame, overlaps: Overlaps) -> pd.DataFrame:
-    """Return the images with `group`: -1 for those that could not be read."""
+    """Return the images with the column group: -1 for those that could not be read."""
     place = images["place"].to_numpy()
     group_of_place = join_groups(int(place.max()) + 1, overlaps.pairs)
     readable = (images["height"] > 0).to_numpy()

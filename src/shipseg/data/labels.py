@@ -1,6 +1,6 @@
-"""The label table of an Airbus folder: found, read and checked, one row per image.
+"""Finding, reading and checking the label table of an Airbus folder; ship pixels and overlaps of masks.
 
-Rows are counted as a spreadsheet shows them: the header is row 1. Columns other than `ImageId` and `EncodedPixels` are
+Rows are numbered as in a spreadsheet: the header is row 1. Columns other than `ImageId` and `EncodedPixels` are
 ignored. An `EncodedPixels` that is empty or `0` means: no ship.
 
 Source: the file format of the Kaggle Airbus Ship Detection Challenge.
@@ -31,12 +31,12 @@ __all__ = ["AirbusFolder", "LabelTable", "Problem", "find_airbus_folder", "measu
 
 COLUMNS = ("ImageId", "EncodedPixels")
 _NO_SHIP = ("", "0")
-_IMAGE_STRIDE = 1 << 40  # keeps the pixels of two images apart in one number line; no image has that many pixels
+_IMAGE_STRIDE = 1 << 40  # offset between the pixel numbers of two images; no image has that many pixels
 
 
 @dataclass(frozen=True)
 class AirbusFolder:
-    """Where the labels and images of an Airbus folder lie."""
+    """The paths of an Airbus folder: the folder itself, its CSV and its folder of images."""
 
     root: Path
     csv: Path
@@ -45,11 +45,11 @@ class AirbusFolder:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong in the label table that does not stop the reading.
+    """A fault in the label table that does not prevent its use.
 
     Args:
         image_id: The image concerned.
-        row: Row of the CSV, the header being row 1; 0 when it concerns the image as a whole.
+        row: Row of the CSV, the header being row 1; 0 for a problem of the whole image.
         reason: `duplicate-row` (left out), `empty-and-ships` (the empty row is left out), `malformed-mask` (the image
             is left out) or `overlapping-ships` (kept).
         detail: One sentence.
@@ -67,8 +67,8 @@ class LabelTable:
 
     Args:
         frame: One row per image, sorted by `ImageId` (str): `rles` (tuple of run-length texts, one per ship) and
-            `Ships` (int64, their number). Images with malformed masks are in it, with all their texts.
-        problems: What was found on the way, sorted by row.
+            `Ships` (int64, their number). Images with malformed masks are included, with all their texts.
+        problems: Faults of the table, sorted by row.
         num_rows: Rows of the CSV without its header and blank lines.
     """
 
@@ -78,53 +78,53 @@ class LabelTable:
 
 
 def find_airbus_folder(root: Path, *, csv: Path | None = None, images: Path | None = None) -> AirbusFolder:
-    """Return where the labels and images of the Airbus folder `root` lie.
+    """Return the paths of the Airbus folder `root`.
 
-    The CSV is the one directly inside `root` that has the two columns; the images lie beside it or in one subfolder.
+    The CSV is the one directly inside `root` that has the two columns; the images are beside it or in one subfolder.
 
     Args:
         root: The folder.
-        csv: The CSV, where there are several: a path, or a name inside `root`.
-        images: The folder of images, where there are several: a path, or a name inside `root`.
+        csv: The CSV, if there are several: a path, or a name inside `root`.
+        images: The folder of images, if there are several: a path, or a name inside `root`.
 
     Raises:
-        DataError: Nothing fits, or several do; the message names them.
+        DataError: There is no CSV or no folder of images, or several of them; the message names them.
     """
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"there is no folder {root}: check the path")
-    csv_path = _given(root, csv, "CSV") if csv is not None else _only_csv(root)
-    image_folder = _given(root, images, "folder of images") if images is not None else _only_image_folder(root)
+    csv_path = _locate(root, csv, "CSV") if csv is not None else _find_csv(root)
+    image_folder = _locate(root, images, "folder of images") if images is not None else _find_image_folder(root)
     if not csv_path.is_file():
         raise DataError(f"{csv_path} is not a file: give the CSV of ImageId, EncodedPixels")
     if not image_folder.is_dir():
-        raise DataError(f"{image_folder} is not a folder: give the folder that holds the images")
+        raise DataError(f"{image_folder} is not a folder: give the folder of the images")
     return AirbusFolder(root, csv_path, image_folder)
 
 
-def _given(root: Path, path: Path, what: str) -> Path:
+def _locate(root: Path, path: Path, what: str) -> Path:
     inside = root / path
     if inside.exists():
         return inside
     if Path(path).exists():
         return Path(path)
-    raise DataError(f"there is no {what} {path}, neither in {root} nor in the current folder: check the path")
+    raise DataError(f"there is no {what} {path} in {root} or in the current folder: check the path")
 
 
-def _only_csv(root: Path) -> Path:
+def _find_csv(root: Path) -> Path:
     candidates = sorted(path for path in root.iterdir() if path.suffix.lower() == ".csv" and path.is_file())
     if not candidates:
-        raise DataError(f"{root} holds no CSV file of {', '.join(COLUMNS)}: check the path or give --csv")
-    # A table that names the columns is meant, also where its separator or encoding will be refused on reading.
-    fitting = [path for path in candidates if _names_columns(path)] or candidates
-    if len(fitting) > 1:
-        names = ", ".join(path.name for path in fitting)
-        raise DataError(f"{root} holds several files that could be the label table ({names}): choose one with --csv")
-    return fitting[0]
+        raise DataError(f"{root} has no CSV file of {', '.join(COLUMNS)}: check the path or give --csv")
+    # Prefer files that name the columns, even if their separator or encoding will be refused later.
+    matching = [path for path in candidates if _has_column_names(path)] or candidates
+    if len(matching) > 1:
+        names = ", ".join(path.name for path in matching)
+        raise DataError(f"{root} has several files that could be the label table ({names}): choose one with --csv")
+    return matching[0]
 
 
-def _names_columns(path: Path) -> bool:
-    """Return whether a file's first line holds the names of the columns, in any encoding and with any separator."""
+def _has_column_names(path: Path) -> bool:
+    """Return whether the first line of a file has the names of the columns, in any encoding and with any separator."""
     line = _head(path).replace(b"\0", b"").lower().partition(b"\n")[0]
     return all(name.lower().encode() in line for name in COLUMNS)
 
@@ -135,14 +135,14 @@ def _head(path: Path) -> bytes:
     return b""
 
 
-def _only_image_folder(root: Path) -> Path:
+def _find_image_folder(root: Path) -> Path:
     subfolders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     candidates = [folder for folder in (root, *subfolders) if _has_image(folder)]
     if not candidates:
-        raise DataError(f"{root} holds no images, neither directly nor in a subfolder: check the path or give --images")
+        raise DataError(f"{root} has no images, neither directly nor in a subfolder: check the path or give --images")
     if len(candidates) > 1:
         names = ", ".join("." if folder == root else folder.name for folder in candidates)
-        raise DataError(f"{root} holds images in several places ({names}): choose one with --images")
+        raise DataError(f"{root} has images in several folders ({names}): choose one with --images")
     return candidates[0]
 
 
@@ -156,13 +156,13 @@ def _has_image(folder: Path) -> bool:
 
 
 def read_table(csv: Path) -> LabelTable:
-    """Return the label table of a CSV, checked.
+    """Return the checked label table of a CSV.
 
-    Exact duplicate rows, and empty rows of images that also have ships, are left out and listed. Masks are checked as
-    far as that goes without knowing the size of the images.
+    Exact duplicate rows, and empty rows of images that also have ships, are left out and listed as problems. Masks are
+    checked as far as possible without the size of the images.
 
     Raises:
-        DataError: The file is missing, not UTF-8, no CSV, has no rows or not the columns; a row has a mask but no
+        DataError: The file is missing, not UTF-8, not a CSV, has no rows or lacks a column; a row has a mask but no
             ImageId; an ImageId is a path.
     """
     csv = Path(csv)
@@ -173,7 +173,7 @@ def read_table(csv: Path) -> LabelTable:
     problems: list[Problem] = []
 
     repeated = rows.duplicated(["ImageId", "EncodedPixels"]).to_numpy()
-    problems += _row_problems(rows[repeated], "duplicate-row", "the same row stands above, this one is left out")
+    problems += _row_problems(rows[repeated], "duplicate-row", "this row repeats an earlier one, it is left out")
     rows = rows[~repeated].reset_index(drop=True)
 
     has_ship = ~rows["EncodedPixels"].isin(_NO_SHIP).to_numpy()
@@ -182,7 +182,7 @@ def read_table(csv: Path) -> LabelTable:
     num_ships = np.bincount(image[has_ship], minlength=len(first))
     contradicted = ~has_ship & (num_ships[image] > 0)
     problems += _row_problems(
-        rows[contradicted], "empty-and-ships", "the image has ships in other rows, this empty one is left out"
+        rows[contradicted], "empty-and-ships", "the image has ships in other rows, this empty row is left out"
     )
     ships = rows[has_ship]
     texts = ships["EncodedPixels"].tolist()
@@ -275,10 +275,13 @@ def _row_problems(rows: pd.DataFrame, reason: str, detail: str) -> list[Problem]
 
 
 def measure_ships(rles: Iterable[tuple[str, ...]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return for each image its number of ship pixels (of the union of its ships), and whether two ships overlap.
+    """Return the number of ship pixels of each image (union of its ships), and whether two of its ships overlap.
 
     Args:
-        rles: The well-formed run-length texts of each image's ships, inside the image.
+        rles: For each image the well-formed run-length texts of its ships, all inside the image.
+
+    Returns:
+        int64 (n,) ship pixels and bool (n,) overlaps.
     """
     per_image = list(rles)
     texts = [text for image in per_image for text in image]

@@ -1,6 +1,6 @@
-"""Preparing a dataset: check, clean, group, split, cache. Killed anywhere and run again, it goes on.
+"""Preparing a dataset: check, clean, group, split, cache. An interrupted run resumes when it is started again.
 
-The result depends on the source and the options alone: not on the number of workers, nor on how often it was killed.
+The result depends only on the source and the options, not on the number of workers or on interruptions.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ with needing("train"):
 __all__ = ["PrepareOptions", "PrepareReport", "prepare"]
 
 _LOG = logging.getLogger("shipseg")
-_SCAN_FOLDER = "scan-1"  # the number changes when what is read of an image does
-_SMALLEST_SIZE = 16
+_SCAN_FOLDER = "scan-1"  # raise the number when a scan reads other facts of an image
+_MIN_SIZE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions:
-    """How a dataset is made.
+    """Options of `prepare`.
 
     Args:
-        size: Longest side of the cached images in pixels, or `native`: cache no pixels.
+        size: Longest side of the cached images in pixels, or `native` for a dataset without cached pixels.
         val_share: Share of the images for validation, 0 to below 1.
         test_share: Share of the images for a test split.
-        seed: Decides the split and which empty images are kept.
-        drop_list: File with one ImageId a line to leave out.
+        seed: Seed of the split and of the sampling of empty images.
+        drop_list: File of images to leave out, one ImageId per line.
         min_kb: Leave out files of this many kB (1024 bytes) or fewer.
         keep_empty: Share of the images without ships to keep, 0 to 1.
-        any_size: Keep images of another size than most.
-        csv: The CSV, where the folder holds several.
-        images: The folder of images, where there are several.
-        workers: Processes; as many as there are cores unless given. Has no influence on the result.
+        any_size: Keep images that do not have the most common size.
+        csv: The CSV, if the folder has several.
+        images: The folder of images, if there are several.
+        workers: Number of processes, by default one per core. Does not change the result.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -73,8 +73,8 @@ class PrepareOptions:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        if self.size != "native" and (not isinstance(self.size, int) or self.size < _SMALLEST_SIZE):
-            raise ConfigError(f"size must be a whole number of at least {_SMALLEST_SIZE} or `native`, got {self.size}")
+        if self.size != "native" and (not isinstance(self.size, int) or self.size < _MIN_SIZE):
+            raise ConfigError(f"size must be a whole number of at least {_MIN_SIZE} or `native`, got {self.size}")
         if self.seed < 0:
             raise ConfigError(f"seed must be at least 0, got {self.seed}")
         if self.min_kb is not None and not self.min_kb >= 0:
@@ -85,7 +85,7 @@ class PrepareOptions:
         SplitShares(self.val_share, self.test_share)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the options that decide the result, as a report keeps them; the drop list by its content."""
+        """Return the options that determine the result, as in a report; the drop list by the hash of its content."""
         listed = None
         if self.drop_list is not None:
             listed = hashlib.sha256("\n".join(sorted(read_drop_list(self.drop_list))).encode()).hexdigest()
@@ -103,12 +103,12 @@ class PrepareOptions:
 
 @dataclass(frozen=True, eq=False)
 class PrepareReport:
-    """What `prepare` did.
+    """The result of `prepare`.
 
     Args:
-        root: The dataset.
+        root: Folder of the dataset.
         summary: The content of its report.json.
-        was_finished: It was there already, nothing was done.
+        was_finished: Whether the dataset was already finished, so that nothing was done.
     """
 
     root: Path
@@ -117,33 +117,34 @@ class PrepareReport:
 
 
 def prepare(airbus_dir: Path, out: Path, options: PrepareOptions | None = None) -> PrepareReport:
-    """Make the dataset `out` from an Airbus folder, or go on with one that was interrupted.
+    """Prepare the dataset `out` from an Airbus folder, or resume an interrupted run.
 
     Args:
         airbus_dir: Folder with the CSV, and the images beside it or in one subfolder.
         out: Folder for the dataset.
-        options: How; the defaults unless given.
+        options: Options; the defaults unless given.
 
     Raises:
-        DataError: Something about the source that makes a dataset impossible.
-        ConfigError: `out` is finished, with other options or from another source.
-        StorageError: The disk has no room, or `out` cannot be written.
+        DataError: The source cannot be used.
+        ConfigError: `out` is a finished dataset with other options or from another source.
+        StorageError: The disk is full, or `out` cannot be written.
     """
     options = options or PrepareOptions()
     out = Path(out)
     source = list_source(find_airbus_folder(Path(airbus_dir), csv=options.csv, images=options.images))
-    chosen, origin = options.as_dict(), source.as_dict()
-    finished = finished_report(out, options=chosen, source=origin)
+    made_with, made_from = options.as_dict(), source.as_dict()
+    finished = finished_report(out, options=made_with, source=made_from)
     if finished is None:
         with working_in(out, source=source.folder.root) as work:
-            finished = finished_report(out, options=chosen, source=origin)  # another process may just have made it
+            # Another process may have finished it while this one waited for the lock.
+            finished = finished_report(out, options=made_with, source=made_from)
             if finished is None:
                 remove_leftovers(out, alone=True)
                 summary = _prepare(source, work, options)
                 shutil.rmtree(work, ignore_errors=True)
                 return PrepareReport(out, summary, was_finished=False)
-    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # left by a kill between the report and the tidying
-    _LOG.info("%s is finished already, nothing to do", out)
+    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)  # exists if a run was killed after writing the report
+    _LOG.info("%s is already finished, nothing to do", out)
     return PrepareReport(out, finished, was_finished=True)
 
 
@@ -178,7 +179,7 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
     )
     layout = _cache(images[kept], source, work, options, workers)
     row = np.where(kept, np.cumsum(kept) - 1, -1) if layout is not None else np.full(len(images), -1)
-    outcome = PreparedTables(
+    tables = PreparedTables(
         images.assign(split=split, row=row),
         textures,
         overlaps,
@@ -186,7 +187,7 @@ def _prepare(source: SourceFiles, work: Path, options: PrepareOptions) -> dict[s
         layout,
         table.num_rows,
     )
-    return write_results(work.parent, outcome, options=options.as_dict(), source=source.as_dict())
+    return write_results(work.parent, tables, options=options.as_dict(), source=source.as_dict())
 
 
 def _rules(options: PrepareOptions) -> CleaningRules:
@@ -214,7 +215,7 @@ def _cache(
     if options.size == "native":
         return None
     layout = cache_layout(kept["height"].to_numpy(), kept["width"].to_numpy(), size=int(options.size))
-    _LOG.info("the cache of %d images takes %s", layout.num_images, size_in_words(layout.num_bytes))
+    _LOG.info("the cache of %d images needs %s", layout.num_images, size_in_words(layout.num_bytes))
     write_pixels(kept, layout=layout, source=source.folder.images, work=work, workers=workers)
     move_up(work, (IMAGES_FILE, COVERAGE_FILE))
     return layout

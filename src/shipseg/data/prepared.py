@@ -1,4 +1,4 @@
-"""A prepared dataset: its files, and the object that opens them."""
+"""The files of a prepared dataset and the class that reads them; .npy arrays with reserved disk space."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from shipseg.errors import DataError, unknown_name
 from shipseg.extras import needing
 from shipseg.reading import read_image
 
+with needing("train"):
+    import pandas as pd
+
 __all__ = [
     "COVERAGE_FILE",
     "FORMAT",
@@ -35,28 +38,26 @@ __all__ = [
     "write_rows",
 ]
 
+# .npy files with reserved disk space. If the disk fills up, writing to a memory map of a sparse file kills the process
+# (SIGBUS); a file whose space is reserved cannot run out of it.
 
-# Arrays on disk (.npy) whose space is reserved before the first row is written.
-#
-# A memory map over a file with holes ends the process (SIGBUS) when the disk fills up; a reserved file cannot run out.
-
-_HEADER_BYTES = 128  # numpy pads the header of a small array to 64 or 128 bytes; ours is always this long
-_PIECE_BYTES = 1 << 30
+_HEADER_BYTES = 128  # numpy pads the header of a small array to 64 or 128 bytes; ours always has this length
+_BLOCK_BYTES = 1 << 30
 
 
 def reserve_array(path: Path, *, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-    """Make a .npy file of zeros of this shape, all its space taken from the disk, under its name only when complete.
+    """Write a .npy file of zeros with all its disk space reserved; the file appears only when it is complete.
 
     Raises:
-        StorageError: The disk has no room for it.
+        StorageError: The disk is full.
     """
     kind = np.dtype(dtype)
     num_bytes = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
     with files.atomic_path(path) as temporary, temporary.open("wb") as stream:
         stream.write(_header(shape, kind))
         stream.flush()
-        for start in range(0, num_bytes, _PIECE_BYTES):
-            _reserve(stream.fileno(), _HEADER_BYTES + start, min(_PIECE_BYTES, num_bytes - start))
+        for start in range(0, num_bytes, _BLOCK_BYTES):
+            _reserve(stream.fileno(), _HEADER_BYTES + start, min(_BLOCK_BYTES, num_bytes - start))
 
 
 def _reserve(descriptor: int, start: int, length: int) -> None:
@@ -65,20 +66,20 @@ def _reserve(descriptor: int, start: int, length: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
-        zeros = bytes(1 << 20)  # a file system that cannot reserve: write the zeros
+        zeros = bytes(1 << 20)  # this file system cannot reserve space: write zeros
         for position in range(start, start + length, len(zeros)):
             os.pwrite(descriptor, zeros[: start + length - position], position)
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    words = f"{{'descr': '{np.lib.format.dtype_to_descr(dtype)}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+    header = f"{{'descr': '{np.lib.format.dtype_to_descr(dtype)}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
     prefix = b"\x93NUMPY\x01\x00"
     length = _HEADER_BYTES - len(prefix) - 2
-    return prefix + length.to_bytes(2, "little") + words.ljust(length - 1).encode("ascii") + b"\n"
+    return prefix + length.to_bytes(2, "little") + header.ljust(length - 1).encode("ascii") + b"\n"
 
 
 def write_rows(path: Path, first: int, rows: NDArray[Any]) -> None:
-    """Write consecutive rows of a reserved array, beginning with row `first`, and wait until the disk has them.
+    """Write consecutive rows of a reserved array, starting at row `first`, and flush them to the disk.
 
     Raises:
         StorageError: The file cannot be written.
@@ -105,28 +106,26 @@ def open_array(path: Path, *, writable: bool = False) -> NDArray[Any]:
     return array
 
 
-with needing("train"):
-    import pandas as pd
-
+# Reading a prepared dataset.
 
 FORMAT = 1
-"""Version of the files of a dataset."""
+"""Version of the dataset format."""
 INDEX_FILE = "index.parquet"
 """One row per image of the source, kept or not."""
 SPLIT_FILE = "split.json"
-"""ImageIds of each split, and what the split was made with."""
+"""ImageIds of each split, and the seed."""
 IMAGES_FILE = "images.npy"
 """uint8 (n, h, w, 3) RGB of the kept images; absent in a native dataset."""
 COVERAGE_FILE = "coverage.npy"
-"""uint8 (n, h, w), 255 where a pixel is all ship; absent in a native dataset."""
+"""uint8 (n, h, w), 255 where all of a pixel is ship; absent in a native dataset."""
 PROBLEMS_FILE = "problems.csv"
-"""Everything that was left out or looked wrong, one line each."""
+"""One row per problem of a label row, a file or a mask."""
 REPORT_FILE = "report.json"
-"""Counts, options and proofs; written last, so that its presence says that the dataset is complete."""
+"""Counts, options and checks; written last, so that its presence marks a complete dataset."""
 
 
 class ImageRow(Protocol):
-    """A row of a dataset's index: of `DataFrame.itertuples`, or a Series."""
+    """A row of a dataset's index, from `DataFrame.itertuples` or as a Series."""
 
     @property
     def ImageId(self) -> Any:  # noqa: N802  (a column's name)
@@ -134,7 +133,7 @@ class ImageRow(Protocol):
 
     @property
     def rles(self) -> Any:
-        """Run-length texts of its ships."""
+        """Run-length texts of the ships."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +143,12 @@ class PreparedDataset:
     Args:
         root: The folder.
         index: One row per image of the source, sorted by ImageId: ImageId, EncodedPixels (all ships joined by a space,
-            "0" for none), Ships, Size_kb, group (-1 for images that could not be read), split ("" when left out),
-            reason ("" when kept), rles (one text per ship), height, width, row (in `images`; -1 when not cached),
+            "0" for none), Ships, Size_kb, group (-1 for images that could not be read), split ("" if left out),
+            reason ("" if kept), rles (one text per ship), height, width, row (in `images`; -1 if not cached),
             ship_px (pixels of all ships).
         report: The content of report.json.
         images: Memory map uint8 (n, h, w, 3) RGB, or None in a native dataset.
-        coverage: Memory map uint8 (n, h, w), 255 = all ship, or None in a native dataset.
+        coverage: Memory map uint8 (n, h, w), 255 where all of a pixel is ship, or None in a native dataset.
     """
 
     root: Path
@@ -175,11 +174,11 @@ class PreparedDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the index and the options: the same for datasets that hold the same."""
+        """Hash of the index and the options: equal for datasets of equal content."""
         return str(self.report["fingerprint"])
 
     def rows(self, split: str) -> pd.DataFrame:
-        """Return the rows of the index that a split holds, numbered from 0.
+        """Return the rows of the index that belong to a split, numbered from 0.
 
         Raises:
             ConfigError: There is no split of this name.
@@ -192,7 +191,7 @@ class PreparedDataset:
         """Return the original image of a row of the index: uint8 (H, W, 3) RGB.
 
         Raises:
-            ImageError: The source has been moved or damaged since.
+            ImageError: The original file is missing or damaged.
         """
         return read_image(self.source_images / str(row.ImageId))
 
@@ -205,7 +204,7 @@ def open_dataset(root: Path) -> PreparedDataset:
     """Return the dataset in a folder made by `shipseg prepare`.
 
     Raises:
-        DataError: The folder holds no dataset, an unfinished one, or one whose files do not fit each other.
+        DataError: The folder has no dataset, an unfinished one, or one whose files are inconsistent.
     """
     root = Path(root)
     report = _read_report(root)
@@ -219,8 +218,8 @@ def open_dataset(root: Path) -> PreparedDataset:
         num_rows = int((index["row"] >= 0).sum())
         if not len(images) == len(coverage) == num_rows or images.shape[:3] != coverage.shape:
             raise DataError(
-                f"{root} is damaged: the index counts {num_rows} cached images, {IMAGES_FILE} holds {images.shape} and "
-                f"{COVERAGE_FILE} {coverage.shape}: prepare the dataset again"
+                f"{root} is damaged: the index has {num_rows} cached images, but {IMAGES_FILE} has the shape "
+                f"{images.shape} and {COVERAGE_FILE} {coverage.shape}: prepare the dataset again"
             )
     return PreparedDataset(root, index, report, images, coverage)
 
@@ -230,14 +229,14 @@ def _read_report(root: Path) -> dict[str, Any]:
     if not root.is_dir():
         raise DataError(f"there is no dataset folder {root}: make one with  shipseg prepare AIRBUS_DIR {root}")
     if not path.is_file():
-        raise DataError(f"{root} holds no finished dataset (no {REPORT_FILE}): run  shipseg prepare AIRBUS_DIR {root}")
+        raise DataError(f"{root} is not a finished dataset (no {REPORT_FILE}): run  shipseg prepare AIRBUS_DIR {root}")
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         found = report["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no report of shipseg prepare ({error}): prepare the dataset again") from error
+        raise DataError(f"{path} is not a report of shipseg prepare ({error}): prepare the dataset again") from error
     if found != FORMAT:
-        raise DataError(f"{root} has dataset format {found}, this shipseg reads {FORMAT}: prepare the dataset again")
+        raise DataError(f"{root} has dataset format {found}, but this version reads {FORMAT}: prepare it again")
     return dict(report)
 
 

@@ -1,4 +1,4 @@
-"""Writing what a preparation found: index, split, list of problems, report."""
+"""Writing the tables of a prepared dataset: index, split, problems, report."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ _INDEX_COLUMNS = (
     "ship_px",
 )
 _DETAILS = {
-    "no-file": "the table has rows for it, the folder has no such file",
-    "no-row": "the folder has the file, the table has no row for it",
-    "wrong-size": "its size is not that of most images",
-    "solid": "it shows one colour",
+    "no-file": "the table has rows for it, but the folder has no such file",
+    "no-row": "the folder has the file, but the table has no row for it",
+    "wrong-size": "its size is not the most common one",
+    "solid": "it has one colour",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedTables:
-    """What a preparation found.
+    """The tables that `write_results` writes.
 
     Args:
-        images: One row per image of the source with all that is known about it.
-        textures: int8 (N, 9, 32, 32) of the images that were read.
-        overlaps: Pairs of these.
-        problems: Of table, files and masks.
-        layout: Of the cache; None for a native dataset.
+        images: One row per image of the source, with facts, masks, reason, group, split and row.
+        textures: int8 (N, 9, 32, 32), textures of the scanned images.
+        overlaps: Pairs of scanned images that share ground.
+        problems: Problems of label rows and masks.
+        layout: Layout of the cache; None for a native dataset.
         num_csv_rows: Rows of the CSV.
     """
 
@@ -70,16 +70,16 @@ class PreparedTables:
 
 
 def write_results(
-    out: Path, outcome: PreparedTables, *, options: Mapping[str, Any], source: Mapping[str, Any]
+    out: Path, tables: PreparedTables, *, options: Mapping[str, Any], source: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write index.parquet, split.json, problems.csv and, last, report.json into `out`; return the report."""
-    index = _index(outcome.images)
-    summary = _summary(outcome, index, options=options, source=source)
+    index = _index(tables.images)
+    summary = _summary(tables, index, options=options, source=source)
     with files.atomic_path(out / INDEX_FILE) as temporary:
         index.to_parquet(temporary, index=False)
     members = {name: index["ImageId"][index["split"] == name].tolist() for name in SPLITS}
     files.write_json(out / SPLIT_FILE, {"seed": options["seed"], **members})
-    files.write_text(out / PROBLEMS_FILE, _problem_table(outcome).to_csv(index=False))
+    files.write_text(out / PROBLEMS_FILE, _problem_table(tables).to_csv(index=False))
     files.write_json(out / REPORT_FILE, summary)
     return summary
 
@@ -95,9 +95,9 @@ def _index(images: pd.DataFrame) -> pd.DataFrame:
     return index[list(_INDEX_COLUMNS)]
 
 
-def _problem_table(outcome: PreparedTables) -> pd.DataFrame:
-    found = [(p.image_id, p.row, p.reason, p.detail) for p in outcome.problems]
-    images = outcome.images
+def _problem_table(tables: PreparedTables) -> pd.DataFrame:
+    found = [(p.image_id, p.row, p.reason, p.detail) for p in tables.problems]
+    images = tables.images
     left_out = images[images["reason"].isin(_DETAILS) | (images["detail"] != "")]
     found += [
         (image_id, 0, reason, detail or _DETAILS[reason])
@@ -107,10 +107,10 @@ def _problem_table(outcome: PreparedTables) -> pd.DataFrame:
 
 
 def _summary(
-    outcome: PreparedTables, index: pd.DataFrame, *, options: Mapping[str, Any], source: Mapping[str, Any]
+    tables: PreparedTables, index: pd.DataFrame, *, options: Mapping[str, Any], source: Mapping[str, Any]
 ) -> dict[str, Any]:
     kept = (index["reason"] == "").to_numpy()
-    images, used = outcome.images, index[kept]
+    images, used = tables.images, index[kept]
     split, groups = used["split"].to_numpy(str), used["group"].to_numpy()
     sizes = np.bincount(groups)
     height, width = images["height"].to_numpy(), images["width"].to_numpy()
@@ -131,23 +131,23 @@ def _summary(
             "without_ships": int((used["Ships"] == 0).sum()),
         },
         "left_out": dropped,
-        "table": {"rows": outcome.num_csv_rows, **_count_reasons(outcome.problems)},
+        "table": {"rows": tables.num_csv_rows, **_count_reasons(tables.problems)},
         "image_sizes_px": {str(shape): int(count) for shape, count in sorted(shapes.items())},
         "groups": {
             "groups": int((sizes > 0).sum()),
             "groups_of_several": int((sizes > 1).sum()),
             "largest": int(sizes.max()),
-            "overlapping_pairs": len(outcome.overlaps.pairs),
+            "overlapping_pairs": len(tables.overlaps.pairs),
         },
         "splits": balance(split, groups, used["Ships"].to_numpy()),
         "leak": leak_report(
             split,
             groups,
             ids=used["ImageId"].to_numpy(object),
-            textures=outcome.textures,
+            textures=tables.textures,
             places=images["place"].to_numpy()[kept],
         ),
-        "cache": _cache_facts(outcome.layout),
+        "cache": _cache_facts(tables.layout),
         "options": dict(options),
         "source": dict(source),
         "fingerprint": _fingerprint(index, options),

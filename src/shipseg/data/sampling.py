@@ -1,4 +1,4 @@
-"""Which images make a batch: stratified by their number of ships, exact in the long run, restorable from one number."""
+"""Sampling batches stratified by the number of ships per image, with exact shares and a state of one number."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from shipseg.errors import ConfigError
 __all__ = ["STRATA", "Draw", "ShipStratifiedSampler"]
 
 STRATA = ("zero", "single", "multiple")
-"""The strata: images without a ship, with one, with several."""
+"""The strata: images without ships, with one ship, with several."""
 
-
-_LONGEST_EPOCH = 10**7
-"""In batches; fifty times the challenge's images, one by one."""
+_MAX_EPOCH = 10**7
+"""Batches of the longest epoch: fifty times the number of the challenge's images."""
 
 
 class Draw(NamedTuple):
     """An image drawn for training."""
 
-    index: int  # type: ignore[assignment]  # a field may hide the method that a tuple brings along
-    """Its position in the dataset."""
+    index: int  # type: ignore[assignment]  # the field hides tuple.index on purpose
+    """Position in the dataset."""
     counter: int
-    """How many images were drawn before it, all processes together: with the seed, the source of its randomness."""
+    """Number of images drawn before it, over all processes; with the seed it determines the image's random numbers."""
 
 
 class ShipStratifiedSampler:
-    """One epoch's batches, each a list of `Draw`; to be a DataLoader's `batch_sampler`.
+    """Batch sampler for a DataLoader: yields the batches of one epoch, each a list of `Draw`.
 
-    Three strata (no, one, several ships) have fixed shares of a batch. Shares need not be whole numbers of images:
-    what a batch is short of is made up by later ones, so that after any number of images each stratum is less than one
-    image from its share. Each stratum is worked through in a random order, and again in another; no image
-    comes twice before all of its stratum were seen (though twice in a batch, where one round ends in it).
+    Three strata (no, one, several ships) have fixed shares of a batch. A share need not be a whole number of images:
+    later batches make up for the rounding of earlier ones, so that after any number of images each stratum differs from
+    its share by less than one image. Each stratum is a sequence of random permutations of its images: no image is
+    repeated before all others of its stratum were drawn. (One batch can contain an image twice, if a permutation ends
+    in it.)
 
-    Batch k is a pure function of (seed, k): `state`, the number of batches drawn so far, is all that has to be kept to
-    go on after an interruption. A DataLoader with workers draws ahead, so keep the number of batches *trained on* and
-    set `state` to it. Each process of `world_size` gets its slice of the same batch: disjoint, together the whole
-    batch, each with its part of every stratum.
+    Batch k is a pure function of (seed, k). To resume, it is enough to store `state`, the number of batches drawn. A
+    DataLoader with workers draws ahead, so store the number of batches *trained on* and set `state` to it. Each of the
+    `world_size` processes gets its slice of the same batch: slices are disjoint, together they are the batch, and each
+    has its part of every stratum.
 
     Args:
         ships: (n,) number of ships of each image.
-        batch_size: Images in a batch, all processes together.
-        zero_ships_ratio: Share of images without ships; None: their share of the dataset.
-        multiple_ships_ratio: Share of images with several ships; None: of the ship images, as many as in the dataset.
-        batches_per_epoch: Length of an epoch; None: enough batches to show every ship image once (every image, where
-            the shares leave only those without ships), strata with share 0 aside.
-        seed: Decides the order.
-        rank: Which process this is.
-        world_size: How many processes there are.
+        batch_size: Images in a batch, over all processes.
+        zero_ships_ratio: Share of images without ships; None for their share of the dataset.
+        multiple_ships_ratio: Share of images with several ships; None for their share of the dataset's ship images.
+        batches_per_epoch: Length of an epoch; None for enough batches to draw every ship image once (every image, if
+            the shares leave only images without ships), except in strata with share 0.
+        seed: Seed of the order.
+        rank: Number of this process.
+        world_size: Number of processes.
         start_batch: Number of batches drawn before.
 
     Raises:
-        ConfigError: No images, a share for a stratum that has none, shares above 1 in sum, or a batch that cannot be
-            divided among the processes.
+        ConfigError: There are no images, a stratum with a share has none, the shares add up to more than 1, or the
+            batch cannot be divided among the processes.
 
     Example:
         >>> sampler = ShipStratifiedSampler([0, 0, 1, 2], batch_size=2, zero_ships_ratio=0.5)
@@ -92,7 +92,7 @@ class ShipStratifiedSampler:
         self._batch_size = batch_size
         self._seed = seed
         self._rank, self._world_size = rank, world_size
-        self._rounds: dict[int, tuple[int, NDArray[np.int64]]] = {}
+        self._permutations: dict[int, tuple[int, NDArray[np.int64]]] = {}
         self._length = batches_per_epoch or self._epoch_length(sizes)
         self.state: int = start_batch
         """Number of (global) batches drawn since the start of training."""
@@ -102,17 +102,17 @@ class ShipStratifiedSampler:
         return self._length
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """Yield this process's part of each batch up to the end of the epoch that `state` lies in."""
+        """Yield this process's part of each remaining batch of the epoch that `state` is in."""
         for _ in range(self._length - self.state % self._length):
             draws = self.batch(self.state)
             self.state += 1
             yield draws
 
     def batch(self, number: int) -> list[Draw]:
-        """Return this process's part of batch `number` (from 0); changes nothing."""
+        """Return this process's part of batch `number` (from 0); does not change `state`."""
         before, after = self._quota(number), self._quota(number + 1)
         indices = np.concatenate(
-            [self._drawn(stratum, before[stratum], after[stratum]) for stratum in range(len(STRATA))]
+            [self._sequence(stratum, before[stratum], after[stratum]) for stratum in range(len(STRATA))]
         )
         first = number * self._batch_size
         return [
@@ -126,50 +126,50 @@ class ShipStratifiedSampler:
         return dict(zip(STRATA, map(float, (zero, 1 - zero - multiple, multiple)), strict=True))
 
     def _quota(self, number: int) -> tuple[int, int, int]:
-        """Return how many images of each stratum the first `number` batches hold.
+        """Return how many images of each stratum the first `number` batches contain.
 
-        Rounded in two steps, of all images those without ships, of the remaining those with several: so each of the
-        three grows with every batch and they add up. Fractions, because a float would drift.
+        Rounding is done in two steps: images without ships first, then those with several ships among the rest. So the
+        three numbers never decrease and always add up. They are computed with fractions, since floats would drift.
         """
         total = number * self._batch_size
         zero = math.floor(total * self._zero_share + Fraction(1, 2))
         multiple = math.floor((total - zero) * self._multiple_share + Fraction(1, 2))
         return zero, total - zero - multiple, multiple
 
-    def _drawn(self, stratum: int, start: int, stop: int) -> NDArray[np.int64]:
-        """Return draws `start` to `stop` of a stratum's endless sequence."""
+    def _sequence(self, stratum: int, start: int, stop: int) -> NDArray[np.int64]:
+        """Return the images `start` to `stop` (exclusive) of the infinite sequence of a stratum."""
         size = len(self._strata[stratum])
         parts = [np.empty(0, np.int64)]
         while start < stop:
             number, offset = divmod(start, size)
-            part = self._round(stratum, number)[offset : offset + stop - start]
+            part = self._permutation(stratum, number)[offset : offset + stop - start]
             parts.append(part)
             start += len(part)
         return np.concatenate(parts)
 
-    def _round(self, stratum: int, number: int) -> NDArray[np.int64]:
-        """Return the stratum's images in the order of its round `number`; the latest round is kept."""
-        if self._rounds.get(stratum, (-1,))[0] != number:
+    def _permutation(self, stratum: int, number: int) -> NDArray[np.int64]:
+        """Return permutation `number` of a stratum's images; the latest one is cached."""
+        if self._permutations.get(stratum, (-1,))[0] != number:
             generator = np.random.default_rng([self._seed, stratum, number])
-            self._rounds[stratum] = (number, generator.permutation(self._strata[stratum]))
-        return self._rounds[stratum][1]
+            self._permutations[stratum] = (number, generator.permutation(self._strata[stratum]))
+        return self._permutations[stratum][1]
 
     def _epoch_length(self, sizes: tuple[int, ...]) -> int:
-        """Return the smallest number of batches that hold every image that an epoch is to show."""
+        """Return the smallest number of batches that draw every image that an epoch must contain."""
         wanted = [0, sizes[1] if self.shares["single"] else 0, sizes[2] if self.shares["multiple"] else 0]
         if not any(wanted):
             wanted[0] = sizes[0]
 
-        def show_all(batches: int) -> bool:
+        def draws_all(batches: int) -> bool:
             return all(drawn >= size for drawn, size in zip(self._quota(batches), wanted, strict=True))
 
-        lengths = range(1, _LONGEST_EPOCH + 1)
-        place = bisect.bisect_left(lengths, True, key=show_all)  # noqa: FBT003  (False, False ... True, True)
+        lengths = range(1, _MAX_EPOCH + 1)
+        place = bisect.bisect_left(lengths, True, key=draws_all)  # noqa: FBT003  (False, False ... True, True)
         if place == len(lengths):
             smallest = min(share for share, size in zip(self.shares.values(), wanted, strict=True) if size)
             raise ConfigError(
-                f"an epoch that shows every ship image once would have more than {_LONGEST_EPOCH:,} batches, for a "
-                f"share of only {smallest:.1e}: raise it, set it to 0, or set sampling.batches_per_epoch"
+                f"an epoch that draws every ship image once would have more than {_MAX_EPOCH:,} batches, because one "
+                f"share is only {smallest:.1e}: raise it, set it to 0, or set sampling.batches_per_epoch"
             )
         return lengths[place]
 
@@ -177,11 +177,11 @@ class ShipStratifiedSampler:
 def _shares(
     sizes: tuple[int, ...], zero_ratio: float | None, multiple_ratio: float | None
 ) -> tuple[Fraction, Fraction]:
-    """Return the share of empties among all images, and of those with several ships among the ship images."""
+    """Return the share of images without ships, and the share of images with several among the ship images."""
     num_zero, num_single, num_multiple = sizes
     num_ship = num_single + num_multiple
     if not num_zero + num_ship:
-        raise ConfigError("there is no image to draw from: prepare a dataset whose train split has images")
+        raise ConfigError("there is no image to sample from: prepare a dataset whose train split has images")
     zero = Fraction(num_zero, num_zero + num_ship) if zero_ratio is None else Fraction(str(zero_ratio))
     if zero and not num_zero:
         raise ConfigError(

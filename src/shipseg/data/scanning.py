@@ -1,4 +1,4 @@
-"""Reading every image once, in parallel, so that nothing read is lost when the process is killed."""
+"""Scanning image files in parallel: facts and textures, stored so that an interrupted run reads each image once."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ with needing("train"):
 __all__ = ["TEXTURE_BYTES", "TEXTURE_SHAPE", "scan_images"]
 
 TEXTURE_SHAPE = (SUBTILES * SUBTILES, CELLS, CELLS)
-"""Shape of an image's texture, int8; see `texture.describe_texture`."""
+"""Shape of an image's texture, int8; see `groups.describe_texture`."""
 TEXTURE_BYTES = SUBTILES * SUBTILES * CELLS * CELLS
-"""Bytes of it."""
+"""Size of an image's texture."""
 
-_CHUNK = 64  # images in one file of results: about a second of work, the most that a kill can cost each worker
+_CHUNK = 64  # images in one result file: about a second of work, the most that each worker loses when killed
 _FACTS = [field.name for field in fields(ImageFacts)]
 _KEY = ["ImageId", "num_bytes", "mtime_ns"]
 
@@ -46,21 +46,21 @@ def scan_images(
 ) -> tuple[pd.DataFrame, NDArray[np.int8]]:
     """Return the facts about image files, in the order of `wanted`, and their textures as a memory map (N, 9, 32, 32).
 
-    Results are kept in `store` in small files; an image is read again only when its size or time has changed.
+    Results are stored in small files in `store`; an image is read again only if its size or time has changed.
 
     Args:
         wanted: One row per file: ImageId (its name), num_bytes and mtime_ns (nanoseconds).
-        folder: Where the images lie.
-        store: A folder for results; made when it is not there.
-        workers: Processes.
+        folder: Folder of the images.
+        store: Folder for the results; created if it does not exist.
+        workers: Number of processes.
 
     Raises:
         StorageError: `store` cannot be written or the disk is full.
     """
     files.ensure_folder(store)
     known = _stored_facts(store)
-    have = _match(wanted, known)
-    todo = wanted[have < 0]
+    row = _match(wanted, known)
+    todo = wanted[row < 0]
     tasks = [
         _ScanTask(folder, store, tuple(part["ImageId"]), tuple(part["num_bytes"]), tuple(part["mtime_ns"]))
         for part in (todo.iloc[start : start + _CHUNK] for start in range(0, len(todo), _CHUNK))
@@ -70,8 +70,8 @@ def scan_images(
         pass
     if len(todo):
         known = _stored_facts(store)
-        have = _match(wanted, known)
-    facts = known.iloc[have].reset_index(drop=True)
+        row = _match(wanted, known)
+    facts = known.iloc[row].reset_index(drop=True)
     return facts[["ImageId", *_FACTS]], _gather_textures(facts, store)
 
 
@@ -93,14 +93,14 @@ def _scan_chunk(task: _ScanTask) -> int:
 
 
 def _stored_facts(store: Path) -> pd.DataFrame:
-    """Return the facts in all result files, with the file and place of each; the columns of `wanted` among them."""
+    """Return the facts of all result files with the columns of `wanted`, the file and the row (place) in that file."""
     parts = []
     for path in sorted(store.glob("*.npz")):
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 part = pd.DataFrame({name: stored[name] for name in (*_KEY, *_FACTS)})
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            path.unlink()  # not ours, or damaged: read those images again
+            path.unlink()  # another format or damaged: read these images again
             continue
         parts.append(part.assign(file=path.name, place=np.arange(len(part))))
     if not parts:
@@ -109,10 +109,10 @@ def _stored_facts(store: Path) -> pd.DataFrame:
 
 
 def _match(wanted: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.int64]:
-    """Return for each wanted file the row of `known` with its name, size and time, -1 where there is none."""
-    place = {key: number for number, key in enumerate(zip(*(known[name].tolist() for name in _KEY), strict=True))}
+    """Return for each wanted file the row of `known` with its name, size and time, -1 if there is none."""
+    row_of = {key: number for number, key in enumerate(zip(*(known[name].tolist() for name in _KEY), strict=True))}
     keys = zip(*(wanted[name].tolist() for name in _KEY), strict=True)
-    return np.array([place.get(key, -1) for key in keys], np.int64)
+    return np.array([row_of.get(key, -1) for key in keys], np.int64)
 
 
 def _gather_textures(facts: pd.DataFrame, store: Path) -> NDArray[np.int8]:

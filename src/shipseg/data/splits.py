@@ -1,4 +1,4 @@
-"""Splitting images by group, stratified by their number of ships, and proving that nothing leaks."""
+"""Splitting images by group, stratified by their number of ships; balance and leak check of a split."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["SHIP_BINS", "SPLITS", "SplitShares", "balance", "leak_report", "spli
 SPLITS = ("train", "val", "test")
 """Names of the splits."""
 SHIP_BINS = {"0": (0, 0), "1": (1, 1), "2": (2, 2), "3-5": (3, 5), "6+": (6, np.iinfo(np.int64).max)}
-"""Strata: least and largest number of ships on an image."""
+"""Strata: smallest and largest number of ships in an image."""
 
 
 @dataclass(frozen=True)
 class SplitShares:
-    """Which part of the images goes where; the rest is for training.
+    """Shares of the images for validation and test; the rest is for training.
 
     Raises:
-        ConfigError: A share is out of its range, or nothing is left for training.
+        ConfigError: A share is out of range, or nothing is left for training.
     """
 
     val: float = 0.2
@@ -51,14 +51,14 @@ def split_groups(
 ) -> NDArray[np.str_]:
     """Return the split of each image; a group is never divided.
 
-    Groups are dealt out largest first (equal ones in the seed's order), each to the split whose numbers of images by
-    ship count come closest to its share; a split that would stay empty gets a smallest group.
+    Groups are assigned largest first (equal ones in random order), each to the split that comes closest to its target
+    numbers of images by ship count. A split that would stay empty gets a smallest group.
 
     Args:
         groups: int64 (n,), group of each image.
-        ships: int64 (n,), ships on each image.
-        shares: Part of the images for each split.
-        seed: Decides between equals.
+        ships: int64 (n,), ships in each image.
+        shares: Share of the images for each split.
+        seed: Seed of the order of equal groups.
 
     Raises:
         DataError: There are fewer groups than splits.
@@ -72,9 +72,9 @@ def split_groups(
         )
     counts = np.zeros((len(unique), len(SHIP_BINS)))
     np.add.at(counts, (group_of_image, _bins(ships)), 1)
-    side = _deal(counts, np.array(list(shares.as_dict().values())), seed)
-    _fill_empty(side, counts.sum(axis=1), len(names))
-    return np.array(names)[side][group_of_image]
+    split_of_group = _assign(counts, np.array(list(shares.as_dict().values())), seed)
+    _fill_empty(split_of_group, counts.sum(axis=1), len(names))
+    return np.array(names)[split_of_group][group_of_image]
 
 
 def _bins(ships: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -82,8 +82,8 @@ def _bins(ships: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.searchsorted(lowest, ships, side="right") - 1
 
 
-def _deal(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
-    """Return the split number of each group; `counts` is (groups, bins)."""
+def _assign(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+    """Return the split number of each group; `counts` are its images, (groups, bins)."""
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
     totals = counts.sum(axis=0)
@@ -92,25 +92,25 @@ def _deal(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -
     targets = shares[:, None] * totals
     weights = 1 / (targets * totals)
     filled = np.zeros_like(targets)
-    side = np.zeros(len(counts), np.int64)
+    split_of_group = np.zeros(len(counts), np.int64)
     for group in order:
         # Growth of the squared distance from the target, relative to the target: large groups avoid small splits.
         growth = (counts[group] * (2 * (filled - targets) + counts[group]) * weights).sum(axis=1)
-        side[group] = int(np.argmin(growth))
-        filled[side[group]] += counts[group]
-    return side
+        split_of_group[group] = int(np.argmin(growth))
+        filled[split_of_group[group]] += counts[group]
+    return split_of_group
 
 
-def _fill_empty(side: NDArray[np.int64], sizes: NDArray[np.float64], num_splits: int) -> None:
+def _fill_empty(split_of_group: NDArray[np.int64], sizes: NDArray[np.float64], num_splits: int) -> None:
     for split in range(num_splits):
-        if not (side == split).any():
-            groups_of = np.bincount(side, minlength=num_splits)
-            donors = np.flatnonzero(groups_of[side] > 1)
-            side[donors[np.argmin(sizes[donors])]] = split
+        if not (split_of_group == split).any():
+            num_groups = np.bincount(split_of_group, minlength=num_splits)
+            donors = np.flatnonzero(num_groups[split_of_group] > 1)
+            split_of_group[donors[np.argmin(sizes[donors])]] = split
 
 
 def balance(split: NDArray[np.str_], groups: NDArray[np.int64], ships: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
-    """Return for each split its images, ships, groups, and share of its images in each stratum of ship counts."""
+    """Return the images, ships and groups of each split, and the share of its images in each stratum of ship counts."""
     table = {}
     for name in SPLITS:
         inside = split == name
@@ -136,20 +136,21 @@ def leak_report(
     textures: NDArray[np.int8],
     places: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Return the proof that no ground stands on two sides.
+    """Return the check that no ground is in two splits.
 
-    `groups_on_two_sides` counts groups with images in several splits: 0. `best_match` is an independent look for what
-    the grouping may have missed: for each pair of splits the highest correlation between two sub-tiles, one from each.
+    `groups_on_two_sides` is the number of groups with images in several splits; it must be 0. `best_match` is an
+    independent search for overlaps that the grouping may have missed: for each pair of splits, the highest correlation
+    between a sub-tile of one and a sub-tile of the other.
 
     Args:
         split: Split of each image.
         groups: Group of each image.
         ids: ImageId of each image.
         textures: int8 (N, 9, CELLS, CELLS).
-        places: Where in `textures` each image stands.
+        places: Index of each image in `textures`.
     """
     present = [name for name in SPLITS if (split == name).any()]
-    sides = {(int(group), str(name)) for group, name in zip(groups, split, strict=True)}
+    pairs = {(int(group), str(name)) for group, name in zip(groups, split, strict=True)}
     matches = {}
     for number, one in enumerate(present):
         for other in present[number + 1 :]:
@@ -159,7 +160,7 @@ def leak_report(
                 "images": [str(ids[places == place][0]) for place in pair if place >= 0],
             }
     return {
-        "groups_on_two_sides": len(sides) - len({group for group, _ in sides}),
+        "groups_on_two_sides": len(pairs) - len({group for group, _ in pairs}),
         "joined_from_correlation": JOIN_CORRELATION,
         "best_match": matches,
     }

@@ -1,4 +1,4 @@
-"""The folder that a dataset is made in: who may work in it, what is in the way, what is left over."""
+"""The folder that a dataset is prepared in: lock, work folder, finished report, disk space check."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ import numpy as np
 from shipseg import files
 from shipseg.data.cache import cache_layout
 from shipseg.data.cleaning import CleaningRules, examine
-from shipseg.data.prepared import COVERAGE_FILE, IMAGES_FILE, INDEX_FILE, PROBLEMS_FILE, REPORT_FILE, SPLIT_FILE
+from shipseg.data.prepared import REPORT_FILE
 from shipseg.data.scanning import TEXTURE_BYTES
 from shipseg.errors import ConfigError, DataError, StorageError
 from shipseg.extras import needing
 
+with needing("train"):
+    import pandas as pd
+
 __all__ = ["WORK_FOLDER", "check_disk_space", "finished_report", "move_up", "working_in"]
 
-
 WORK_FOLDER = ".prepare"
-"""Subfolder for what is not finished; removed at the end."""
+"""Subfolder for unfinished files; removed at the end."""
 
-_DATASET_FILES = frozenset({INDEX_FILE, SPLIT_FILE, IMAGES_FILE, COVERAGE_FILE, PROBLEMS_FILE, REPORT_FILE})
 _LOCK_FILE = "lock"
 _LOCK_WAIT_S = 2.0
 
 
 @contextlib.contextmanager
 def working_in(out: Path, *, source: Path) -> Iterator[Path]:
-    """Give the work folder of the dataset `out`, for this process alone.
+    """Lock the dataset folder `out` for this process and yield its work folder.
 
     Raises:
-        ConfigError: `out` lies where the source lies.
-        DataError: `out` holds other things than a dataset.
-        StorageError: It cannot be written, or another process works in it.
+        ConfigError: `out` is the source folder.
+        DataError: `out` has other files than a dataset.
+        StorageError: `out` cannot be written, or another process works in it.
     """
     if out.resolve() == source.resolve():
         raise ConfigError(f"{out} is the Airbus folder itself: choose another folder for the dataset")
@@ -45,7 +46,7 @@ def working_in(out: Path, *, source: Path) -> Iterator[Path]:
         others = sorted(path.name for path in out.iterdir())
         if others:
             raise DataError(
-                f"{out} is not empty and holds neither a dataset nor the beginnings of one (found: {others[0]}): "
+                f"{out} is not empty and has neither a dataset nor an unfinished one (found: {others[0]}): "
                 "choose another folder"
             )
     work = files.ensure_folder(out / WORK_FOLDER)
@@ -55,7 +56,7 @@ def working_in(out: Path, *, source: Path) -> Iterator[Path]:
 
 
 def move_up(work: Path, names: tuple[str, ...]) -> None:
-    """Rename files of the work folder into the dataset's; those moved before a kill are there already."""
+    """Move files from the work folder to the dataset folder; files moved by an interrupted run are skipped."""
     for name in names:
         with files.storage_errors(work.parent / name):
             if (work / name).exists():
@@ -96,62 +97,58 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-# How much disk a dataset will take: said, and refused when it is not there, before hours of reading.
-
-with needing("train"):
-    import pandas as pd
-
+# Disk space, checked before hours of reading.
 
 _LOG = logging.getLogger("shipseg")
-_LOOKED_AT = 20  # files that are opened, at most, to learn the size of the images
+_MAX_OPENED = 20  # files that are opened at most to find the size of the images
 
 
 def check_disk_space(
     wanted: pd.DataFrame, rules: CleaningRules, size: int | Literal["native"], *, folder: Path, work: Path
 ) -> None:
-    """Log how much disk the dataset will take, and raise when it is not there.
+    """Log how much disk space the dataset needs, and raise if there is less.
 
-    The estimate takes every image for readable and as large as the first readable one.
+    The estimate assumes that every image is readable and has the size of the first readable one.
 
     Args:
         wanted: One row per image with a row and a file: ImageId, Ships, Size_kb.
-        rules: Which of them will be left out.
+        rules: Rules for leaving out images.
         size: Longest side of a cached image in pixels, or `native`.
-        folder: Where the images lie.
-        work: The work folder, on the disk in question; what an interrupted run reserved there counts as free.
+        folder: Folder of the images.
+        work: The work folder; space that an interrupted run reserved there counts as free.
 
     Raises:
-        StorageError: The message gives what is needed and what is there.
+        StorageError: There is too little space; the message gives the space needed and the space free.
     """
     reserved = sum(path.stat().st_blocks * 512 for path in work.rglob("*") if path.is_file())
     scratch = 2 * len(wanted) * TEXTURE_BYTES
-    num_images = _expected(wanted, rules)
+    num_images = _expected_images(wanted, rules)
     if size == "native":
-        _LOG.info("%d images; a native dataset keeps no pixels", num_images)
-        what, needed = f"The work of reading {len(wanted)} images", scratch
+        _LOG.info("%d images; a native dataset has no cached pixels", num_images)
+        what, needed = f"The scan of {len(wanted)} images", scratch
     else:
         height, width = _first_size(wanted, folder)
         layout = cache_layout(np.full(num_images, height), np.full(num_images, width), size=size)
         what = f"The cache of {num_images} images at {layout.canvas[0]} x {layout.canvas[1]} px"
         needed = layout.num_bytes + scratch
         _LOG.info(
-            "%s takes %s, and %s more while it is made", what, *map(files.size_in_words, (layout.num_bytes, scratch))
+            "%s needs %s, and %s more while it is written", what, *map(files.size_in_words, (layout.num_bytes, scratch))
         )
     files.ensure_space(work, needed_bytes=max(0, needed - reserved), what=what)
 
 
-def _expected(wanted: pd.DataFrame, rules: CleaningRules) -> int:
-    """Return how many images the rules leave that need no look at the pixels; at least 1."""
-    left = wanted[~wanted["ImageId"].isin(rules.listed)]
+def _expected_images(wanted: pd.DataFrame, rules: CleaningRules) -> int:
+    """Return how many images remain after the rules that do not depend on pixels; at least 1."""
+    kept = wanted[~wanted["ImageId"].isin(rules.listed)]
     if rules.min_kb is not None:
-        left = left[left["Size_kb"] > rules.min_kb]
-    num_empty = int((left["Ships"] == 0).sum())
+        kept = kept[kept["Size_kb"] > rules.min_kb]
+    num_empty = int((kept["Ships"] == 0).sum())
     num_empty_kept = num_empty if rules.keep_empty is None else round(rules.keep_empty * num_empty)
-    return max(1, len(left) - num_empty + num_empty_kept)
+    return max(1, len(kept) - num_empty + num_empty_kept)
 
 
 def _first_size(wanted: pd.DataFrame, folder: Path) -> tuple[int, int]:
-    for name in wanted["ImageId"].iloc[:_LOOKED_AT]:
+    for name in wanted["ImageId"].iloc[:_MAX_OPENED]:
         facts, _ = examine(folder / name)
         if facts.height:
             return facts.height, facts.width

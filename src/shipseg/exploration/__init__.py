@@ -1,3 +1,3 @@
-"""What is in a dataset, an Airbus folder or a label table: as numbers, as figures and as a page."""
+"""Exploring a dataset, an Airbus folder or a label table: facts as numbers, figures and an HTML page."""
 
 __all__: list[str] = []

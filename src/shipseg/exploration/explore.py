@@ -1,4 +1,4 @@
-"""Exploring: what is in a prepared dataset, an Airbus folder or a label table."""
+"""Exploring a prepared dataset, an Airbus folder or a label table, and writing the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ from shipseg.exploration.file_facts import (
 )
 from shipseg.exploration.hints import find_hints
 from shipseg.exploration.inputs import Inputs, read_inputs
-from shipseg.exploration.label_facts import imbalance_facts, pixel_facts, plain, row_facts, ship_facts, ships_per_image
+from shipseg.exploration.label_facts import (
+    imbalance_facts,
+    pixel_facts,
+    row_facts,
+    ship_facts,
+    ships_per_image,
+    to_json_types,
+)
 from shipseg.exploration.page import write_exploration_page
 from shipseg.exploration.results import Exploration
 from shipseg.exploration.samples import draw_samples
@@ -45,38 +52,38 @@ __all__ = [
 ]
 
 PAGE_FILE = "report.html"
-"""The page; it holds every picture in itself."""
+"""The HTML page, with all images embedded."""
 FACTS_FILE = "facts.json"
 """`Exploration.facts`."""
 SHIPS_FILE = "ships.csv"
 """`Exploration.ships`."""
 INDEX_FILE = "train_ship_segmentation_post_EDA.csv"
-"""The reference's table: ImageId, EncodedPixels, Ships, Size_kb of the images that cleaning keeps."""
+"""The table that the reference writes: ImageId, EncodedPixels, Ships, Size_kb of the images that cleaning keeps."""
 
 _INDEX_COLUMNS = ["ImageId", "EncodedPixels", "Ships", "Size_kb"]
 _IMAGE_COLUMNS = [*_INDEX_COLUMNS, "height", "width", "ship_px", "group", "split", "reason"]
 _NO_IMAGES = "there are no images, only labels"
-_NO_SPLIT = "an Airbus folder has no splits before it is prepared"
+_NO_SPLIT = "an Airbus folder has no splits until it is prepared"
 _NONE_READABLE = "no image can be read"
-_IMAGES_MOVED = "the images are no longer where the dataset was prepared from"
+_IMAGES_MOVED = "the folder of images that the dataset was prepared from is missing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreOptions:
-    """How to explore.
+    """Options of `explore`.
 
     Args:
-        csv: The label table, where an Airbus folder holds several.
-        images: The folder of images, where there are several.
-        labels_size: Side of the images in pixels, or (height, width), where they are not there to be measured.
-        drop_list: File with one ImageId a line: the reference's list of corrupted images, to see what it costs.
-        seed: Decides which images are drawn where not all are looked at.
-        workers: Processes; as many as there are cores unless given.
-        store: Folder that keeps what was read of the images, so that an exploration that was killed goes on; a
-            temporary one unless given.
+        csv: The label table, if an Airbus folder has several.
+        images: The folder of images, if there are several.
+        labels_size: Side of the images in pixels, or (height, width); used for images whose size is not known.
+        drop_list: File with one ImageId per line, e.g. the reference's list of corrupted images, to count what it
+            would leave out.
+        seed: Seed of the sampling of images, where not all are used.
+        workers: Number of processes, by default one per core.
+        store: Folder for the scan results, so that an interrupted exploration resumes; by default a temporary one.
 
     Raises:
-        ConfigError: A value is out of its range.
+        ConfigError: A value is out of range.
     """
 
     csv: Path | None = None
@@ -89,7 +96,7 @@ class ExploreOptions:
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
-            raise ConfigError(f"labels_size must be at least 1 pixel each way, got {self.labels_size}")
+            raise ConfigError(f"labels_size must be at least 1 pixel in height and width, got {self.labels_size}")
         if self.seed < 0:
             raise ConfigError(f"seed must be at least 0, got {self.seed}")
         available_workers(self.workers)
@@ -101,16 +108,16 @@ class ExploreOptions:
 
 
 def explore(source: Path, options: ExploreOptions | None = None) -> Exploration:
-    """Return what is in a prepared dataset, an Airbus folder, a folder with a label table alone, or a label table.
+    """Return the facts about a prepared dataset, an Airbus folder, a folder with only a label table, or a label table.
 
     Args:
-        source: Either of these.
-        options: How; the defaults unless given.
+        source: Path of one of these.
+        options: Options; the defaults unless given.
 
     Raises:
-        DataError: There is nothing of the kind, or it cannot be read.
-        ConfigError: An option that does not go with the source.
-        StorageError: The store has no room.
+        DataError: The source does not exist or cannot be read.
+        ConfigError: An option does not apply to the kind of source.
+        StorageError: The disk of the store is full.
 
     Example:
         `explore(Path("airbus")).facts["imbalance"]["empty_share"]`
@@ -134,7 +141,9 @@ def explore(source: Path, options: ExploreOptions | None = None) -> Exploration:
     ships = measure_each_ship(inputs.images, assumed_size=inputs.assumed_size)
     facts = _facts(inputs, ships, options, listed)
     facts["hints"] = find_hints(facts)
-    return Exploration(Path(source), plain(facts), _image_table(inputs), ships, draw_samples(inputs, seed=options.seed))
+    return Exploration(
+        Path(source), to_json_types(facts), _image_table(inputs), ships, draw_samples(inputs, seed=options.seed)
+    )
 
 
 def _facts(inputs: Inputs, ships: pd.DataFrame, options: ExploreOptions, listed: frozenset[str]) -> dict[str, Any]:
@@ -142,7 +151,7 @@ def _facts(inputs: Inputs, ships: pd.DataFrame, options: ExploreOptions, listed:
     labelled = images[images["has_row"]]["Ships"].to_numpy()
     any_size = bool(inputs.report and inputs.report["options"]["any_size"])
     not_known = _not_known(inputs)
-    # What needs more than labels, each computed only where it can be.
+    # Sections that need more than labels; each is computed only if its inputs are known.
     of_files: dict[str, Callable[[], dict[str, Any]]] = {
         "images": lambda: size_facts(images),
         "files": lambda: file_size_facts(images[images["has_file"]]),
@@ -165,7 +174,7 @@ def _facts(inputs: Inputs, ships: pd.DataFrame, options: ExploreOptions, listed:
 
 
 def _not_known(inputs: Inputs) -> dict[str, str]:
-    """Return why a section of the facts, or the samples, cannot be filled."""
+    """Return the reason for each section of the facts (or the samples) that cannot be computed."""
     if inputs.kind == "labels":
         return dict.fromkeys(("images", "files", "colours", "duplicates", "groups", "split", "samples"), _NO_IMAGES)
     not_known = {} if inputs.kind == "dataset" else {"split": _NO_SPLIT}
@@ -204,10 +213,10 @@ def _image_table(inputs: Inputs) -> pd.DataFrame:
 
 
 def write_exploration(exploration: Exploration, out: Path) -> Path:
-    """Write page, facts, ships and the reference's table into the folder `out` and return the page's path.
+    """Write the page, facts, ships and the reference's table into the folder `out` and return the path of the page.
 
     Raises:
-        StorageError: They cannot be written.
+        StorageError: A file cannot be written.
     """
     out = files.ensure_folder(Path(out))
     kept = exploration.images[exploration.images["reason"] == ""]

@@ -1,4 +1,4 @@
-"""Facts that need the image files: sizes, kB, colours, identical files, overlapping tiles."""
+"""Facts from image files: sizes, file sizes, colours, identical files, overlapping images, cost of cleaning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from shipseg import progress
@@ -21,10 +20,13 @@ from shipseg.data.cleaning import REASONS, CleaningRules, decide
 from shipseg.data.splits import SplitShares
 from shipseg.errors import ImageError
 from shipseg.exploration.inputs import Inputs
-from shipseg.exploration.label_facts import counted, describe
+from shipseg.exploration.label_facts import count_in_bins, describe
 from shipseg.extras import needing
 from shipseg.processes import run_tasks
 from shipseg.reading import read_image
+
+with needing("train"):
+    import pandas as pd
 
 __all__ = [
     "REFERENCE_KEEP_EMPTY",
@@ -38,15 +40,10 @@ __all__ = [
     "split_facts",
 ]
 
-
-with needing("train"):
-    import pandas as pd
-
-
 REFERENCE_MIN_KB = 52.0
 """The reference left out files of this many kB (1024 bytes) or fewer."""
 SAMPLED_IMAGES = 2000
-"""At most so many images are read for the colours: enough for means to within a grey level, 10 s of reading."""
+"""Largest number of images read for the colours: means are exact to a grey level, reading takes 10 s."""
 
 _KB_EDGES = [float(edge) for edge in range(0, 525, 5)]
 _GROUP_BINS = {"1": (1, 1), "2": (2, 2), "3-5": (3, 5), "6-10": (6, 10), "11-25": (11, 25), "26+": (26, np.inf)}
@@ -65,11 +62,11 @@ def size_facts(images: pd.DataFrame) -> dict[str, Any]:
 
 
 def file_size_facts(images: pd.DataFrame, *, line_kb: float = REFERENCE_MIN_KB) -> dict[str, Any]:
-    """Return the distribution of the files' sizes, and what lies at or below a line.
+    """Return the distribution of file sizes, and the number of images and ships at or below a limit.
 
     Args:
         images: One row per image: Size_kb, Ships.
-        line_kb: The line, in kB of 1024 bytes.
+        line_kb: The limit in kB (1024 bytes).
     """
     below = images[images["Size_kb"] <= line_kb]
     return {
@@ -88,24 +85,25 @@ def colour_facts(names: pd.Series, folder: Path, *, seed: int, workers: int) -> 
     """Return mean, standard deviation and histogram of each channel, over all pixels of readable images.
 
     Args:
-        names: ImageIds of readable images; of more than `SAMPLED_IMAGES`, so many are drawn.
-        folder: Where they lie.
-        seed: Decides which are drawn.
-        workers: Processes.
+        names: ImageIds of readable images; at most `SAMPLED_IMAGES` of them are sampled.
+        folder: Folder of the images.
+        seed: Seed of the sampling.
+        workers: Number of processes.
     """
-    drawn = names.sample(min(len(names), SAMPLED_IMAGES), random_state=seed).tolist()
+    sampled = names.sample(min(len(names), SAMPLED_IMAGES), random_state=seed).tolist()
     tasks = [
-        _Paths(tuple(folder / name for name in drawn[start : start + _CHUNK])) for start in range(0, len(drawn), _CHUNK)
+        _Paths(tuple(folder / name for name in sampled[start : start + _CHUNK]))
+        for start in range(0, len(sampled), _CHUNK)
     ]
-    counts, read = np.zeros((3, _LEVELS), np.int64), 0
+    counts, num_read = np.zeros((3, _LEVELS), np.int64), 0
     for part, num in progress.track(run_tasks(_count_levels, tasks, workers=workers), "colours", total=len(tasks)):
-        counts, read = counts + part, read + num
+        counts, num_read = counts + part, num_read + num
     pixels = max(int(counts[0].sum()), 1)
     levels = np.arange(_LEVELS)
     means = (counts * levels).sum(axis=1) / pixels
     deviations = np.sqrt(np.maximum((counts * levels**2).sum(axis=1) / pixels - means**2, 0))
     return {
-        "images": read,
+        "images": num_read,
         "of_images": len(names),
         "mean_rgb": means,
         "std_rgb": deviations,
@@ -121,44 +119,44 @@ class _Paths:
 
 
 def _count_levels(task: _Paths) -> tuple[NDArray[np.int64], int]:
-    """Return how many pixels of each channel have each of 256 levels, (3, 256), and how many images could be read."""
-    counts, read = np.zeros((3, _LEVELS), np.int64), 0
+    """Return the histogram of each channel, int64 (3, 256), and the number of images that could be read."""
+    counts, num_read = np.zeros((3, _LEVELS), np.int64), 0
     for path in task.paths:
         try:
             image_hwc = read_image(path)
         except ImageError:
             continue
-        read += 1
+        num_read += 1
         for channel in range(3):
-            levels = cv2.calcHist([image_hwc], [channel], None, [_LEVELS], [0, _LEVELS])
-            counts[channel] += levels.ravel().astype(np.int64)
-    return counts, read
+            histogram = cv2.calcHist([image_hwc], [channel], None, [_LEVELS], [0, _LEVELS])
+            counts[channel] += histogram.ravel().astype(np.int64)
+    return counts, num_read
 
 
 def duplicate_facts(images: pd.DataFrame, folder: Path) -> dict[str, Any]:
-    """Return which files are the same to the last byte.
+    """Return the number of identical files, with examples.
 
     Args:
         images: One row per image: ImageId, num_bytes, has_file.
-        folder: Where the images lie.
+        folder: Folder of the images.
     """
-    there = images[images["has_file"] & (images["num_bytes"] > 0)]
-    candidates = [names.tolist() for _, names in there.groupby("num_bytes")["ImageId"]]
-    # Of equally long files nearly all differ in their last bytes: only the others are read whole.
-    alike = _split_up(candidates, lambda name: _tail(folder / name))
-    same = _split_up(alike, lambda name: hashlib.sha256((folder / name).read_bytes()).digest())
+    existing = images[images["has_file"] & (images["num_bytes"] > 0)]
+    candidates = [names.tolist() for _, names in existing.groupby("num_bytes")["ImageId"]]
+    # Nearly all files of one size differ in their last bytes; only the others are read completely.
+    same_tail = _split_by_key(candidates, lambda name: _tail(folder / name))
+    same = _split_by_key(same_tail, lambda name: hashlib.sha256((folder / name).read_bytes()).digest())
     return {"groups": len(same), "images": sum(map(len, same)), "examples": sorted(same)[:_EXAMPLES]}
 
 
-def _split_up(groups: Iterable[Sequence[str]], key: Callable[[str], bytes]) -> list[list[str]]:
-    """Return the parts of two or more names with one key that groups fall into."""
+def _split_by_key(groups: Iterable[Sequence[str]], key: Callable[[str], bytes]) -> list[list[str]]:
+    """Return the parts of each group whose names have the same key, without parts of one name."""
     parts = []
     for group in groups:
         if len(group) < 2:
             continue
         by_key = defaultdict(list)
         for name in group:
-            with contextlib.suppress(OSError):  # gone or locked since it was listed
+            with contextlib.suppress(OSError):  # deleted or locked since it was listed
                 by_key[key(name)].append(name)
         parts += [sorted(part) for part in by_key.values() if len(part) > 1]
     return parts
@@ -171,7 +169,7 @@ def _tail(path: Path) -> bytes:
 
 
 def group_facts(inputs: Inputs) -> dict[str, Any]:
-    """Return the groups of images that show overlapping ground, and what a split that ignores them would leak."""
+    """Return the number and sizes of groups of overlapping images, and the leak of a split that ignores them."""
     known = inputs.images["group"].to_numpy()
     sizes = np.unique(known[known >= 0], return_counts=True)[1]
     several = sizes[sizes > 1]
@@ -180,7 +178,8 @@ def group_facts(inputs: Inputs) -> dict[str, Any]:
     else:
         num_pairs = int(inputs.report["groups"]["overlapping_pairs"]) if inputs.report else 0
     val_share = SplitShares().val
-    # An image of a group of n that was drawn for validation has a neighbour in training with 1 - val_share^(n - 1).
+    # An image of a group of n in validation has an overlapping image in training with probability
+    # 1 - val_share^(n - 1).
     leaking = float((sizes * (1 - val_share ** (sizes - 1))).sum() / max(sizes.sum(), 1))
     return {
         "images": int(sizes.sum()),
@@ -188,18 +187,18 @@ def group_facts(inputs: Inputs) -> dict[str, Any]:
         "groups_of_several": len(several),
         "images_in_groups_of_several": int(several.sum()),
         "largest": int(sizes.max(initial=0)),
-        "by_size": counted(sizes, _GROUP_BINS),
+        "by_size": count_in_bins(sizes, _GROUP_BINS),
         "overlapping_pairs": num_pairs,
         "leaking_share_of_random_val": leaking,
     }
 
 
 def split_facts(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the balance of a dataset's splits and the proof that nothing leaks, from its report."""
+    """Return the balance and the leak check of a dataset's splits, from its report."""
     return {"splits": report["splits"], "leak": report["leak"]}
 
 
-# What cleaning leaves out, reason by reason, and how many ships that costs.
+# Images and ships that cleaning leaves out.
 
 REFERENCE_KEEP_EMPTY = 0.3
 """Share of the images without ships that the reference kept."""
@@ -208,13 +207,13 @@ REFERENCE_KEEP_EMPTY = 0.3
 def cleaning_facts(
     images: pd.DataFrame, *, listed: frozenset[str], any_size: bool, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return the cost of two sets of rules: `own`, what `shipseg prepare` does unasked, and `reference`.
+    """Return the images and ships lost to two sets of rules: `own` (defaults of `shipseg prepare`) and `reference`.
 
     Args:
         images: One row per image, see `Inputs.images`.
-        listed: ImageIds that the reference's list of corrupted images names; empty without a list.
-        any_size: Images of another size than most stay, as the dataset was prepared.
-        seed: For the drawing of the images without ships.
+        listed: ImageIds of the drop list; empty without a list.
+        any_size: Whether images that do not have the most common size are kept.
+        seed: Seed of the sampling of images without ships.
     """
     reference = CleaningRules(
         listed=listed, min_kb=REFERENCE_MIN_KB, keep_empty=REFERENCE_KEEP_EMPTY, any_size=any_size, seed=seed

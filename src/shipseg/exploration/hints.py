@@ -1,4 +1,4 @@
-"""What the numbers mean for training, in words that are derived from them."""
+"""Hints for training, derived from the facts of an exploration."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ Facts = Mapping[str, Any]
 
 
 class Hint(NamedTuple):
-    """What the numbers show, and what to do about it."""
+    """A finding and the advice that follows from it."""
 
     finding: str
     advice: str
 
 
 _BATCH = 16
-_MANY_EMPTY, _FEW_EMPTY = 0.6, 0.2
-_MOSTLY = 0.5
-_NOTABLE = 0.05  # a share of the ships that is worth a hint
-_ENOUGH_HEADINGS, _EVEN_HEADINGS = 1500, 1.3  # ships; fullest of 18 bins against their mean
+_MANY_EMPTY, _FEW_EMPTY = 0.6, 0.2  # shares of the images
+_MOST_FILES = 0.5  # share of the files
+_NOTABLE = 0.05  # share of the ships that is worth a hint
+_ENOUGH_HEADINGS, _EVEN_HEADINGS = 1500, 1.3  # ships; largest of 18 bins over their mean
 _IMAGENET_MEAN = (123.7, 116.3, 103.5)
-_SHIFTED_LEVELS = 20
+_SHIFTED_LEVELS = 20  # grey levels
 
 
 def find_hints(facts: Facts) -> list[dict[str, str]]:
-    """Return what follows from the facts: each a finding and what to do about it, the weightiest first.
+    """Return the hints that follow from the facts, most important first: each a finding and an advice.
 
     Args:
         facts: See `Exploration.facts`.
@@ -51,20 +51,21 @@ def _empties(facts: Facts) -> Hint | None:
     if not facts["imbalance"]["with_ships"]:
         return Hint(
             "No image has a ship.",
-            "Nothing can be learnt from these labels; check that the label table is the right one.",
+            "A network cannot learn from these labels: check that the label table is the right one.",
         )
     if share >= _MANY_EMPTY:
         empties = round(_BATCH * share)
         return Hint(
             f"{_percent(share)} of the images are empty.",
-            f"Drawn as they come, {empties} of {_BATCH} images of a batch show no ship: let "
-            "`sampling.zero_ships_ratio` decide (0.5 in the recipe `base`). Keep empties in the validation, or false "
-            "alarms go unseen.",
+            f"With uniform sampling, {empties} of {_BATCH} images of a batch have no ship: set "
+            "`sampling.zero_ships_ratio` (0.5 in the recipe `base`). Keep empty images in the validation split, "
+            "otherwise false alarms are not measured.",
         )
     if share < _FEW_EMPTY:
         return Hint(
             f"Only {_percent(share)} of the images are empty." if share else "No image is empty.",
-            "Most sea is empty: false alarms are hardly measured here. Add empty images, above all to the validation.",
+            "Most sea is empty: with so few empty images, false alarms are hardly measured. Add empty images, most of "
+            "all to the validation split.",
         )
     return None
 
@@ -75,8 +76,8 @@ def _pixels(facts: Facts) -> Hint | None:
         return None
     return Hint(
         f"Ships cover {100 * share:.3g} % of all pixels, {100 * inside:.3g} % of those in images with ships.",
-        f"A network that never sees a ship is right in {100 * (1 - share):.4g} % of the pixels: judge by Dice per "
-        "image and by ships found, never by accuracy, and give the loss an overlap term (`loss.weights`: bce and "
+        f"A network that never predicts a ship is right in {100 * (1 - share):.4g} % of the pixels. Score by Dice per "
+        "image and ship recall, not by pixel accuracy, and use a loss with an overlap term (`loss.weights`: bce and "
         "dice).",
     )
 
@@ -88,7 +89,7 @@ def _small_ships(facts: Facts) -> Hint | None:
     return Hint(
         f"At {reduced['side_px']} px, {_percent(reduced['share'])} of the ships keep fewer than {reduced['few_px']} "
         "pixels.",
-        "Where small ships matter, train on native crops: `shipseg prepare --size native` and `input.mode: crops`.",
+        "If small ships matter, train on native crops: `shipseg prepare --size native` and `input.mode: crops`.",
     )
 
 
@@ -98,10 +99,10 @@ def _several(facts: Facts) -> Hint | None:
         return None
     of_ships = imbalance["ships_in_images_of_several"] / imbalance["ships"]
     return Hint(
-        f"{_percent(imbalance['several_share'])} of the images with ships have several, and with them "
+        f"{_percent(imbalance['several_share'])} of the images with ships have several ships, "
         f"{_percent(of_ships)} of all ships.",
-        f"`sampling.multiple_ships_ratio` draws them more often; at {imbalance['several_share']:.2f} of a batch's "
-        "ship images none of them repeats within an epoch.",
+        f"`sampling.multiple_ships_ratio` samples them more often; at {imbalance['several_share']:.2f} of the ship "
+        "images of a batch, none of them is repeated within an epoch.",
     )
 
 
@@ -110,10 +111,10 @@ def _groups(facts: Facts) -> Hint | None:
     if not groups or not groups["images_in_groups_of_several"]:
         return None
     return Hint(
-        f"{_count(groups['images_in_groups_of_several'], 'image shows', 'images show')} ground that another shows too "
+        f"{_count(groups['images_in_groups_of_several'], 'image overlaps', 'images overlap')} with another image "
         f"({_percent(groups['images_in_groups_of_several'] / groups['images'])}).",
-        f"In a random split {_percent(groups['leaking_share_of_random_val'])} of the validation images would have a "
-        "neighbour in training; `shipseg prepare` splits whole groups.",
+        f"In a random split, {_percent(groups['leaking_share_of_random_val'])} of the validation images would overlap "
+        "with a training image; `shipseg prepare` splits whole groups.",
     )
 
 
@@ -121,8 +122,8 @@ def _leak(facts: Facts) -> Hint | None:
     if not facts["split"] or not facts["split"]["leak"]["groups_on_two_sides"]:
         return None
     return Hint(
-        f"{facts['split']['leak']['groups_on_two_sides']} groups stand on two sides of the split.",
-        "Validation scores of this dataset flatter: prepare it again.",
+        f"{facts['split']['leak']['groups_on_two_sides']} groups are in more than one split.",
+        "Validation scores on this dataset are too high: prepare it again.",
     )
 
 
@@ -136,7 +137,7 @@ def _faulty(facts: Facts) -> Hint | None:
     ships = _count(lost["ships"], "ship is", "ships are") if lost["ships"] else "no ship is"
     return Hint(
         f"{_count(lost['images'], 'image', 'images')} cannot be used ({reasons}): {ships} lost with them.",
-        "`shipseg prepare` leaves them out and says why, one by one, in problems.csv.",
+        "`shipseg prepare` leaves them out and lists the reason for each in problems.csv.",
     )
 
 
@@ -147,14 +148,14 @@ def _small_files(facts: Facts) -> Hint | None:
     below = files["below_line"]
     ships = _count(below["ships"], "ship", "ships") if below["ships"] else "no ship"
     finding = (
-        f"{_count(below['images'], 'file has', 'files have')} {files['line_kb']:g} kB or less, {ships} in all of them."
+        f"{_count(below['images'], 'file has', 'files have')} {files['line_kb']:g} kB or less, with {ships} in total."
     )
-    if below["share"] > _MOSTLY:
-        return Hint(finding, "The reference drew that line for images of 768 px; for these it says nothing.")
-    solid = "Most such images are calm sea or one colour; the solid ones are left out anyway, and dropping the others "
+    if below["share"] > _MOST_FILES:
+        return Hint(finding, "The reference used this limit for images of 768 px; it does not apply to these images.")
+    solid = "Most such images are calm sea or one colour. Solid ones are left out anyway; leaving out the others "
     if below["ships"]:
-        return Hint(finding, f"{solid}(`--min-kb`) costs ships.")
-    return Hint(finding, f"{solid}(`--min-kb`) takes away the easiest empties.")
+        return Hint(finding, f"{solid}(`--min-kb`) loses ships.")
+    return Hint(finding, f"{solid}(`--min-kb`) removes the easiest empty images.")
 
 
 def _undersampling(facts: Facts) -> Hint | None:
@@ -162,9 +163,9 @@ def _undersampling(facts: Facts) -> Hint | None:
     if dropped is None or facts["imbalance"]["empty_share"] < _MANY_EMPTY:
         return None
     return Hint(
-        f"Keeping 30 % of the empty images, as the reference did, throws {dropped['images']:,} away.",
-        "They cost no ship, but they are what teaches the network to stay silent: `sampling.zero_ships_ratio` gives "
-        "the same batches from all of them.",
+        f"Keeping 30 % of the empty images, as the reference did, leaves out {dropped['images']:,}.",
+        "No ship is lost, but empty images teach the network to avoid false alarms: `sampling.zero_ships_ratio` gives "
+        "batches of the same composition from all of them.",
     )
 
 
@@ -175,7 +176,7 @@ def _mixed_sizes(facts: Facts) -> Hint | None:
     usual, count = next(iter(sizes.items()))
     return Hint(
         f"The images have {len(sizes)} sizes; {count:,} of {facts['images']['readable']:,} are {usual} px.",
-        "`shipseg prepare` keeps the most common size alone; `--any-size` keeps all.",
+        "`shipseg prepare` keeps only the most common size; `--any-size` keeps all.",
     )
 
 
@@ -184,8 +185,9 @@ def _border(facts: Facts) -> Hint | None:
     if share is None or share < _NOTABLE:
         return None
     return Hint(
-        f"{_percent(share)} of the ships are cut by the edge of their image.",
-        "Their length and area are those of a part: leave them out (`touches_border` in ships.csv) when you measure.",
+        f"{_percent(share)} of the ships are cut by the border of their image.",
+        "Their length and area are those of the visible part: exclude them (`touches_border` in ships.csv) from "
+        "statistics of size.",
     )
 
 
@@ -196,7 +198,7 @@ def _touching(facts: Facts) -> Hint | None:
     return Hint(
         f"{_count(ships['touching_other'], 'ship touches', 'ships touch')} another one, in "
         f"{_count(ships['images_with_touching_ships'], 'image', 'images')}.",
-        "In a mask they are one blob: counted by connected components, a perfect mask still misses ships there.",
+        "They form one connected component of a mask, so that even a perfect mask gives too few ships there.",
     )
 
 
@@ -207,12 +209,13 @@ def _headings(facts: Facts) -> Hint | None:
     ratio = max(counts) * len(counts) / sum(counts)
     if ratio <= _EVEN_HEADINGS:
         return Hint(
-            "Ships point every way about equally.",
-            "Flips and quarter turns (`augment.names: [d4]`) show nothing that could not be.",
+            "All headings are about equally frequent.",
+            "Flips and rotations by 90 degrees (`augment.names: [d4]`) give realistic images.",
         )
     return Hint(
-        f"Headings are uneven: the fullest 10 degrees hold {ratio:.1f} times their share.",
-        "Flips and quarter turns (`augment.names: [d4]`) keep the network from learning a place's shipping lane.",
+        f"Headings are uneven: the most frequent 10 degrees have {ratio:.1f} times their share.",
+        "Flips and rotations by 90 degrees (`augment.names: [d4]`) prevent the network from learning the headings of "
+        "this region.",
     )
 
 
@@ -220,12 +223,12 @@ def _copies(facts: Facts) -> Hint | None:
     shared, duplicates = facts["rows"]["masks_in_several_images"], facts["duplicates"]
     parts = []
     if shared["masks"]:
-        parts.append(f"{_count(shared['masks'], 'mask stands', 'masks stand')} in more than one image")
+        parts.append(f"{_count(shared['masks'], 'mask is', 'masks are')} in more than one image")
     if duplicates and duplicates["groups"]:
-        parts.append(f"{duplicates['images']:,} files are copies of one another, byte for byte")
+        parts.append(f"{duplicates['images']:,} files are identical to another")
     if not parts:
         return None
-    return Hint(f"{'; '.join(parts)}.", "Copies on both sides of a split flatter the score: keep them in one group.")
+    return Hint(f"{'; '.join(parts)}.", "Copies in two splits make the score too high: keep them in one group.")
 
 
 def _colours(facts: Facts) -> Hint | None:
@@ -238,8 +241,8 @@ def _colours(facts: Facts) -> Hint | None:
     shown = ", ".join(f"{value:.0f}" for value in mean)
     return Hint(
         f"The images are {'darker' if shift < 0 else 'brighter'} than photographs: mean {shown} in red, green and "
-        f"blue, where ImageNet has {', '.join(f'{value:.0f}' for value in _IMAGENET_MEAN)}.",
-        "`network.normalization` decides what the network sees of that; `sqrt` keeps contrast in dark sea.",
+        f"blue, {', '.join(f'{value:.0f}' for value in _IMAGENET_MEAN)} in ImageNet.",
+        "Choose `network.normalization` accordingly; `sqrt` increases the contrast of dark sea.",
     )
 
 

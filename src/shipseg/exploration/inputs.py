@@ -1,4 +1,4 @@
-"""What is explored: a prepared dataset, an Airbus folder or a label table alone, brought into one form."""
+"""Reading the inputs of an exploration: a prepared dataset, an Airbus folder or a label table, in one form."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ with needing("train"):
 __all__ = ["Inputs", "read_inputs"]
 
 _FAULTS = ("unreadable", "truncated", "unsupported")
-_SCAN_FOLDER = "scan-1"  # the number changes when what is read of an image does
+_SCAN_FOLDER = "scan-1"  # raise the number when a scan reads other facts of an image
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What is known before anything is counted.
+    """The inputs of an exploration.
 
     Args:
         kind: `dataset`, `folder` or `labels`.
-        path: What was given.
+        path: The path to explore.
         csv: The label table.
-        folder: The images; None when there are none.
+        folder: Folder of the images; None without images.
         images: One row per image, sorted by ImageId: ImageId, rles, Ships, has_row, has_file, num_bytes, Size_kb (NaN
-            without files), fault, detail, height, width (0 when not known), spread, malformed, ship_px, group (-1 when
-            not known), split ("" when there is none), reason (why cleaning leaves it out; "" when it is kept).
+            without files), fault, detail, height, width (0 if not known), spread, malformed, ship_px, group (-1 if
+            not known), split ("" if there is none), reason (why cleaning leaves it out; "" if it is kept).
         assumed_size: Height and width of the images whose size is not known.
-        problems: What the table and the masks are faulty in.
-        num_rows: Rows of the table.
-        overlaps: Pairs of images that share ground; None when nothing was looked for.
-        report: The report of a dataset.
+        problems: Problems of label rows and masks.
+        num_rows: Rows of the label table.
+        overlaps: Pairs of images that share ground; None if they were not searched.
+        report: The report of a prepared dataset.
     """
 
     kind: Literal["dataset", "folder", "labels"]
@@ -69,19 +69,19 @@ def read_inputs(
     store: Path,
     workers: int,
 ) -> Inputs:
-    """Return what there is to explore; the images of an Airbus folder are all read, in parallel.
+    """Return the inputs of an exploration; all images of an Airbus folder are read in parallel.
 
     Args:
-        path: A dataset, an Airbus folder, a folder with a label table alone, or a label table.
-        csv: The label table, where the folder holds several.
-        images: The folder of images, where there are several.
-        labels_size: Height and width of the images, where these are not there to be measured.
-        store: Folder for what has been read: with it, an exploration that was killed goes on.
-        workers: Processes.
+        path: A dataset, an Airbus folder, a folder with only a label table, or a label table.
+        csv: The label table, if the folder has several.
+        images: The folder of images, if there are several.
+        labels_size: Height and width of images whose size is not known.
+        store: Folder for the scan results, from which an interrupted exploration resumes.
+        workers: Number of processes.
 
     Raises:
-        DataError: There is nothing of the kind, or it is damaged.
-        ConfigError: An option that does not go with what `path` is.
+        DataError: The path does not exist, has no label table, or is damaged.
+        ConfigError: An option does not apply to the kind of `path`.
     """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}: check the path")
@@ -106,7 +106,7 @@ def _from_labels(path: Path, csv: Path, size: tuple[int, int]) -> Inputs:
     table = read_table(csv)
     images = table.frame.assign(
         has_row=True,
-        has_file=True,  # nothing is known of files, so none is said to be missing
+        has_file=True,  # files are not known, so none counts as missing
         num_bytes=0,
         Size_kb=np.nan,
         fault="",
@@ -115,7 +115,7 @@ def _from_labels(path: Path, csv: Path, size: tuple[int, int]) -> Inputs:
         width=size[1],
         spread=SOLID_SPREAD + 1,
     )
-    images, problems = _finished(images, table.problems)
+    images, problems = _with_reasons(images, table.problems)
     return Inputs("labels", path, csv, None, images.assign(group=-1, split=""), size, tuple(problems), table.num_rows)
 
 
@@ -127,21 +127,21 @@ def _from_folder(path: Path, folder: AirbusFolder, size: tuple[int, int], store:
     images = with_facts(images, facts, np.flatnonzero(wanted))
     overlaps = find_overlaps(textures)
     images = with_groups(images, overlaps).assign(split="")
-    images, problems = _finished(images, table.problems)
+    images, problems = _with_reasons(images, table.problems)
     return Inputs(
         "folder",
         path,
         folder.csv,
         folder.images,
         images,
-        _usual_size(images, size),
+        _size_or_default(images, size),
         tuple(problems),
         table.num_rows,
         overlaps,
     )
 
 
-def _finished(images: pd.DataFrame, found: Sequence[Problem]) -> tuple[pd.DataFrame, list[Problem]]:
+def _with_reasons(images: pd.DataFrame, found: Sequence[Problem]) -> tuple[pd.DataFrame, list[Problem]]:
     images, problems = with_masks(images, found)
     return images.assign(reason=decide(images, CleaningRules())), [*found, *problems]
 
@@ -170,7 +170,7 @@ def _from_dataset(path: Path, data: PreparedDataset, size: tuple[int, int]) -> I
         Path(report["source"]["csv"]),
         data.source_images if data.source_images.is_dir() else None,
         images,
-        _usual_size(images, size),
+        _size_or_default(images, size),
         tuple(problems),
         int(report["table"]["rows"]),
         report=report,
@@ -184,6 +184,6 @@ def _read_problems(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read ({error}): prepare the dataset again") from error
 
 
-def _usual_size(images: pd.DataFrame, otherwise: tuple[int, int]) -> tuple[int, int]:
+def _size_or_default(images: pd.DataFrame, default: tuple[int, int]) -> tuple[int, int]:
     known = images[images["height"] > 0]
-    return common_size(known["height"].to_numpy(), known["width"].to_numpy()) if len(known) else otherwise
+    return common_size(known["height"].to_numpy(), known["width"].to_numpy()) if len(known) else default

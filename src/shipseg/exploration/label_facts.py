@@ -1,4 +1,4 @@
-"""Facts that the labels alone tell: rows, ships per image, both imbalances, pixels, and every ship's measures."""
+"""Facts from labels: rows, ships per image, both imbalances, pixels, measures of ships; summaries of distributions."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from shipseg.evaluation.scores import SIZE_BINS
 from shipseg.exploration.inputs import Inputs
 from shipseg.extras import needing
 
+with needing("train"):
+    import pandas as pd
+
 __all__ = [
-    "counted",
+    "count_in_bins",
     "describe",
     "imbalance_facts",
     "pixel_facts",
-    "plain",
     "row_facts",
     "ship_facts",
     "ships_per_image",
+    "to_json_types",
 ]
 
 
-# A column of numbers in a few: mean, quantiles, histogram; ready for JSON.
+# Summaries of distributions, ready for JSON.
 
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _DIGITS = 6
 
 
 def describe(values: ArrayLike, edges: Sequence[float]) -> dict[str, Any]:
-    """Return number, mean, standard deviation, smallest, quantiles (by percent), largest and histogram of values.
+    """Return number, mean, standard deviation, minimum, quantiles (by percent), maximum and histogram of values.
 
     Args:
-        values: Numbers; NaN is left out.
-        edges: Of the histogram's bins, ascending; what lies outside counts in the first or last bin.
+        values: Numbers; NaN is ignored.
+        edges: Edges of the histogram's bins, ascending; values outside count in the first or last bin.
     """
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
@@ -44,8 +47,8 @@ def describe(values: ArrayLike, edges: Sequence[float]) -> dict[str, Any]:
     counts = np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0].tolist()
     histogram = {"edges": list(edges), "counts": counts}
     if not len(known):
-        nothing: dict[str, Any] = dict.fromkeys(("mean", "std", "min", "max"))
-        return {"num": 0, **nothing, "quantiles": dict.fromkeys(names), "histogram": histogram}
+        empty: dict[str, Any] = dict.fromkeys(("mean", "std", "min", "max"))
+        return {"num": 0, **empty, "quantiles": dict.fromkeys(names), "histogram": histogram}
     return {
         "num": len(known),
         "mean": known.mean(),
@@ -57,17 +60,17 @@ def describe(values: ArrayLike, edges: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def counted(values: NDArray[np.int64], bins: Mapping[str, tuple[float, float]]) -> dict[str, int]:
-    """Return how many values lie in each bin, from its first number to its second, both included."""
+def count_in_bins(values: NDArray[np.int64], bins: Mapping[str, tuple[float, float]]) -> dict[str, int]:
+    """Return how many values are in each bin; the two bounds of a bin are included."""
     return {name: int(((values >= low) & (values <= high)).sum()) for name, (low, high) in bins.items()}
 
 
-def plain(value: Any) -> Any:
-    """Return nested facts as JSON knows them: Python's own numbers, of six significant digits."""
+def to_json_types(value: Any) -> Any:
+    """Return nested facts with the types of JSON: Python's own numbers, with six significant digits."""
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): to_json_types(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(each) for each in value]
+        return [to_json_types(each) for each in value]
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, np.integer)):
@@ -77,16 +80,12 @@ def plain(value: Any) -> Any:
     return value
 
 
-with needing("train"):
-    import pandas as pd
-
-
 REFERENCE_MOST_SHIPS = 15
-"""The reference's table of ships per image ends here; ours goes on where there are more."""
+"""Last row of the reference's table of ships per image; ours is longer if images have more ships."""
 POSITION_CELLS = 16
-"""Cells along each side of the density of positions."""
+"""Cells along each side of the histogram of positions."""
 ROUND_ASPECT = 1.25
-"""Below this a ship has no direction worth counting."""
+"""Ships with a lower aspect ratio have no reliable heading."""
 
 _AREA_EDGES = [round(float(edge), 3) for edge in np.geomspace(1, 100_000, 41)]
 _LENGTH_EDGES = [float(edge) for edge in range(0, 410, 10)]
@@ -94,12 +93,12 @@ _WIDTH_EDGES = [float(edge) for edge in range(0, 82, 2)]
 _ASPECT_EDGES = [1 + 0.25 * step for step in range(37)]
 _HEADING_EDGES = [float(edge) for edge in range(0, 190, 10)]
 _REDUCED_PX = 256
-_FEW_PX = 9  # 3 x 3: with fewer an outline cannot be told
+_FEW_PX = 9  # 3 x 3: fewer pixels do not show an outline
 _EXAMPLES = 5
 
 
 def row_facts(inputs: Inputs) -> dict[str, Any]:
-    """Return how many rows images have, and what is wrong with rows."""
+    """Return the number of rows per image, and the number of faulty rows by fault."""
     images, kinds = inputs.images, Counter(problem.reason for problem in inputs.problems)
     extra = Counter(p.image_id for p in inputs.problems if p.reason in ("duplicate-row", "empty-and-ships"))
     rows = images["Ships"].clip(lower=1) + images["ImageId"].map(extra).fillna(0).astype(np.int64)
@@ -118,7 +117,7 @@ def row_facts(inputs: Inputs) -> dict[str, Any]:
 
 
 def _shared_masks(images: pd.DataFrame) -> dict[str, Any]:
-    """Return the masks that stand, to the last character, in more than one image: copies of an image, most likely."""
+    """Return the number of masks with the same text in more than one image: most likely copies of an image."""
     with_ships = images[images["Ships"] > 0]
     single = with_ships[["ImageId", "rles"]].explode("rles").drop_duplicates()
     shared = single[single.duplicated("rles", keep=False)]
@@ -131,7 +130,7 @@ def _shared_masks(images: pd.DataFrame) -> dict[str, Any]:
 
 
 def ships_per_image(ships: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
-    """Return for each number of ships, from 0 to the most (at least 15), its images, their share and their ships."""
+    """Return images, their share and their ships for each number of ships, from 0 to the largest (at least 15)."""
     counts = np.bincount(ships, minlength=REFERENCE_MOST_SHIPS + 1)
     return {
         number: {"images": count, "share": count / len(ships), "ships": number * count}
@@ -140,7 +139,7 @@ def ships_per_image(ships: NDArray[np.int64]) -> dict[int, dict[str, Any]]:
 
 
 def imbalance_facts(ships: NDArray[np.int64]) -> dict[str, Any]:
-    """Return both imbalances: images without against with ships, one ship against several."""
+    """Return both imbalances: images without and with ships, images with one ship and with several."""
     num_images, with_ships, several = len(ships), int((ships > 0).sum()), int((ships > 1).sum())
     return {
         "images": num_images,
@@ -157,7 +156,7 @@ def imbalance_facts(ships: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def pixel_facts(inputs: Inputs) -> dict[str, Any]:
-    """Return the ships' share of all pixels, and of those in images with ships; images of unknown size are left out."""
+    """Return the share of ship pixels in all images and in images with ships, without images of unknown size."""
     known = inputs.images[(inputs.images["height"] > 0) & ~inputs.images["malformed"]]
     pixels = known["height"].astype(np.int64) * known["width"]
     ship_px, all_px = int(known["ship_px"].sum()), int(pixels.sum())
@@ -172,11 +171,11 @@ def pixel_facts(inputs: Inputs) -> dict[str, Any]:
 
 
 def ship_facts(ships: pd.DataFrame, *, num_labelled: int) -> dict[str, Any]:
-    """Return the measures of all ships.
+    """Return the distributions of the measures of all ships, and how many touch the border or another ship.
 
     Args:
         ships: See `measure_each_ship`.
-        num_labelled: Ships in the labels, measured or not.
+        num_labelled: Number of ships in the labels, measured or not.
     """
     num = len(ships)
     directed = ships[ships["aspect"] >= ROUND_ASPECT]
@@ -212,15 +211,15 @@ def ship_facts(ships: pd.DataFrame, *, num_labelled: int) -> dict[str, Any]:
 
 
 def _reduced(ships: pd.DataFrame) -> dict[str, Any]:
-    """Return how many ships keep too few pixels when their image's longest side becomes 256 px, as in the reference."""
+    """Return how many ships keep too few pixels if the longest side of images is 256 px, as in the reference."""
     longest = ships[["image_height", "image_width"]].max(axis=1).to_numpy()
-    left = ships["area_px"].to_numpy() * np.minimum(_REDUCED_PX / longest, 1) ** 2
-    few = int((left < _FEW_PX).sum())
+    reduced_px = ships["area_px"].to_numpy() * np.minimum(_REDUCED_PX / longest, 1) ** 2
+    few = int((reduced_px < _FEW_PX).sum())
     return {"side_px": _REDUCED_PX, "few_px": _FEW_PX, "ships": few, "share": few / len(ships) if len(ships) else None}
 
 
 def _density(ships: pd.DataFrame) -> dict[str, Any]:
-    """Return how many ships have their centre in each cell of a grid over the image, row by row from the top."""
+    """Return the number of ship centres in each cell of a grid over the image, row by row from the top."""
     rows = ships["center_row"].to_numpy() / ships["image_height"].to_numpy()
     columns = ships["center_col"].to_numpy() / ships["image_width"].to_numpy()
     counts = np.histogram2d(rows, columns, POSITION_CELLS, ((0, 1), (0, 1)))[0]

@@ -1,4 +1,4 @@
-"""The page of an exploration."""
+"""The HTML page of an exploration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ with needing("train"):
 __all__ = ["write_exploration_page"]
 
 _OVERVIEW_PX = 320
-_KIND_WORDS = {"dataset": "prepared dataset", "folder": "Airbus folder", "labels": "label table"}
+_SOURCE_NAMES = {"dataset": "prepared dataset", "folder": "Airbus folder", "labels": "label table"}
 _MEASURES = (
     ("area_px", "Area, pixels", 0),
     ("length_px", "Length, pixels", 1),
@@ -31,22 +31,22 @@ _MEASURES = (
 )
 _QUANTILES = ("5", "25", "50", "75", "95", "99")
 _REASONS = {
-    "no-file": "a row without its image",
+    "no-file": "a row without an image",
     "no-row": "an image without a row",
-    "unreadable": "the file is broken",
-    "truncated": "the file is cut short",
-    "unsupported": "a kind of file that is not read",
-    "wrong-size": "another size than most",
+    "unreadable": "the file is damaged",
+    "truncated": "the file is truncated",
+    "unsupported": "the file format is not supported",
+    "wrong-size": "not the most common size",
     "solid": "one colour: no-data, white cloud",
-    "malformed-mask": "run-length text that cannot be right",
-    "listed": "named by the drop list",
-    "small-file": "at or below the line of the file size",
-    "empty-undersampled": "without ships, not among those drawn",
+    "malformed-mask": "malformed run-length text",
+    "listed": "in the drop list",
+    "small-file": "at or below the limit of the file size",
+    "empty-undersampled": "without ships, not in the sample",
 }
 
 
-class _Shown(NamedTuple):
-    """A sample as `reports.pictures` draws it: nothing was predicted."""
+class _Example(NamedTuple):
+    """A sample in the form that `reports.examples` draws, with an empty prediction."""
 
     image_hwc: NDArray[np.uint8]
     true_hw: NDArray[np.bool_]
@@ -54,7 +54,7 @@ class _Shown(NamedTuple):
 
 
 def write_exploration_page(exploration: Exploration, path: Path) -> Path:
-    """Write an exploration as one HTML page that holds every picture in itself, and return the page's path.
+    """Write an exploration as one HTML page with embedded images, and return the path of the page.
 
     Raises:
         StorageError: The file cannot be written.
@@ -66,9 +66,9 @@ def write_exploration_page(exploration: Exploration, path: Path) -> Path:
         "exploration.html",
         facts=facts,
         name=exploration.path.resolve().name,
-        kind=_KIND_WORDS[facts["source"]["kind"]],
+        kind=_SOURCE_NAMES[facts["source"]["kind"]],
         headline=_headline(facts),
-        hints=[{name: _marked(text) for name, text in hint.items()} for hint in facts["hints"]],
+        hints=[{name: _code_as_html(text) for name, text in hint.items()} for hint in facts["hints"]],
         measures=_measures(facts["ships"]),
         reasons=_REASONS,
         drawings={name: drawing(figure) for name, figure in figures.items() if name != "samples"},
@@ -77,8 +77,8 @@ def write_exploration_page(exploration: Exploration, path: Path) -> Path:
     )
 
 
-def _marked(text: str) -> Markup:
-    """Return a text of ours with `code` as code."""
+def _code_as_html(text: str) -> Markup:
+    """Return an escaped text with `code` in backticks as <code> elements."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  (escaped before)
 
 
@@ -88,20 +88,20 @@ def _headline(facts: Mapping[str, Any]) -> tuple[str, ...]:
     sentences = [f"{images:,} images, {empty:,} of them ({100 * imbalance['empty_share']:.1f} %) without a ship."]
     if imbalance["with_ships"]:
         sentences.append(
-            f"{imbalance['ships']:,} ships in the other {imbalance['with_ships']:,}: {imbalance['one']:,} show one, "
+            f"{imbalance['ships']:,} ships in the other {imbalance['with_ships']:,}: {imbalance['one']:,} have one, "
             f"{imbalance['several']:,} several."
         )
     if ships["measured"]:
         area, length = (ships[name]["quantiles"]["50"] for name in ("area_px", "length_px"))
         sentences.append(
-            f"The ship in the middle is {length:.0f} px long and covers {area:,.0f} px; "
+            f"The median ship is {length:.0f} px long and covers {area:,.0f} px; "
             f"{100 * ships['sizes'][0]['share']:.0f} % of the ships are smaller than 100 px."
         )
     return tuple(sentences)
 
 
 def _measures(ships: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return the table of the ships' measures: a name, then mean, smallest, quantiles and largest as text."""
+    """Return the rows of the table of measures: a name, then mean, minimum, quantiles and maximum as text."""
     rows = []
     for key, name, digits in _MEASURES:
         column = ships[key]
@@ -111,7 +111,7 @@ def _measures(ships: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def _missing(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what the page cannot show, and why, one line for each reason; that folders have no split goes unsaid."""
+    """Return the missing sections for each reason, except the split of an Airbus folder."""
     names = {
         "images": "image sizes",
         "files": "file sizes",
@@ -125,30 +125,30 @@ def _missing(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     for section, reason in facts["not_known"].items():
         if section != "split" or facts["source"]["kind"] == "labels":
             reasons.setdefault(reason, []).append(names[section])
-    return [(_listed(sections), reason) for reason, sections in reasons.items()]
+    return [(_enumerate(sections), reason) for reason, sections in reasons.items()]
 
 
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _enumerate(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _samples(samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """Return the samples by kind as the page takes them."""
+    """Return the samples by kind for the template."""
     groups = []
     for kind, title in KIND_NAMES.items():
-        pictures = []
+        images = []
         for sample in samples:
             if sample.kind != kind:
                 continue
-            shown = _Shown(sample.image_hwc, sample.mask_hw, np.zeros_like(sample.mask_hw))
-            pictures.append(
+            example = _Example(sample.image_hwc, sample.mask_hw, np.zeros_like(sample.mask_hw))
+            images.append(
                 {
                     "name": sample.image_id,
                     "ships": sample.num_ships,
-                    "overview": image_url(to_jpeg(overview(shown, side=_OVERVIEW_PX))),
-                    "close_up": image_url(to_jpeg(close_up(shown, side=_OVERVIEW_PX))) if sample.num_ships else "",
+                    "overview": image_url(to_jpeg(overview(example, side=_OVERVIEW_PX))),
+                    "close_up": image_url(to_jpeg(close_up(example, side=_OVERVIEW_PX))) if sample.num_ships else "",
                 }
             )
-        if pictures:
-            groups.append({"title": title.capitalize(), "pictures": pictures})
+        if images:
+            groups.append({"title": title.capitalize(), "pictures": images})
     return groups

@@ -1,11 +1,11 @@
-"""What an exploration found."""
+"""The result of an exploration, and its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shipseg.exploration.label_facts import ROUND_ASPECT
 from shipseg.exploration.samples import Sample
@@ -13,14 +13,10 @@ from shipseg.extras import needing
 from shipseg.reports import figures as drawn
 from shipseg.reports.figures import Figure
 
-if TYPE_CHECKING:
-    from shipseg.reports.figures import Figure
-
-__all__ = ["KIND_NAMES", "Exploration", "draw_all"]
-
-
 with needing("train"):
     import pandas as pd
+
+__all__ = ["KIND_NAMES", "Exploration", "draw_all"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +24,12 @@ class Exploration:
     """The facts about a dataset, an Airbus folder or a label table.
 
     Args:
-        path: What was explored.
+        path: The explored path.
         facts: Every number of the page by section, ready for JSON: source, images, rows, ships_per_image, imbalance,
-            pixels, ships, files, colours, duplicates, groups, cleaning, split, hints. What cannot be known is None, and
-            `not_known` says why.
+            pixels, ships, files, colours, duplicates, groups, cleaning, split, hints. A section that cannot be
+            computed is None, and `not_known` has the reason.
         images: One row per image: ImageId, EncodedPixels (all ships joined by a space, "0" for none), Ships, Size_kb,
-            height, width, ship_px, group, split, reason (why cleaning leaves it out, "" when it is kept).
+            height, width, ship_px, group, split, reason (why cleaning leaves it out, "" if it is kept).
         ships: One row per ship, see `measure_each_ship`.
         samples: A few images with their masks.
     """
@@ -45,7 +41,7 @@ class Exploration:
     samples: tuple[Sample, ...]
 
     def figures(self) -> dict[str, Figure]:
-        """Return the page's figures by name; those of what is not known are missing.
+        """Return the figures of the page by name, without those of sections that are not known.
 
         Example:
             `explore(Path("airbus")).figures()["ships_per_image"].savefig("ships.png")`
@@ -53,20 +49,14 @@ class Exploration:
         return draw_all(self.facts, self.images, self.ships, self.samples)
 
 
-# The facts as figures.
-
-with needing("train"):
-    import pandas as pd
-
-
 KIND_NAMES = {"none": "no ship", "one": "one ship", "several": "several ships"}
-"""Kinds of samples in words."""
+"""Names of the kinds of samples on the page."""
 
 
 def draw_all(
     facts: Mapping[str, Any], images: pd.DataFrame, ships: pd.DataFrame, samples: Sequence[Sample]
 ) -> dict[str, Figure]:
-    """Return the figures that the facts allow, by name."""
+    """Return the figures of all known sections by name."""
     imbalance, reference = facts["imbalance"], facts["cleaning"]["reference"]["left_out"]
     figures = {
         "ships_per_image": drawn.ships_per_image(
@@ -81,9 +71,9 @@ def draw_all(
         figures["ship_headings"] = drawn.ship_headings(directed["heading_deg"])
         figures["ship_positions"] = drawn.ship_positions(facts["ships"]["position"]["counts"])
     if facts["files"]:
-        line, below = facts["files"]["line_kb"], facts["files"]["below_line"]["images"]
+        limit_kb, num_below = facts["files"]["line_kb"], facts["files"]["below_line"]["images"]
         sizes = images["Size_kb"][images["Size_kb"] > 0]
-        figures["file_sizes"] = drawn.file_sizes(sizes, line_kb=line, num_below=below)
+        figures["file_sizes"] = drawn.file_sizes(sizes, line_kb=limit_kb, num_below=num_below)
     if facts["colours"]:
         figures["colours"] = drawn.colour_histogram(facts["colours"]["histogram"])
     if facts["groups"]:

@@ -1,4 +1,4 @@
-"""A few images with their masks: none, one and several ships, drawn by the seed and not by taste."""
+"""Random sample images with their masks: with no, one and several ships."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _KINDS: dict[Kind, tuple[float, float]] = {"none": (0, 0), "one": (1, 1), "sever
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An image to look at.
+    """A sample image with its mask.
 
     Args:
-        kind: How many ships it has.
-        image_id: Its name.
-        num_ships: Its ships.
+        kind: `none`, `one` or `several` ships.
+        image_id: ImageId.
+        num_ships: Number of ships.
         image_hwc: uint8 (H, W, 3) RGB.
-        mask_hw: bool (H, W), all ships.
+        mask_hw: bool (H, W), union of all ships.
     """
 
     kind: Kind
@@ -45,21 +45,21 @@ class Sample:
 
 
 def draw_samples(inputs: Inputs, *, seed: int) -> tuple[Sample, ...]:
-    """Return up to four images each with no, one and several ships, of those that cleaning keeps.
+    """Return up to four random images each with no, one and several ships, of those that cleaning keeps.
 
-    Of a group of overlapping images at most one is drawn. One that can no longer be read is left out with a warning.
+    At most one image of a group of overlapping ones is drawn. An image that cannot be read is skipped with a warning.
 
     Args:
-        inputs: What is explored; it has images.
-        seed: Decides which are drawn.
+        inputs: The inputs of the exploration; without images, the result is empty.
+        seed: Seed of the sampling.
     """
     if inputs.folder is None:
         return ()
     kept = inputs.images[inputs.images["reason"] == ""].sample(frac=1, random_state=seed)
     samples: list[Sample] = []
     used: set[int] = set()
-    for kind, (least, most) in _KINDS.items():
-        of_kind = kept[kept["Ships"].between(least, most)]
+    for kind, (low, high) in _KINDS.items():
+        of_kind = kept[kept["Ships"].between(low, high)]
         for image_id, rles, group in zip(of_kind["ImageId"], of_kind["rles"], of_kind["group"], strict=True):
             if sum(sample.kind == kind for sample in samples) == _EACH:
                 break

@@ -1,1 +1,1 @@
-"""Reading and writing rasters: windows as RGB, band selection, no-data masks, georeferencing, areas of interest."""
+"""Rasters: RGB windows, band choice, no data, and the transform from pixels to coordinates."""

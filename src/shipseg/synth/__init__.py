@@ -1,4 +1,4 @@
-"""A procedural world: pictures of ships from above, with their truth, as many as wanted."""
+"""The generator of synthetic images and scenes of ships seen from above, with their labels."""
 
 from __future__ import annotations
 

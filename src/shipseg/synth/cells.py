@@ -1,4 +1,4 @@
-"""One cell of a large scene, painted alone: it continues its neighbours without a seam."""
+"""Painting one cell of a large synthetic scene, independently of the others and without seams to its neighbours."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from shipseg.synth.world import ORPHAN_WAKE_SHARE, resample
 __all__ = ["CellImage", "DrawnShip", "paint_cell"]
 
 FADE_PX = 40
-"""What belongs to one cell (wakes, clutter, villages) dies away over so many pixels; no ship lies there."""
+"""Width of the border in which features of one cell (wakes, clutter, villages) fade out; no ship is placed there."""
 HIDDEN_SHARE = 0.5
-"""A ship of which less is to be seen, under cloud or another ship, is not in the truth."""
+"""A ship with a smaller visible share (because of clouds or another ship) is not in the truth."""
 TERMINAL_ALONG_PX = (420.0, 780.0)
 TERMINAL_DEPTH_PX = (140.0, 330.0)
 
@@ -41,14 +41,14 @@ class DrawnShip:
 
     Attributes:
         kind: E.g. tanker.
-        x: Column of the middle of its length and beam, in pixel-edge coordinates.
-        y: Row, likewise.
+        x: Column of its centre, in pixel-edge coordinates.
+        y: Row of its centre, likewise.
         heading_rad: Direction of the bow, from x towards y.
-        length_px: Of the hull.
-        beam_px: Of the hull.
-        margin_px: How much wider its label is on each side; 0 where the label is the hull.
-        label_xy: (N, 2) outline of its label, as far as it would go without the scene's edge.
-        visible_share: Share of the label's area inside the scene that nothing hides, about 0-1.
+        length_px: Length of the hull.
+        beam_px: Beam of the hull.
+        margin_px: How much wider the label is on each side; 0 if the label is the hull.
+        label_xy: (N, 2) outline of the label, not clipped to the scene.
+        visible_share: Visible share of the label's area inside the scene, about 0-1.
     """
 
     kind: str
@@ -64,12 +64,12 @@ class DrawnShip:
 
 @dataclass(frozen=True, eq=False)
 class CellImage:
-    """What is kept of a painted cell.
+    """A painted cell without its margin.
 
     Attributes:
-        image_hwc: (h, w, 3) uint8.
+        image_hwc: (h, w, 3) uint8, RGB.
         coverage_hw: (h, w) uint8, share of the pixel inside a ship's label, 255 = all.
-        ships: The ships to be seen in it.
+        ships: The visible ships.
     """
 
     image_hwc: NDArray[np.uint8]
@@ -78,7 +78,7 @@ class CellImage:
 
 
 def paint_cell(plan: ScenePlan, cell: Cell) -> CellImage:
-    """Return one cell of a scene; the same bits for the same arguments, whichever other cells have been painted."""
+    """Return one cell of a scene. The result depends on the arguments only, not on other cells."""
     with single_threaded_opencv():
         grid = plan.grid
         corner = (grid.native(cell.window.row0 - grid.margin), grid.native(cell.window.col0 - grid.margin))
@@ -96,29 +96,29 @@ def paint_cell(plan: ScenePlan, cell: Cell) -> CellImage:
         core = _paint_parts(plan, cell, canvas, scene_rngs, own_rngs)
         resample(canvas, (grid.core + 2 * grid.margin,) * 2)
         sensor = draw_sensor(scene_rngs["sensor"])
-        place = (cell.window.row0 - grid.margin, cell.window.col0 - grid.margin)
-        image = expose(None, sensor, canvas.rgb_hwc, noise=_noise(plan, place, canvas.shape))
+        origin_rc = (cell.window.row0 - grid.margin, cell.window.col0 - grid.margin)
+        image = expose(None, sensor, canvas.rgb_hwc, noise=_noise(plan, origin_rc, canvas.shape))
     rows = slice(grid.margin, grid.margin + cell.window.height)
     cols = slice(grid.margin, grid.margin + cell.window.width)
     coverage = np.rint(canvas.coverage_hw[rows, cols] * 255).astype(np.uint8)
     owner = np.where(coverage >= 128, canvas.owner_hw[rows, cols], 0)
-    ships = _truth(plan, cell, core.ships, owner)
+    ships = _visible_ships(plan, cell, core.ships, owner)
     return CellImage(np.ascontiguousarray(image[rows, cols]), coverage, ships)
 
 
-def _noise(plan: ScenePlan, place_rc: tuple[int, int], shape: tuple[int, int]) -> WhiteNoise:
-    """Return the camera's noise of a window of the scene, the same wherever windows overlap."""
-    pan_hw = endless_white((*plan.key, 5), origin_rc=place_rc, shape=shape)
-    half_place = (place_rc[0] // 2, place_rc[1] // 2)
+def _noise(plan: ScenePlan, origin_rc: tuple[int, int], shape: tuple[int, int]) -> WhiteNoise:
+    """Return the sensor noise of a window of the scene; overlapping windows have the same noise in common pixels."""
+    pan_hw = endless_white((*plan.key, 5), origin_rc=origin_rc, shape=shape)
+    half_origin_rc = (origin_rc[0] // 2, origin_rc[1] // 2)
     half_shape = (-(-shape[0] // 2), -(-shape[1] // 2))
-    bands = [endless_white((*plan.key, 6, band), origin_rc=half_place, shape=half_shape) for band in range(3)]
+    bands = [endless_white((*plan.key, 6, band), origin_rc=half_origin_rc, shape=half_shape) for band in range(3)]
     return WhiteNoise(pan_hw, np.dstack(bands))
 
 
 def _paint_parts(
     plan: ScenePlan, cell: Cell, canvas: Canvas, scene_rngs: dict[str, PlacedRng], own_rngs: dict[str, Rng]
 ) -> Canvas:
-    """Paint sea, clutter, land, ships and weather, and return the part that the ships were placed in."""
+    """Paint sea, clutter, land, ships and weather, and return the part of the canvas that has the ships."""
     margin = plan.grid.native(plan.grid.margin)
     rows = slice(margin, margin + plan.grid.native(cell.window.height))
     cols = slice(margin, margin + plan.grid.native(cell.window.width))
@@ -142,7 +142,7 @@ def _paint_parts(
         heading = canvas.wind_rad + math.pi  # bows into the wind
         place_anchorage(rng, core, cell.num_ships, label=plan.config.label, heading_rad=heading)
     else:
-        # Twice: what a first fleet leaves free at the quays, a second one takes.
+        # Twice for harbours: a second fleet fills the berths that the first one left free.
         parts = (cell.num_ships - cell.num_ships // 2, cell.num_ships // 2) if cell.terminal else (cell.num_ships,)
         for num_ships in parts:
             if num_ships:
@@ -154,17 +154,17 @@ def _paint_parts(
 
 def _paint_terminal(rng: Rng, core: Canvas, grid: Grid, cell: Cell) -> None:
     assert cell.terminal is not None
-    place = (
+    middle_xy = (
         cell.terminal.x - grid.native(cell.window.col0),
         cell.terminal.y - grid.native(cell.window.row0),
     )
     side = min(core.shape)
     along, depth = min(uniform(rng, *TERMINAL_ALONG_PX), 0.5 * side), min(uniform(rng, *TERMINAL_DEPTH_PX), 0.22 * side)
-    paint_terminal(rng, core, middle_xy=place, angle=cell.terminal.angle, along_px=along, depth_px=depth)
+    paint_terminal(rng, core, middle_xy=middle_xy, angle=cell.terminal.angle, along_px=along, depth_px=depth)
 
 
 def _fade(grid: Grid, cell: Cell) -> FloatArray:
-    """Return the weight of what belongs to the cell alone: 0 at its borders with other cells, 1 inside."""
+    """Return the weight of the features of this cell: 0 at borders with other cells, 1 inside."""
     sides = []
     for start, count, end in (
         (cell.window.row0, cell.window.height, grid.shape[0]),
@@ -185,13 +185,15 @@ def _blend(core: Canvas, before: FloatArray, fade: FloatArray) -> None:
     core.rgb_hwc[:] = before + (core.rgb_hwc - before) * fade[..., None]
 
 
-def _truth(plan: ScenePlan, cell: Cell, ships: list[PlacedShip], owner_hw: NDArray[np.int32]) -> tuple[DrawnShip, ...]:
+def _visible_ships(
+    plan: ScenePlan, cell: Cell, ships: list[PlacedShip], owner_hw: NDArray[np.int32]
+) -> tuple[DrawnShip, ...]:
     import shapely
 
     scale = 1.0 / float(plan.grid.factor)
     inside = shapely.box(0, 0, plan.grid.shape[1], plan.grid.shape[0])
-    seen = np.bincount(owner_hw.ravel(), minlength=1 + max((ship.number for ship in ships), default=0))
-    found = []
+    visible_px = np.bincount(owner_hw.ravel(), minlength=1 + max((ship.number for ship in ships), default=0))
+    drawn = []
     for ship in ships:
         x = cell.window.col0 + ship.x * scale
         y = cell.window.row0 + ship.y * scale
@@ -199,12 +201,12 @@ def _truth(plan: ScenePlan, cell: Cell, ships: list[PlacedShip], owner_hw: NDArr
         cos, sin = math.cos(ship.heading_rad), math.sin(ship.heading_rad)
         label_xy = label @ np.array([(cos, sin), (-sin, cos)]) + (x, y)
         area = shapely.Polygon(label_xy).intersection(inside).area
-        share = float(seen[ship.number]) / max(area, 1.0)
-        if seen[ship.number] >= SMALLEST_SHIP_PX and share >= HIDDEN_SHARE:
+        share = float(visible_px[ship.number]) / max(area, 1.0)
+        if visible_px[ship.number] >= SMALLEST_SHIP_PX and share >= HIDDEN_SHARE:
             margin = 0.0 if plan.config.label == "hull" else ship.margin_px
             sizes = (ship.length_px * scale, ship.beam_px * scale, margin * scale)
-            found.append(DrawnShip(ship.kind, x, y, ship.heading_rad, *sizes, label_xy, share))
-    return tuple(found)
+            drawn.append(DrawnShip(ship.kind, x, y, ship.heading_rad, *sizes, label_xy, share))
+    return tuple(drawn)
 
 
 def _label_uv(ship: PlacedShip, label: str) -> NDArray[np.float64]:

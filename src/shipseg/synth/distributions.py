@@ -1,15 +1,16 @@
-"""Every distribution that the world draws from, in one place, each with its source.
+"""The distributions of the generator, each with its source.
 
 Lengths are in pixels of 1.5 m unless a name says otherwise; colours are RGB, 0-255.
 
 Sources:
     (labels) statistics of 12,000 mask rows of the Airbus challenge, fitted as formulas;
     (table)  the table of ships per image of the challenge's cleaned training set;
-    (eye)    looking at real tiles at full resolution;
-    (spectra) power spectra of calm real tiles: noise peaks at 0.14 cycles per pixel and falls 15 dB until 0.27, finer
-              down the picture than across it; the three bands correlate to 0.98 (pan-sharpening); JPEG quality is 95
-              with halved colour, and the steps at block edges are those of an earlier quality of 80 to 92.
-    (gap)     python -m benchmarks.gap: means over plain water of real tiles and of the world's, set against each other.
+    (eye)    visual inspection of real tiles at full resolution;
+    (spectra) power spectra of calm real tiles: noise peaks at 0.14 cycles per pixel and falls by 15 dB up to 0.27,
+              finer along columns than along rows; the three bands have a correlation of 0.98 (pan-sharpening); JPEG
+              quality is 95 with halved colour resolution, and steps at block edges come from an earlier quality of
+              80 to 92.
+    (gap)     python -m benchmarks.gap: means over plain water, compared between real and synthetic tiles.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ __all__ = [
     "CARGO_BOXES",
     "DECK_COLORS",
     "GROUND_COLORS",
+    "IMAGE_KINDS",
+    "IMAGE_KINDS_BY_SHIPS",
     "KINDS_BY_LENGTH",
     "LABEL_LENGTH",
     "NATIVE_METRES_PER_PIXEL",
-    "PICTURE_KINDS",
-    "PICTURE_KINDS_BY_SHIPS",
     "ROOF_COLORS",
     "SEA_MODES",
     "SHIPS_PER_IMAGE",
@@ -53,12 +54,12 @@ Rng = np.random.Generator
 Item = TypeVar("Item")
 
 NATIVE_METRES_PER_PIXEL = 1.5
-"""Ground sample distance of the challenge's tiles; the pixel figures below hold at it."""
+"""Ground sample distance of the challenge's tiles, to which all lengths in pixels refer."""
 
 
 @dataclass(frozen=True)
 class LengthMixture:
-    """Lengths of labels: two log-normals, small craft and ships, cut to a range."""
+    """Lengths of labels: a mixture of two log-normals (small craft and ships), truncated to a range."""
 
     small_share: float
     small_median_px: float
@@ -79,12 +80,12 @@ class LengthMixture:
 
 
 LABEL_LENGTH = LengthMixture(0.46, 15.2, 0.42, 79.0, 0.74, 5.0, 400.0)
-"""(labels) percentiles 5, 25, 50, 75, 95, 99 of the real ones: 8.9, 16.3, 34.9, 80.8, 197, 282."""
+"""(labels) Percentiles 5, 25, 50, 75, 95, 99 of real labels: 8.9, 16.3, 34.9, 80.8, 197, 282."""
 
 
 @dataclass(frozen=True)
 class BeamRatio:
-    """Length over width of a label: its logarithm is a sigmoid of the logarithm of the length, but for the slender."""
+    """Length / width of labels: its logarithm is a sigmoid of the logarithm of the length, except for slender ships."""
 
     ceiling: float
     center: float
@@ -117,8 +118,8 @@ BEAM_RATIO = BeamRatio(
     slender_length_px=(30.0, 110.0),
     slender_ratio=(5.5, 11.5),
 )
-"""(labels) medians by length 8, 20, 53, 132, 290 px: 1.5, 2.2, 3.5, 4.9, 5.4. (eye) The slender ones are what the fit
-leaves out: river ships (135 x 11.4 m are usual in Europe), and ships half hidden by one beside them."""
+"""(labels) Medians at lengths of 8, 20, 53, 132, 290 px: 1.5, 2.2, 3.5, 4.9, 5.4. (eye) The fit does not cover slender
+ships: river ships (135 x 11.4 m are common in Europe), and ships half hidden by one beside them."""
 
 SHIPS_PER_IMAGE: Mapping[int, float] = {
     1: 26806,
@@ -137,21 +138,21 @@ SHIPS_PER_IMAGE: Mapping[int, float] = {
     14: 74,
     15: 65,
 }
-"""(table) images by their number of ships, given that there is one."""
+"""(table) Number of images for each number of ships, for images with ships."""
 
-PICTURE_KINDS: Mapping[str, float] = {"open-sea": 0.80, "coast": 0.085, "harbour": 0.075, "land": 0.04}
-"""(eye) what the ground of an empty picture is. Harbours are more than real: they are what is hard."""
-PICTURE_KINDS_BY_SHIPS: tuple[tuple[int, Mapping[str, float]], ...] = (
+IMAGE_KINDS: Mapping[str, float] = {"open-sea": 0.80, "coast": 0.085, "harbour": 0.075, "land": 0.04}
+"""(eye) Ground of images without ships. Harbours are more frequent than in real images, since they are difficult."""
+IMAGE_KINDS_BY_SHIPS: tuple[tuple[int, Mapping[str, float]], ...] = (
     (1, {"open-sea": 0.84, "coast": 0.06, "harbour": 0.10}),
     (3, {"open-sea": 0.75, "coast": 0.08, "harbour": 0.17}),
     (99, {"open-sea": 0.52, "coast": 0.12, "harbour": 0.36}),
 )
-"""(eye) the same for pictures with up to so many ships: many ships lie in harbours and anchorages."""
+"""(eye) Ground of images with up to this number of ships: many ships are in harbours and anchorages."""
 
 
 @dataclass(frozen=True)
 class SeaMode:
-    """A family of sea colours: a line between two colours, and how strong its waves are (std in grey levels)."""
+    """A family of sea colours: a range between two colours, and a range of wave strengths (std in grey levels)."""
 
     weight: float
     dark: Color
@@ -221,7 +222,7 @@ GROUND_COLORS: tuple[Color, ...] = (
     (134, 112, 92),
 )
 
-KINDS_BY_LENGTH: tuple[tuple[float, Mapping[str, float]], ...] = (  # (eye); up to this hull length in px
+KINDS_BY_LENGTH: tuple[tuple[float, Mapping[str, float]], ...] = (  # (eye), for hulls of up to this length in px
     (16, {"motorboat": 0.66, "workboat": 0.2, "sailboat": 0.08, "barge": 0.06}),
     (30, {"motorboat": 0.38, "workboat": 0.36, "barge": 0.1, "navy": 0.08, "cargo": 0.08}),
     (55, {"workboat": 0.3, "barge": 0.2, "motorboat": 0.12, "cargo": 0.2, "navy": 0.08, "tanker": 0.1}),
@@ -234,17 +235,17 @@ KINDS_BY_LENGTH: tuple[tuple[float, Mapping[str, float]], ...] = (  # (eye); up 
 
 
 def uniform(rng: Rng, low: float, high: float) -> float:
-    """Return a number drawn evenly from low to high."""
+    """Return a number drawn uniformly from low to high."""
     return float(rng.uniform(low, high))
 
 
 def log_uniform(rng: Rng, low: float, high: float) -> float:
-    """Return a number whose logarithm is drawn evenly between those of low and high."""
+    """Return a number whose logarithm is drawn uniformly between those of low and high."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
 def chance(rng: Rng, probability: float) -> bool:
-    """Return whether an event of this probability happens."""
+    """Return True with this probability."""
     return bool(rng.random() < probability)
 
 
@@ -261,7 +262,7 @@ def choose(rng: Rng, weights: Mapping[Item, float]) -> Item:
 
 
 def tinted(rng: Rng, color: Color, spread: float = 12.0) -> Color:
-    """Return the colour moved a little: `spread` grey levels in brightness, a third of it per band."""
+    """Return the colour with random changes: standard deviation `spread` in brightness, a third of it per band."""
     common = rng.normal(0.0, spread)
     red, green, blue = (min(252.0, max(3.0, value + common + rng.normal(0.0, spread / 3))) for value in color)
     return red, green, blue

@@ -1,7 +1,7 @@
-"""Random fields that know where they are: windows of one endless ground, cut without seams.
+"""Random fields of unlimited size, evaluated in windows without seams.
 
-A large scene is painted window by window. Each window asks the same questions of the same random numbers, so every
-parameter comes out the same; a field of noise is the part of one endless field that lies under the window.
+A large scene is painted window by window. Each window draws the same sequence of single numbers, so that all parameters
+are equal; a field of noise is the part of one unlimited field at the position of the window.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ from numpy.typing import NDArray
 __all__ = ["PlacedRng", "endless_noise", "endless_white"]
 
 LATTICE = 256
-"""Noise repeats after so many cells: noise with cells of 2 px after 512 px, of 300 px after 77,000 px."""
+"""Period of the noise in cells: noise with cells of 2 px repeats after 512 px, with cells of 300 px after 77,000 px."""
 WHITE_BLOCK = 512
-"""White noise is drawn in squares of so many pixels, each with its own random numbers."""
-_NEVER_NEGATIVE = 1 << 20
+"""White noise is drawn in squares of this side in pixels, each with its own random numbers."""
+_BLOCK_OFFSET = 1 << 20
+"""Added to block numbers, which can be negative; seeds cannot."""
 EXACT_FROM_PX = 8.0
-"""From this cell size on noise is interpolated exactly; OpenCV's warp, which is faster for finer noise, rounds
-positions to 1/32 of a cell, and two windows would not meet."""
+"""Noise of at least this cell size is interpolated exactly. OpenCV's warp, faster for finer noise, rounds positions to
+1/32 of a cell, so that two windows of coarse noise would not agree."""
 _CUBIC = -0.75
-"""OpenCV's cubic kernel, so that both ways give the same look."""
+"""Parameter of OpenCV's cubic kernel, so that both interpolations agree."""
 
 FloatArray = NDArray[np.float32]
 
 
 class PlacedRng(np.random.Generator):
-    """Random numbers for one window of a larger ground.
+    """Random generator for one window of a larger area.
 
-    Numbers are those of the key, wherever the window lies; fields of noise (`fields.fractal_noise`,
-    `fields.wave_field`) are cut at the window's place. Every window must have the same shape, or ask for nothing but
-    single numbers and such fields.
+    Single numbers depend only on the key, not on the window. Fields of noise (`fields.fractal_noise`,
+    `fields.even_noise`, `fields.wave_field`) depend on the position of the window. Windows of different shapes may only
+    draw single numbers and such fields.
 
     Args:
-        key: Names the ground.
+        key: Key of the area.
         origin_rc: Row and column of the window's first pixel.
-        step: Pixels of the ground from one pixel of the window to the next: 1, or more for a coarse look.
+        step: Pixels of the area per pixel of the window: 1, or more for a coarse sampling.
     """
 
     def __init__(self, key: Sequence[int], *, origin_rc: tuple[int, int], step: int = 1) -> None:
@@ -51,18 +52,18 @@ class PlacedRng(np.random.Generator):
 def endless_noise(
     rng: PlacedRng, shape: tuple[int, int], wavelength_px: float, *, octaves: int, gain: float
 ) -> FloatArray:
-    """Return the window of an endless field of noise; see `fields.fractal_noise`, whose look it has."""
+    """Return a window of an unlimited field of noise with the statistics of `fields.fractal_noise`."""
     total = np.zeros(shape, np.float32)
     weight, power = 1.0, 0.0
     for _ in range(octaves):
         grid = rng.standard_normal((LATTICE, LATTICE), dtype=np.float32)
         scale = max(wavelength_px, 1.0)
         shift_rc = rng.uniform(0.0, LATTICE, 2)
-        places = [
+        positions = [
             (start + np.arange(side) * rng.step) / scale + shift
             for start, side, shift in zip(rng.origin_rc, shape, shift_rc, strict=True)
         ]
-        layer = _exact(grid, *places) if scale >= EXACT_FROM_PX else _warped(grid, *places, cubic=scale > 4)
+        layer = _exact(grid, *positions) if scale >= EXACT_FROM_PX else _warped(grid, *positions, cubic=scale > 4)
         total += np.float32(weight) * layer
         power += weight * weight
         weight *= gain
@@ -73,14 +74,14 @@ def endless_noise(
 
 
 def endless_white(key: Sequence[int], *, origin_rc: tuple[int, int], shape: tuple[int, int]) -> FloatArray:
-    """Return the window of an endless field of independent normal numbers, (H, W) float32; a camera's noise."""
+    """Return a window of an unlimited field of independent normal numbers, (H, W) float32, e.g. sensor noise."""
     field = np.empty(shape, np.float32)
     first = [start // WHITE_BLOCK for start in origin_rc]
     last = [(start + side - 1) // WHITE_BLOCK for start, side in zip(origin_rc, shape, strict=True)]
     for row in range(first[0], last[0] + 1):
         for col in range(first[1], last[1] + 1):
-            place = (row + _NEVER_NEGATIVE, col + _NEVER_NEGATIVE)
-            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*key, *place))))
+            block_rc = (row + _BLOCK_OFFSET, col + _BLOCK_OFFSET)
+            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*key, *block_rc))))
             block = rng.standard_normal((WHITE_BLOCK, WHITE_BLOCK), dtype=np.float32)
             down, right = row * WHITE_BLOCK - origin_rc[0], col * WHITE_BLOCK - origin_rc[1]
             rows = slice(max(down, 0), min(down + WHITE_BLOCK, shape[0]))
@@ -95,13 +96,13 @@ def _exact(grid: FloatArray, rows: NDArray[np.float64], cols: NDArray[np.float64
     return np.asarray(row_weights @ (grid[np.ix_(row_cells, col_cells)] @ col_weights.T), np.float32)
 
 
-def _taps(places: NDArray[np.float64]) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Return the cubic weights (N, cells) of places on a line of cells, and which cells of the lattice those are."""
-    cells = np.floor(places).astype(np.int64)
+def _taps(positions: NDArray[np.float64]) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return the cubic weights (N, cells) of positions along one axis, and the numbers of the lattice cells."""
+    cells = np.floor(positions).astype(np.int64)
     first, last = int(cells[0]) - 1, int(cells[-1]) + 2
-    weights = np.zeros((len(places), last - first + 1), np.float32)
+    weights = np.zeros((len(positions), last - first + 1), np.float32)
     for tap in (-1, 0, 1, 2):
-        weights[np.arange(len(places)), cells - first + tap] = _kernel(places - cells - tap)
+        weights[np.arange(len(positions)), cells - first + tap] = _kernel(positions - cells - tap)
     return weights, np.arange(first, last + 1) % LATTICE
 
 
@@ -113,8 +114,8 @@ def _kernel(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _warped(grid: FloatArray, rows: NDArray[np.float64], cols: NDArray[np.float64], *, cubic: bool) -> FloatArray:
-    first = [math.floor(places[0]) - 1 for places in (rows, cols)]
-    counts = [math.floor(places[-1]) + 3 - start for places, start in zip((rows, cols), first, strict=True)]
+    first = [math.floor(positions[0]) - 1 for positions in (rows, cols)]
+    counts = [math.floor(positions[-1]) + 3 - start for positions, start in zip((rows, cols), first, strict=True)]
     cells = [(start + np.arange(count)) % LATTICE for start, count in zip(first, counts, strict=True)]
     step = cols[1] - cols[0] if len(cols) > 1 else 1.0
     matrix = np.array([[step, 0, cols[0] - first[1]], [0, step, rows[0] - first[0]]], np.float64)

@@ -1,4 +1,4 @@
-"""An Airbus-format folder of synthetic pictures: JPEGs, the CSV of run-length labels, where each tile was cut."""
+"""Writing an Airbus folder of synthetic images: JPEGs, the CSV of run-length labels, the window of each tile."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from shipseg.synth.world import is_empty, render
 __all__ = ["FolderSummary", "Job", "Tile", "image_id", "plan_jobs", "write_airbus_folder"]
 
 
-# Which pictures a synthetic folder consists of, known before the first is drawn.
+# The plan of a folder, made before the first image is drawn.
 
 ID_BITS = 36
-"""Nine hexadecimal digits, as the challenge's names have."""
+"""Nine hexadecimal digits, as in the challenge's file names."""
 SCENE_STREAM = 2
+"""Stream of the scenes that tiles are cut from, see `world.render`."""
 TILES_PER_SCENE = (2, 9)
 """The challenge has 3.3 tiles per scene on average, up to 25."""
 STEPS_PER_TILE = 3
-"""Airbus cut 768 px tiles at stride 256."""
+"""The challenge's tiles of 768 px were cut at stride 256."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One image: its name, and where in its ground it is cut."""
+    """One image: its name, and its first row and column in the ground of its job."""
 
     image_id: str
     row0: int
@@ -48,7 +49,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Job:
-    """One ground and the images cut from it; the unit of work.
+    """The unit of work: one ground and the images cut from it.
 
     Attributes:
         scene: Name of the ground, unique within the folder.
@@ -70,11 +71,11 @@ class Job:
 
 
 def image_id(seed: int, number: int) -> str:
-    """Return the file name of image `number`: nine hexadecimal digits in no visible order, never the same twice."""
+    """Return the file name of image `number`: nine hexadecimal digits, unique and in no visible order."""
     digest = hashlib.blake2b(f"shipseg-{seed}".encode(), digest_size=16).digest()
     key, factor = int.from_bytes(digest[:8]), int.from_bytes(digest[8:]) | 1
     mask = (1 << ID_BITS) - 1
-    # Each step can be undone within 36 bits, so different numbers get different names.
+    # Each step is a bijection of 36 bits, so different numbers get different names.
     value = (number ^ key) & mask
     for _ in range(3):
         value = (value * factor) & mask
@@ -83,9 +84,9 @@ def image_id(seed: int, number: int) -> str:
 
 
 def plan_jobs(*, images: int, seed: int, config: WorldConfig, overlap: float) -> list[Job]:
-    """Return the jobs of a folder: single pictures first, then scenes with 2-9 overlapping tiles each.
+    """Return the jobs of a folder: single images first, then scenes with 2-9 overlapping tiles each.
 
-    Of all images, `config.empty_share` are empty (to rounding), and the same share of the overlapping ones.
+    The share `config.empty_share` of all images is empty (up to rounding), and the same share of the overlapping ones.
     """
     num_empty_tiles = math.floor(images * overlap * config.empty_share + 0.5)
     num_ship_tiles = math.floor(images * overlap + 0.5) - num_empty_tiles
@@ -111,60 +112,63 @@ def plan_jobs(*, images: int, seed: int, config: WorldConfig, overlap: float) ->
 
 
 def _scene_sizes(rng: np.random.Generator, count: int) -> list[int]:
-    """Return how many tiles each scene gives: 2-9, small numbers more often, `count` in all."""
+    """Return the number of tiles of each scene: 2-9, small numbers more often, `count` in total."""
     sizes: list[int] = []
     low, high = TILES_PER_SCENE
     while sum(sizes) < count:
-        left = count - sum(sizes)
-        size = min(left, high, low + int(rng.geometric(0.4)) - 1)
-        sizes.append(left if left - size == 1 and left <= high else size - 1 if left - size == 1 else size)
+        rest = count - sum(sizes)
+        size = min(rest, high, low + int(rng.geometric(0.4)) - 1)
+        sizes.append(rest if rest - size == 1 and rest <= high else size - 1 if rest - size == 1 else size)
     return sizes
 
 
 def _scene_job(rng: np.random.Generator, *, seed: int, config: WorldConfig, number: int, size: int, empty: bool) -> Job:
-    """Return a scene of 5 x 5 steps; its nine windows all overlap, and all hold the scene's middle."""
+    """Return the job of a scene of 5 x 5 steps; its nine possible windows all contain the centre of the scene."""
     height, width = config.shape
     step_rows, step_cols = height // STEPS_PER_TILE, width // STEPS_PER_TILE
-    places = rng.choice(9, size=size, replace=False)
+    windows = rng.choice(9, size=size, replace=False)
     tiles = tuple(
-        Tile(image_id(seed, number + k), int(place) // 3 * step_rows, int(place) % 3 * step_cols)
-        for k, place in enumerate(places)
+        Tile(image_id(seed, number + k), int(window) // 3 * step_rows, int(window) % 3 * step_cols)
+        for k, window in enumerate(windows)
     )
     shape = (height + 2 * step_rows, width + 2 * step_cols)
     middle_px = None if empty else min(step_rows, step_cols) / 2
     return Job(f"s{number}", number, SCENE_STREAM, shape, empty, middle_px, tiles)
 
 
+# Writing the folder.
+
 IMAGES = "train_v2"
 LABELS = "train_ship_segmentations_v2.csv"
 TRUTH = "truth.csv"
-_MAX_IMAGES = 1_000_000  # five times the challenge's, planned within seconds
+_MAX_IMAGES = 1_000_000  # five times as many as in the challenge; the plan takes seconds
 PARAMETERS = "synth.json"
 JOURNAL = ".labels.jsonl"
-"""Labels of the images written so far, one line per job: what a killed run is taken up from."""
+"""Labels of the images written so far, one line per job, from which an interrupted run resumes."""
 WORLD_VERSION = 14
-"""Raised when the same seed gives other pictures: a folder is not continued with another world."""
+"""The generator version, raised when a seed gives other images: a folder is never continued by another version."""
 BYTES_PER_PIXEL = 0.3
-"""Upper side of a JPEG's size, for the check of the disk: 178 kB of 768 x 768 px is 0.30."""
+"""Upper estimate of a JPEG's size, for the check of the disk space: 178 kB for 768 x 768 px are 0.30."""
 TILE_STREAM = 3
-"""Random numbers of the noise that a tile gets, apart from those of its ground (0-2, see `world.render`)."""
+"""Stream of the noise of a tile, separate from those of its ground (0-2, see `world.render`)."""
 TILE_NOISE = (0.4, 1.6)
-"""Grey levels by which two tiles of one ground differ, besides their JPEG."""
+"""Range of the standard deviation of the noise added to each tile of a scene, in grey levels."""
 TILE_QUALITY = (91, 97)
+"""Range of the JPEG quality of tiles of a scene."""
 
 
 @dataclass(frozen=True)
 class FolderSummary:
-    """What a call of `write_airbus_folder` left behind.
+    """The result of `write_airbus_folder`.
 
     Attributes:
         folder: The folder.
-        num_images: Images in it.
-        num_empty: Images without a ship.
+        num_images: Images in the folder.
+        num_empty: Images without ships.
         num_ships: Rows with a label.
-        num_scenes: Grounds that several tiles were cut from.
+        num_scenes: Scenes that overlapping tiles were cut from.
         num_made: Images made by this call.
-        num_kept: Images that an earlier call had made.
+        num_kept: Images made by earlier calls.
     """
 
     folder: Path
@@ -178,7 +182,7 @@ class FolderSummary:
 
 @dataclass(frozen=True)
 class _Work:
-    """All that a process needs to do one job."""
+    """A job with the arguments that a worker process needs."""
 
     folder: Path
     seed: int
@@ -189,26 +193,26 @@ class _Work:
 def write_airbus_folder(
     out: Path, *, images: int, seed: int, config: WorldConfig, overlap: float = 0.0, workers: int | None = None
 ) -> FolderSummary:
-    """Write `images` pictures and their labels as the challenge does, and return what is there.
+    """Write synthetic images and their labels in the format of the Airbus challenge, and return a summary.
 
-    `out/train_v2/*.jpg`, `out/train_ship_segmentations_v2.csv` (`ImageId,EncodedPixels`, sorted by id, one row per ship
-    or one without a label) and last `out/truth.csv` (`ImageId,scene,row0,col0`: tiles with one scene overlap where
-    their windows do). A call that was killed is taken up where it stopped; the result is the same files.
+    Writes `out/train_v2/*.jpg`, `out/train_ship_segmentations_v2.csv` (`ImageId,EncodedPixels`, sorted by id, one row
+    per ship or one without a label) and finally `out/truth.csv` (`ImageId,scene,row0,col0`: the window of each tile in
+    its scene). An interrupted call resumes and gives the same files.
 
     Args:
-        out: New or empty folder, or one that a call with the same arguments began.
-        images: How many.
-        seed: Which world.
-        config: What it looks like; `config.size` is the size of the images. Of the images, `config.empty_share` are
-            empty, exactly to rounding.
-        overlap: Share of the images that are tiles of common scenes, cut at a third of their size as Airbus did; each
-            has its own noise of about one grey level and its own JPEG.
-        workers: Processes; as many as processors where None. Programs that call this with more than one need the
-            usual `if __name__ == "__main__":`.
+        out: New or empty folder, or one of an earlier call with the same arguments.
+        images: Number of images.
+        seed: Seed of all random numbers.
+        config: Configuration of the images; `config.size` is their size. The share `config.empty_share` of the images
+            is empty, up to rounding.
+        overlap: Share of the images that are overlapping tiles of common scenes, cut at a third of their size as in
+            the challenge; each tile has its own noise of about one grey level and its own JPEG.
+        workers: Number of processes, by default one per core. Scripts that use more than one need the usual
+            `if __name__ == "__main__":`.
 
     Raises:
-        ConfigError: An argument is out of range, or the folder was begun with other arguments.
-        StorageError: The folder holds something else, cannot be written, or its disk is too small.
+        ConfigError: An argument is out of range, or the folder has images made with other arguments.
+        StorageError: The folder has other files, cannot be written, or its disk is too small.
     """
     out = Path(out)
     _check(images=images, seed=seed, overlap=overlap, workers=workers)
@@ -223,12 +227,12 @@ def write_airbus_folder(
     files.ensure_space(out, needed_bytes=needed, what=f"a synthetic folder of {images} images")
     files.remove_leftovers(files.ensure_folder(out / IMAGES), alone=True)
     work = [_Work(out, seed, config, job) for job in todo]
-    results = run_tasks(_do, work, workers=min(available_workers(workers), max(1, len(work))))
+    results = run_tasks(_make_images, work, workers=min(available_workers(workers), max(1, len(work))))
     with files.storage_errors(out / JOURNAL), (out / JOURNAL).open("a", encoding="utf-8") as journal:
-        journal.write("\n")  # ends the line that a killed call may have left half written
+        journal.write("\n")  # ends a line that an interrupted call may have left incomplete
         for labels in track(
             results,
-            "making pictures",
+            "making images",
             total=len(jobs),
             done=len(jobs) - len(todo),
         ):
@@ -244,7 +248,7 @@ def _check(*, images: int, seed: int, overlap: float, workers: int | None) -> No
     if seed < 0:
         raise ConfigError(f"seed must not be negative, got {seed}")
     if not 0.0 <= overlap <= 1.0:
-        raise ConfigError(f"overlap must lie within 0 and 1, got {overlap}")
+        raise ConfigError(f"overlap must be between 0 and 1, got {overlap}")
     if workers is not None:
         check_count("workers", workers, most=MAX_WORKERS)
 
@@ -283,7 +287,7 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
 
 
 def _known_labels(out: Path) -> dict[str, list[str]]:
-    """Return the labels of images made before: from the finished CSV or the journal of an unfinished call."""
+    """Return the labels of existing images, from the CSV or from the journal of an interrupted call."""
     known: dict[str, list[str]] = {}
     if (out / LABELS).exists():
         with (out / LABELS).open(newline="", encoding="utf-8") as file:
@@ -293,7 +297,7 @@ def _known_labels(out: Path) -> dict[str, list[str]]:
         for line in (out / JOURNAL).read_text(encoding="utf-8").splitlines():
             try:
                 known.update(json.loads(line))
-            except ValueError:  # the line that was being written when the process was killed
+            except ValueError:  # an incomplete line of an interrupted call
                 continue
     return known
 
@@ -302,22 +306,26 @@ def _is_there(out: Path, image_id: str, known: dict[str, list[str]]) -> bool:
     return image_id in known and (out / IMAGES / image_id).exists()
 
 
-def _do(work: _Work) -> dict[str, list[str]]:
-    """Make the images of one job and return their labels by image."""
+def _make_images(work: _Work) -> dict[str, list[str]]:
+    """Write the images of one job and return the labels of each."""
     job, config, labels = work.job, work.config, {}
-    if job.stream == SCENE_STREAM:  # nobody can tell from which scene a tile of one colour was cut
+    if job.stream == SCENE_STREAM:  # overlaps of tiles of one colour could not be found
         config = replace(config, no_data_share=0.0)
     view = render(work.seed, job.index, job.shape, config, stream=job.stream, empty=job.empty, middle_px=job.middle_px)
     for number, tile in enumerate(job.tiles):
-        cut = view if job.stream == 0 else _retaken(view.cut(tile.row0, tile.col0, work.config.shape), work, number)
+        cut = (
+            view
+            if job.stream == 0
+            else _with_own_noise(view.cut(tile.row0, tile.col0, work.config.shape), work, number)
+        )
         data = encode_jpeg(cut.image_hwc, cut.jpeg_quality)
         files.write_bytes(work.folder / IMAGES / tile.image_id, data)
         labels[tile.image_id] = list(image_of(cut, data=data).ship_rles)
     return labels
 
 
-def _retaken(view: View, work: _Work, number: int) -> View:
-    """Return the tile with its own noise and JPEG quality, as if it had been cut and stored at another time."""
+def _with_own_noise(view: View, work: _Work, number: int) -> View:
+    """Return the tile with its own noise and JPEG quality, as if it had been cut and stored separately."""
     key = (work.seed, work.job.index, TILE_STREAM, number)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
     quality = int(rng.integers(*TILE_QUALITY))

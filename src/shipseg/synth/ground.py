@@ -1,4 +1,4 @@
-"""The plan of a large scene, known before anything is painted: its cells, what lies in each, how many ships."""
+"""The plan of a large synthetic scene, made before painting: its cells, their roles and numbers of ships."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError
 from shipseg.synth.distributions import NATIVE_METRES_PER_PIXEL, Rng, uniform
-from shipseg.synth.paint.coastline import LOOK_STEP_PX, Coastline
+from shipseg.synth.paint.coastline import COARSE_STEP_PX, Coastline
 from shipseg.synth.paint.fields import FloatArray
 from shipseg.synth.view import WorldConfig
 from shipseg.tiling import Window
@@ -22,34 +22,35 @@ __all__ = ["SCENE_KINDS", "Cell", "Grid", "SceneKind", "ScenePlan", "Terminal", 
 SceneKind = Literal["mixed", "coast", "harbour", "anchorage", "open-sea"]
 SCENE_KINDS: tuple[SceneKind, ...] = get_args(SceneKind)
 GROUND_STREAM = 4
-"""Random numbers of large scenes, apart from those of pictures (0-3, see `world.render` and `folder`)."""
+"""Stream of large scenes, separate from those of images (0-3, see `world.render` and `folder`)."""
 CORE_PX = 1536
+"""Side of a cell at 1.5 m per pixel."""
 MARGIN_PX = 192
-"""A cell is painted so much wider on each side than what is kept of it: blurs, shadows and shores reach across."""
+"""Margin that is painted around a cell and then cut off: blurs, shadows and shores extend over its border."""
 BLOCK_STEP_PX = 16
-"""Sides of a TIFF's blocks are multiples of this."""
+"""The sides of a TIFF's blocks are multiples of this."""
 LAND_SHARE = {"mixed": (0.15, 0.32), "coast": (0.15, 0.45), "harbour": (0.2, 0.4)}
 HARBOUR_SHARE = {"mixed": 0.35, "harbour": 0.8}
-"""Of the cells on the coast that have room for one."""
+"""Share of the coast cells with enough space for a harbour that get one."""
 ANCHORAGE_SHARE = {"mixed": 0.15, "anchorage": 0.6}
-"""Of the cells without land, those nearest to a harbour first."""
+"""Share of the cells without land that are anchorages, those nearest to a harbour first."""
 SHIPS_PER_CELL = {"sea": 1.6, "coast": 2.5}
-"""Mean number; a cell has the area of four of the challenge's tiles, of which every fourth has two ships."""
+"""Mean number of ships; a cell has the area of four of the challenge's tiles, of which every fourth has two ships."""
 HARBOUR_SHIPS = (12, 40)
 ANCHORED_SHIPS = (6, 16)
-_ROOM_PX, _ROOM_SHARE = 430, 0.28
-"""The middle of a terminal's quay is at least so many pixels, or this share of its cell, inside the cell."""
+_INSET_PX, _INSET_SHARE = 430, 0.28
+"""Least distance of the centre of a quay to the border of its cell: the smaller of pixels and share of the cell."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of a scene: where they are kept, in its own pixels, and how they are painted, at 1.5 m per pixel.
+    """The cells of a scene, in pixels of the scene and in native pixels of 1.5 m, in which they are painted.
 
     Attributes:
         shape: (height, width) of the scene.
-        factor: Pixels of 1.5 m per pixel of the scene.
-        core: Side of a cell in pixels of the scene; a whole number of pixels of 1.5 m, too.
-        margin: Likewise.
+        factor: Native pixels per pixel of the scene.
+        core: Side of a cell in pixels of the scene; also a whole number of native pixels.
+        margin: Margin around a cell, likewise.
     """
 
     shape: tuple[int, int]
@@ -70,22 +71,22 @@ class Grid:
         factor = size / Fraction(str(NATIVE_METRES_PER_PIXEL))
         unit = factor.denominator
         blocks = math.lcm(unit, BLOCK_STEP_PX)
-        # Fine pixels: less ground, with room for the longest ships still, keeps the arrays in bounds.
+        # With fine pixels a cell covers less ground, to limit the size of arrays; the longest ships still fit.
         ground_px = CORE_PX * min(1.0, max(0.5, float(factor)))
         core = blocks * max(1, round(ground_px / float(factor) / blocks))
         return cls(shape, factor, core, blocks * math.ceil(MARGIN_PX / factor / blocks))
 
     @property
     def block_px(self) -> int:
-        """Side of the largest block of a TIFF, at most 512, of which a cell holds a whole number."""
+        """Side of the largest TIFF block, at most 512, that divides the side of a cell."""
         return max(side for side in range(BLOCK_STEP_PX, 513, BLOCK_STEP_PX) if self.core % side == 0)
 
     def native(self, pixels: int) -> int:
-        """Return pixels of the scene as pixels of 1.5 m, rounded up."""
+        """Return pixels of the scene in native pixels of 1.5 m, rounded up."""
         return math.ceil(pixels * self.factor)
 
     def windows(self) -> list[list[Window]]:
-        """Return what is kept of each cell: rows of windows, all inside the scene."""
+        """Return the windows of the cells without margins: rows of windows, clipped to the scene."""
         height, width = self.shape
         return [
             [
@@ -98,7 +99,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Terminal:
-    """A harbour: the middle of its quay in the scene's pixels of 1.5 m, and the quay's direction."""
+    """A harbour: centre of its quay in native pixels of the scene, and direction of the quay."""
 
     x: float
     y: float
@@ -110,11 +111,11 @@ class Cell:
     """One cell of a scene.
 
     Attributes:
-        number: Counted row by row.
-        window: What is kept of it, in pixels of the scene.
-        role: What lies there; harbour is coast with a terminal.
-        num_ships: How many are to be placed.
-        terminal: Of a harbour.
+        number: Number, counted row by row.
+        window: Window without margin, in pixels of the scene.
+        role: Content of the cell; harbour is coast with a terminal.
+        num_ships: Number of ships to place.
+        terminal: Terminal of a harbour.
     """
 
     number: int
@@ -126,7 +127,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """All that is needed to paint any cell of a scene, alone."""
+    """The plan of a scene, from which each cell can be painted independently."""
 
     key: tuple[int, ...]
     kind: SceneKind
@@ -137,7 +138,7 @@ class ScenePlan:
 
 
 def plan_scene(seed: int, index: int, shape: tuple[int, int], kind: SceneKind, config: WorldConfig) -> ScenePlan:
-    """Return the plan of scene `index` of the world `seed`; the same for the same arguments.
+    """Return the plan of scene `index` of `seed`. The result depends on the arguments only.
 
     Raises:
         ConfigError: A number is out of range.
@@ -150,12 +151,12 @@ def plan_scene(seed: int, index: int, shape: tuple[int, int], kind: SceneKind, c
     native = (grid.native(shape[0]), grid.native(shape[1]))
     coastline = None
     if kind in LAND_SHARE:
-        coastline = Coastline.drawn((*key, 1), native, land_share=uniform(rng, *LAND_SHARE[kind]))
-    look = None if coastline is None else coastline.look()
+        coastline = Coastline.draw((*key, 1), native, land_share=uniform(rng, *LAND_SHARE[kind]))
+    coarse_hw = None if coastline is None else coastline.coarse_height()
     windows = [window for row in grid.windows() for window in row]
-    cells = [Cell(k, window, _first_role(grid, window, look)) for k, window in enumerate(windows)]
-    if look is not None:
-        cells = _with_harbours(rng, grid, cells, look, share=HARBOUR_SHARE.get(kind, 0.0))
+    cells = [Cell(k, window, _first_role(grid, window, coarse_hw)) for k, window in enumerate(windows)]
+    if coarse_hw is not None:
+        cells = _with_harbours(rng, grid, cells, coarse_hw, share=HARBOUR_SHARE.get(kind, 0.0))
     cells = _with_anchorages(rng, cells, share=ANCHORAGE_SHARE.get(kind, 0.0))
     cells = [replace(cell, num_ships=_num_ships(rng, grid, cell)) for cell in cells]
     if not any(cell.num_ships for cell in cells):
@@ -163,30 +164,30 @@ def plan_scene(seed: int, index: int, shape: tuple[int, int], kind: SceneKind, c
     return ScenePlan(key, kind, config, grid, coastline, tuple(cells))
 
 
-def _seen(grid: Grid, window: Window, look: FloatArray, *, inset_px: int = 0) -> tuple[slice, slice]:
-    """Return which points of the coarse look lie in a window, so many pixels of 1.5 m inside it."""
+def _coarse_slices(grid: Grid, window: Window, coarse_hw: FloatArray, *, inset_px: int = 0) -> tuple[slice, slice]:
+    """Return the rows and columns of the coarse heights inside a window, `inset_px` native pixels from its border."""
     starts = (grid.native(window.row0) + inset_px, grid.native(window.col0) + inset_px)
     ends = (
         grid.native(window.row0 + window.height) - inset_px,
         grid.native(window.col0 + window.width) - inset_px,
     )
     rows, cols = (
-        slice(max(0, -(-start // LOOK_STEP_PX)), max(0, min(side, end // LOOK_STEP_PX)))
-        for start, end, side in zip(starts, ends, look.shape, strict=True)
+        slice(max(0, -(-start // COARSE_STEP_PX)), max(0, min(side, end // COARSE_STEP_PX)))
+        for start, end, side in zip(starts, ends, coarse_hw.shape, strict=True)
     )
     return rows, cols
 
 
-def _first_role(grid: Grid, window: Window, look: FloatArray | None) -> Literal["sea", "coast"]:
-    if look is None:
+def _first_role(grid: Grid, window: Window, coarse_hw: FloatArray | None) -> Literal["sea", "coast"]:
+    if coarse_hw is None:
         return "sea"
-    # Wider than the cell: what the coarse look does not see may still reach into it.
-    rows, cols = _seen(grid, window, look, inset_px=-2 * MARGIN_PX)
-    return "coast" if look[rows, cols].size and float(look[rows, cols].max()) > -2 * LOOK_STEP_PX else "sea"
+    # Wider than the cell: land between the coarse points may extend into it.
+    rows, cols = _coarse_slices(grid, window, coarse_hw, inset_px=-2 * MARGIN_PX)
+    return "coast" if coarse_hw[rows, cols].size and float(coarse_hw[rows, cols].max()) > -2 * COARSE_STEP_PX else "sea"
 
 
-def _with_harbours(rng: Rng, grid: Grid, cells: list[Cell], look: FloatArray, *, share: float) -> list[Cell]:
-    found = {cell.number: _place_terminal(grid, cell.window, look) for cell in cells if cell.role == "coast"}
+def _with_harbours(rng: Rng, grid: Grid, cells: list[Cell], coarse_hw: FloatArray, *, share: float) -> list[Cell]:
+    found = {cell.number: _place_terminal(grid, cell.window, coarse_hw) for cell in cells if cell.role == "coast"}
     candidates = [number for number, terminal in found.items() if terminal is not None]
     wanted = math.ceil(len(candidates) * share) if share else 0
     chosen = set(rng.permutation(candidates)[:wanted].tolist()) if candidates else set()
@@ -195,28 +196,32 @@ def _with_harbours(rng: Rng, grid: Grid, cells: list[Cell], look: FloatArray, *,
     ]
 
 
-def _place_terminal(grid: Grid, window: Window, look: FloatArray) -> Terminal | None:
-    """Return a harbour on the shore well inside a cell, its quay along the coast, or None where none has room."""
+def _place_terminal(grid: Grid, window: Window, coarse_hw: FloatArray) -> Terminal | None:
+    """Return a harbour on the shore well inside a cell with its quay along the coast, or None if there is none."""
     side = grid.native(min(window.height, window.width))
-    rows, cols = _seen(grid, window, look, inset_px=min(_ROOM_PX, round(_ROOM_SHARE * side)))
-    inside = look[rows, cols]
+    rows, cols = _coarse_slices(grid, window, coarse_hw, inset_px=min(_INSET_PX, round(_INSET_SHARE * side)))
+    inside = coarse_hw[rows, cols]
     if not inside.size or not (inside.min() < 0 < inside.max()):
         return None
     row, col = (int(place) for place in np.unravel_index(int(np.abs(inside).argmin()), inside.shape))
     row, col = row + rows.start, col + cols.start
-    reach = 8  # of the coarse look: 256 px, so that a bay does not turn the quay
-    low_row, high_row = max(0, row - reach), min(look.shape[0] - 1, row + reach)
-    low_col, high_col = max(0, col - reach), min(look.shape[1] - 1, col + reach)
+    reach = 8  # coarse points, 256 px, so that a small bay does not rotate the quay
+    low_row, high_row = max(0, row - reach), min(coarse_hw.shape[0] - 1, row + reach)
+    low_col, high_col = max(0, col - reach), min(coarse_hw.shape[1] - 1, col + reach)
     inland = np.array(
-        [float(look[row, high_col] - look[row, low_col]), float(look[high_row, col] - look[low_row, col])], np.float64
+        [
+            float(coarse_hw[row, high_col] - coarse_hw[row, low_col]),
+            float(coarse_hw[high_row, col] - coarse_hw[low_row, col]),
+        ],
+        np.float64,
     )
     if not np.linalg.norm(inland):
         return None
     seaward: NDArray[np.float64] = -inland / np.linalg.norm(inland)
-    # The quay's right-hand side, (-sin, cos) of its direction, is the water.
+    # The water is on the right of the quay, (-sin, cos) of its direction.
     angle = math.atan2(-seaward[0], seaward[1])
-    out = 70.0  # the quay stands in deep water
-    return Terminal(col * LOOK_STEP_PX + seaward[0] * out, row * LOOK_STEP_PX + seaward[1] * out, angle)
+    out = 70.0  # the quay is in deep water
+    return Terminal(col * COARSE_STEP_PX + seaward[0] * out, row * COARSE_STEP_PX + seaward[1] * out, angle)
 
 
 def _with_anchorages(rng: Rng, cells: list[Cell], *, share: float) -> list[Cell]:

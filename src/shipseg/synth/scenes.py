@@ -1,4 +1,4 @@
-"""GeoTIFF scenes of the procedural world with their true ships, of any size in bounded memory."""
+"""Writing synthetic scenes as GeoTIFFs with their true ships, of any size in bounded memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-# Where a synthetic scene lies on Earth, and its ships as a GeoPackage: from how they were drawn, not from pixels.
+# Georeference and true ships. The truth comes from the parameters of the drawn ships, not from pixels.
 
 TRUTH_SUFFIX = ".ships.gpkg"
 TRUTH_LAYER = "ships"
@@ -57,25 +57,25 @@ TRUTH_COLUMNS = {
     "visible_share": float,
     "cut": bool,
 }
-"""Columns of the truth beside its polygons, which are what a mask of the ship covers inside the scene.
+"""Columns of the truth beside its polygons, which are the labels of the ships inside the scene.
 
-length_m and width_m are the hull's, on the ground; label_length_m and label_width_m those of what the mask covers (the
+length_m and width_m are those of the hull on the ground; label_length_m and label_width_m those of the label (the
 annotators' rectangle is a little larger than the hull). heading_deg is the direction of the bow, clockwise from true
-north, 0 to below 360. visible_share says how much of the label's area inside the scene nothing hides. cut says whether
-the scene's edge cuts the label.
+north, 0 to below 360. visible_share is the visible share of the label's area inside the scene. cut tells whether the
+border of the scene cuts the label.
 """
 _FIXED_DATE = "2000-01-01T00:00:00.000Z"
-"""The same scene gives the same bytes; a GeoPackage holds the date of its last change."""
+"""Date of the last change in the GeoPackage; fixed, so that the same scene gives the same bytes."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a scene lies: UTM, north up, square pixels.
+    """The georeference of a scene: UTM, north up, square pixels.
 
     Attributes:
-        epsg: Code of the UTM zone.
-        east: Of the upper left corner, in metres.
-        north: Likewise.
+        epsg: EPSG code of the UTM zone.
+        east: Easting of the upper left corner, in metres.
+        north: Northing of the upper left corner, in metres.
         metres_per_pixel: Size of a pixel on the grid.
     """
 
@@ -85,26 +85,28 @@ class Place:
     metres_per_pixel: float
 
     def grid(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return points (N, 2) in pixels, x right and y down along pixel edges, as east and north."""
+        """Return points (N, 2) given in pixels (x right, y down, along pixel edges) as easting and northing."""
         return np.asarray((self.east, self.north)) + points_xy * (self.metres_per_pixel, -self.metres_per_pixel)
 
 
 def draw_place(rng: Rng, shape: tuple[int, int], metres_per_pixel: float) -> Place:
-    """Return a place for a scene of `shape` somewhere between 60 degrees south and 60 degrees north."""
+    """Return a random georeference for a scene of `shape`, between 60 degrees south and 60 degrees north."""
     zone, south = int(rng.integers(1, 61)), bool(rng.random() < 0.3)
     east = float(np.round(rng.uniform(200_000, 800_000 - min(shape[1] * metres_per_pixel, 500_000)), -2))
-    # UTM counts from the equator, on the southern half from 10,000 km below it.
+    # The northing is measured from the equator, in the southern hemisphere from 10,000 km south of it.
     north = float(np.round(rng.uniform(3_400_000, 9_800_000) if south else rng.uniform(300_000, 6_600_000), -2))
     return Place((32700 if south else 32600) + zone, east, north, metres_per_pixel)
 
 
 def write_truth(path: Path, ships: Sequence[DrawnShip], place: Place, shape: tuple[int, int]) -> None:
-    """Write the true ships of a scene as a GeoPackage with one layer, whole or not at all; no ship is a layer, too.
+    """Write the true ships of a scene as a GeoPackage with one layer, which is empty for a scene without ships.
+
+    The file appears only when it is complete.
 
     Args:
         path: File to write.
-        ships: As they were drawn, in pixels of the scene.
-        place: Where the scene lies.
+        ships: The drawn ships, in pixels of the scene.
+        place: Georeference of the scene.
         shape: (height, width) of the scene in pixels.
 
     Raises:
@@ -122,14 +124,14 @@ def write_truth(path: Path, ships: Sequence[DrawnShip], place: Place, shape: tup
         {"id": number, **ship_facts(ship, place), "cut": not inside.covers(label)}
         for number, (ship, label) in enumerate(zip(ships, labels, strict=True), start=1)
     ]
-    seen = [max(shapely.get_parts(label.intersection(inside)), key=lambda part: part.area) for label in labels]
-    polygons = [shapely.transform(part, place.grid) for part in seen]
+    clipped = [max(shapely.get_parts(label.intersection(inside)), key=lambda part: part.area) for label in labels]
+    polygons = [shapely.transform(part, place.grid) for part in clipped]
     table = pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in TRUTH_COLUMNS.items()}
     )
     frame = geopandas.GeoDataFrame(table, geometry=polygons, crs=f"EPSG:{place.epsg}")
     with tempfile.TemporaryDirectory() as folder, files.storage_errors(path):
-        temporary = Path(folder) / path.name  # GDAL wants the right suffix
+        temporary = Path(folder) / path.name  # GDAL requires the suffix
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _FIXED_DATE})
         try:
             pyogrio.write_dataframe(
@@ -141,7 +143,7 @@ def write_truth(path: Path, ships: Sequence[DrawnShip], place: Place, shape: tup
 
 
 def ship_facts(ship: DrawnShip, place: Place) -> dict[str, Any]:
-    """Return a ship's measures on the ground, by geodesics between its ends."""
+    """Return the measures of a ship on the ground, from geodesics between its ends."""
     import pyproj
 
     along = np.array([np.cos(ship.heading_rad), np.sin(ship.heading_rad)])
@@ -167,31 +169,34 @@ def ship_facts(ship: DrawnShip, place: Place) -> dict[str, Any]:
     }
 
 
+# Writing scenes.
+
 SCENES_VERSION = 2
-"""Raised when the same seed gives other scenes of the same world."""
+"""Raised when a seed gives other scenes at the same generator version."""
 TAG = "SHIPSEG_SYNTH"
-"""Metadata item of the TIFF that says how the scene was made, as JSON."""
+"""Metadata item of the TIFF with the arguments of the scene, as JSON."""
 _MAX_SCENES = 10_000
 _MAX_SIDE_PX = 200_000
 BYTES_PER_PIXEL = 2.6
-"""Upper side of a scene's size with its overviews, for the check of the disk."""
+"""Upper estimate of a scene's size with its overviews, for the check of the disk space."""
 OVERVIEWS_FROM_PX = 1024
+"""Side of the smallest scene with overviews."""
 SPARSE_EVERY = 8
 """A sparse scene has every eighth of its cells; the other blocks are not in the file and read as black."""
 SPARSE_CELLS = 4
-"""So many different cells a sparse scene repeats."""
+"""Number of different cells that a sparse scene repeats."""
 
 
 @dataclass(frozen=True)
 class ScenesSummary:
-    """What a call of `write_scenes` left behind.
+    """The result of `write_scenes`.
 
     Attributes:
         folder: The folder.
-        num_scenes: Scenes in it, of this call's numbers.
+        num_scenes: Number of scenes requested.
         num_ships: True ships of the scenes made by this call.
         num_made: Scenes made by this call.
-        num_kept: Scenes that an earlier call had made.
+        num_kept: Scenes made by earlier calls.
     """
 
     folder: Path
@@ -209,7 +214,7 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Scene:
-    """A scene to be made: its plan, and where each painted cell is put."""
+    """A scene to write: its plan, and the windows that each painted cell is written to."""
 
     path: Path
     parameters: Mapping[str, Any]
@@ -234,26 +239,26 @@ def write_scenes(
     sparse: bool = False,
     workers: int | None = None,
 ) -> ScenesSummary:
-    """Write `scenes` GeoTIFFs (`out/scene-000.tif` ...) with their true ships (`scene-000.ships.gpkg` ...).
+    """Write synthetic scenes as GeoTIFFs (`out/scene-000.tif` ...) with their true ships (`scene-000.ships.gpkg` ...).
 
-    UTM, north up, three 8-bit bands, tiled, deflate, with overviews. A scene is painted cell by cell, so memory does
-    not depend on its size. Ships lie inside one cell each; no seam is to be seen. A call that was killed is taken up at
-    the first scene that is missing.
+    The files are in UTM, north up, with three 8-bit bands, tiled, deflate-compressed, with overviews. A scene is
+    painted cell by cell, so the memory does not depend on its size. Each ship is inside one cell; there are no seams.
+    An interrupted call resumes at the first missing scene.
 
     Args:
-        out: Folder; made where it is missing. What else it holds stays.
-        scenes: How many.
-        seed: Which world.
+        out: Folder, created if it does not exist. Other files in it stay.
+        scenes: Number of scenes.
+        seed: Seed of all random numbers.
         shape: (height, width) of a scene in pixels.
-        kind: mixed (a coast with harbours, an anchorage before them and open sea), or one of coast, harbour, anchorage,
+        kind: mixed (a coast with harbours, an anchorage near them and open sea), or one of coast, harbour, anchorage,
             open-sea.
-        config: Ground sample distance (at most two decimals) and what a label covers; the rest is not used.
-        sparse: For trials with very large scenes: only every eighth cell is painted, repeating four, and the blocks
-            between are not in the file at all: they read as black sea. No overviews.
-        workers: Processes; as many as processors where None.
+        config: Ground sample distance (at most two decimals) and kind of label; the rest is not used.
+        sparse: For tests with very large scenes: only every eighth cell is written, repeating four painted ones. The
+            other blocks are not in the file and read as black. There are no overviews.
+        workers: Number of processes, by default one per core.
 
     Raises:
-        ConfigError: An argument is out of range, or a scene of that name was made with other arguments.
+        ConfigError: An argument is out of range, or a scene of this name was made with other arguments.
         MissingExtraError: The extra `geo` is not installed.
         StorageError: The folder cannot be written or its disk is too small.
     """
@@ -273,15 +278,15 @@ def write_scenes(
         path = out / f"{scene_name(index)}.tif"
         parameters = made_with | {"index": index}
         if not _is_there(path, parameters):
-            todo.append(_planned(path, parameters, plan_scene(seed, index, shape, kind, config), sparse=sparse))
+            todo.append(_plan(path, parameters, plan_scene(seed, index, shape, kind, config), sparse=sparse))
     share = 1.0 / SPARSE_EVERY if sparse else 1.0
     needed = int(len(todo) * shape[0] * shape[1] * BYTES_PER_PIXEL * share)
     files.ensure_space(out, needed_bytes=needed, what=f"{len(todo)} scenes of {shape[0]} x {shape[1]} pixels")
     files.remove_leftovers(files.ensure_folder(out))
     work = [_Work(replace(scene.plan, cells=()), cell) for scene in todo for cell, _ in scene.targets]
     results = run_tasks(_paint, work, workers=min(available_workers(workers), max(1, len(work))))
-    pictures = iter(track(results, "painting cells", total=len(work)))
-    num_ships = sum(_write(scene, pictures, overviews=not sparse) for scene in todo)
+    painted = iter(track(results, "painting cells", total=len(work)))
+    num_ships = sum(_write(scene, painted, overviews=not sparse) for scene in todo)
     return ScenesSummary(out, scenes, num_ships, len(todo), scenes - len(todo))
 
 
@@ -317,7 +322,7 @@ def _is_there(path: Path, parameters: Mapping[str, Any]) -> bool:
     return True
 
 
-def _planned(path: Path, parameters: Mapping[str, Any], plan: ScenePlan, *, sparse: bool) -> _Scene:
+def _plan(path: Path, parameters: Mapping[str, Any], plan: ScenePlan, *, sparse: bool) -> _Scene:
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*plan.key, 4))))
     place = draw_place(rng, plan.grid.shape, plan.config.metres_per_pixel)
     if not sparse:
@@ -336,8 +341,8 @@ def _paint(work: _Work) -> CellImage:
     return paint_cell(work.plan, work.cell)
 
 
-def _write(scene: _Scene, pictures: Iterator[CellImage], *, overviews: bool) -> int:
-    """Write one scene, its truth first, and return how many ships it has."""
+def _write(scene: _Scene, painted: Iterator[CellImage], *, overviews: bool) -> int:
+    """Write one scene and its truth, and return its number of ships. The TIFF appears last."""
     with needing("geo"):
         import rasterio
         from rasterio.enums import Resampling
@@ -347,11 +352,11 @@ def _write(scene: _Scene, pictures: Iterator[CellImage], *, overviews: bool) -> 
         with rasterio.open(temporary, "w", **_profile(scene)) as dataset:
             dataset.update_tags(**{TAG: json.dumps(scene.parameters)}, TIFFTAG_DATETIME=_date(scene))
             for cell, windows in scene.targets:
-                picture = next(pictures)
+                cell_image = next(painted)
                 for window in windows:
-                    place = RasterWindow(window.col0, window.row0, window.width, window.height)
-                    dataset.write(picture.image_hwc.transpose(2, 0, 1), window=place)
-                    ships += _moved(picture.ships, cell.window, window)
+                    target = RasterWindow(window.col0, window.row0, window.width, window.height)
+                    dataset.write(cell_image.image_hwc.transpose(2, 0, 1), window=target)
+                    ships += _moved(cell_image.ships, cell.window, window)
         reductions = [
             2**power for power in range(1, (max(scene.plan.grid.shape) // OVERVIEWS_FROM_PX).bit_length() + 1)
         ]
@@ -381,14 +386,14 @@ def _profile(scene: _Scene) -> dict[str, Any]:
         "photometric": "RGB",
         "compress": "deflate",
         "predictor": 2,
-        "zlevel": 1,  # the noise of a camera hardly shrinks, however long one tries
+        "zlevel": 1,  # higher levels hardly compress sensor noise better
         "bigtiff": "if_safer",
         "sparse_ok": True,
     }
 
 
 def _date(scene: _Scene) -> str:
-    """Return when the picture was taken: a late morning of 2024, another for each scene, as TIFF writes it."""
+    """Return the acquisition time in the format of TIFF: a morning of 2024 that depends on the scene."""
     seed, index = scene.plan.key[:2]
     number = seed * 97 + index
     return f"2024:{number % 12 + 1:02d}:{number % 28 + 1:02d} 10:{number % 60:02d}:00"

@@ -1,4 +1,4 @@
-"""What the world gives out: its configuration, a view of some ground with its truth, a finished picture."""
+"""Configuration and results of the generator: a view of the ground with its labels, and the final synthetic image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 SMALLEST_SHIP_PX = 2
-"""Ships of which less is to be seen get no label."""
+"""Ships with fewer visible pixels get no label."""
 WIDE_GAP_FROM_PX = 300
 """Ships of this area have a wide gap to a smaller neighbour: it would eat up small craft."""
 TILE_PX = 768
@@ -35,15 +35,15 @@ TILE_PX = 768
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """What the world is to look like.
+    """Configuration of synthetic images and scenes.
 
     Attributes:
-        size: Height and width of a picture in pixels, or one number for both.
-        empty_share: Share of pictures without a ship, 0-1; exact, see `is_empty`.
-        label: What a label covers: the annotators' rotated rectangle, or the hull itself.
-        metres_per_pixel: Ground sample distance; the world is drawn at 1.5 m and resampled.
-        no_data_share: Share of the empty pictures that are one colour (black, white or blue, without a ship).
-        no_data_border_share: Share of the other pictures of which a part is one colour.
+        size: Height and width of an image in pixels, or one number for both.
+        empty_share: Share of images without ships, 0-1; exact, see `is_empty`.
+        label: Area of a label: the annotators' rotated rectangle, or the hull itself.
+        metres_per_pixel: Ground sample distance; images are drawn at 1.5 m and resampled.
+        no_data_share: Share of the empty images that have one colour (black, white or blue).
+        no_data_border_share: Share of the other images of which a part has one colour.
     """
 
     size: tuple[int, int] | int = TILE_PX
@@ -57,9 +57,9 @@ class WorldConfig:
         for name in ("empty_share", "no_data_share", "no_data_border_share"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
-                raise ConfigError(f"{name} must lie within 0 and 1, got {value}")
+                raise ConfigError(f"{name} must be between 0 and 1, got {value}")
         if not (0.2 <= self.metres_per_pixel <= 20.0):
-            raise ConfigError(f"metres_per_pixel must lie within 0.2 and 20, got {self.metres_per_pixel}")
+            raise ConfigError(f"metres_per_pixel must be between 0.2 and 20, got {self.metres_per_pixel}")
         if not isinstance(self.size, int) and len(self.size) != 2:
             raise ConfigError(f"size must be one number or (height, width), got {self.size}")
         if min(self.shape) < 16:
@@ -75,14 +75,14 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class SyntheticImage:
-    """A picture and what is on it.
+    """A synthetic image with its labels.
 
     Attributes:
         image_hwc: (H, W, 3) uint8, RGB, as decoded from its JPEG.
-        ship_rles: One run-length text per ship (the challenge's form): disjoint, visible pixels only.
+        ship_rles: One run-length text per ship (the challenge's format): disjoint, visible pixels only.
         coverage_hw: (H, W) uint8, share of the pixel inside a ship, 255 = all of it; at least 128 exactly where the
             run-length text of a ship covers the pixel.
-        kind: open-sea, coast, harbour, land, no-data.
+        kind: open-sea, coast, harbour, land or no-data.
         cloudy: Whether there are clouds.
     """
 
@@ -95,15 +95,15 @@ class SyntheticImage:
 
 @dataclass(frozen=True)
 class View:
-    """What the camera delivered of some ground, before JPEG, with its truth; tiles are cut from it.
+    """An image before its JPEG compression, with its labels; tiles are cut from it.
 
     Attributes:
-        image_hwc: (H, W, 3) uint8.
-        owner_hw: (H, W) int32, number of the ship that has the pixel, 0 for none.
+        image_hwc: (H, W, 3) uint8, RGB.
+        owner_hw: (H, W) int32, number of the ship that the pixel belongs to, 0 for none.
         coverage_hw: (H, W) uint8, 0-255.
         kind: See `SyntheticImage`.
         cloudy: See `SyntheticImage`.
-        jpeg_quality: The quality to store it with.
+        jpeg_quality: Quality of the JPEG.
     """
 
     image_hwc: NDArray[np.uint8]
@@ -114,14 +114,14 @@ class View:
     jpeg_quality: int
 
     def cut(self, row0: int, col0: int, shape: tuple[int, int]) -> View:
-        """Return the part of this shape at (row0, col0); ships of which under 2 pixels are left are dropped."""
+        """Return the part of this shape at (row0, col0), without ships of which fewer than 2 pixels are left."""
         window = (slice(row0, row0 + shape[0]), slice(col0, col0 + shape[1]))
         owner, coverage = without_leftovers(self.owner_hw[window], self.coverage_hw[window])
         return replace(self, image_hwc=self.image_hwc[window], owner_hw=owner, coverage_hw=coverage)
 
 
 def image_of(view: View, *, data: bytes | None = None) -> SyntheticImage:
-    """Return the view as a picture; `data` is its JPEG where that has been made."""
+    """Return the view as a synthetic image; `data` is its JPEG, if it has been encoded."""
     data = encode_jpeg(view.image_hwc, view.jpeg_quality) if data is None else data
     solid = np.where(view.coverage_hw >= 128, view.owner_hw, 0)
     numbers = np.flatnonzero(np.bincount(solid.ravel()))
@@ -132,10 +132,10 @@ def image_of(view: View, *, data: bytes | None = None) -> SyntheticImage:
 def split_touching(
     owner_hw: NDArray[np.int32], coverage_hw: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return owner and coverage with a gap where labels touch, taken from the larger ship: 3 px, of small craft 1 px.
+    """Return owner and coverage with a gap between touching labels: 3 px of the larger ship, 1 px if it is small.
 
-    As in the challenge, where ships side by side have notches: pixels of two labels belong to neither. It teaches a
-    network to keep neighbours apart.
+    As in the challenge, where touching ships have notches: pixels of two labels belong to neither. This teaches a
+    network to split touching ships.
     """
     areas = np.bincount(owner_hw[coverage_hw >= 128], minlength=int(owner_hw.max()) + 1)
     if np.count_nonzero(areas) < 2:
@@ -152,14 +152,14 @@ def split_touching(
 def without_leftovers(
     owner_hw: NDArray[np.int32], coverage_hw: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return owner and coverage without ships of which fewer than 2 pixels are seen."""
+    """Return owner and coverage without ships of which fewer than 2 pixels are visible."""
     owner_hw, coverage_hw = owner_hw.copy(), coverage_hw.copy()
     owner_hw[coverage_hw == 0] = 0
     counts = np.bincount(owner_hw[coverage_hw >= 128])
     kept = np.zeros(int(owner_hw.max()) + 1, bool)
     kept[: len(counts)] = counts >= SMALLEST_SHIP_PX
     kept[0] = False
-    gone = ~kept[owner_hw]
-    coverage_hw[gone] = 0
-    owner_hw[gone] = 0
+    dropped = ~kept[owner_hw]
+    coverage_hw[dropped] = 0
+    owner_hw[dropped] = 0
     return owner_hw, coverage_hw

@@ -1,4 +1,4 @@
-"""One picture of the world: which parts it has, in which order they are painted, and its labels."""
+"""Rendering one synthetic image: choosing its parts, painting them in order, resampling, sensor and labels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError
 from shipseg.processes import single_threaded_opencv
 from shipseg.synth.distributions import (
+    IMAGE_KINDS,
+    IMAGE_KINDS_BY_SHIPS,
     NATIVE_METRES_PER_PIXEL,
-    PICTURE_KINDS,
-    PICTURE_KINDS_BY_SHIPS,
     Rng,
     chance,
     choose,
@@ -43,31 +43,31 @@ from shipseg.synth.view import (
 __all__ = ["is_empty", "make_image", "make_scene", "render", "resample"]
 
 STREAMS = ("kind", "sea", "land", "clutter", "ships", "weather", "sensor")
-"""Independent streams of random numbers: a change in one part leaves the others as they were."""
+"""Independent streams of random numbers, so that a change of one part does not change the others."""
 ATTEMPTS = 6
-"""How often a picture that should have ships is drawn again when none came out; the last ones are plain open sea."""
+"""Attempts to draw an image with ships if no ship is visible; the last half of them use plain open sea."""
 ORPHAN_WAKE_SHARE = 0.05
 JETTY_SHARE = 0.06
 
 
 def is_empty(index: int, empty_share: float) -> bool:
-    """Return whether picture `index` has no ships: of the first n, exactly floor(n * empty_share + 1e-9) have none."""
+    """Return whether image `index` has no ships: of the first n, exactly floor(n * empty_share + 1e-9) have none."""
     return math.floor((index + 1) * empty_share + 1e-9) > math.floor(index * empty_share + 1e-9)
 
 
 def make_image(seed: int, index: int, config: WorldConfig) -> SyntheticImage:
-    """Return picture `index` of the world `seed`; the same bits for the same arguments.
+    """Return synthetic image `index` of `seed`. The result depends on the arguments only.
 
     Example:
-        >>> picture = make_image(1, 0, WorldConfig(size=256))
-        >>> picture.image_hwc.shape, len(picture.ship_rles) > 0
+        >>> image = make_image(1, 0, WorldConfig(size=256))
+        >>> image.image_hwc.shape, len(image.ship_rles) > 0
         ((256, 256, 3), True)
     """
     return image_of(render(seed, index, config.shape, config))
 
 
 def make_scene(seed: int, index: int, height: int, width: int, config: WorldConfig) -> SyntheticImage:
-    """Return a picture of any size, with as many more ships as its area is larger than a tile's; see `make_image`."""
+    """Return a synthetic image of any size, with ships in proportion to its area; see `make_image`."""
     return image_of(render(seed, index, (height, width), config, stream=1))
 
 
@@ -81,16 +81,16 @@ def render(
     empty: bool | None = None,
     middle_px: float | None = None,
 ) -> View:
-    """Return a view of the ground `index`.
+    """Return the view of ground `index`.
 
     Args:
-        seed: Which world.
-        index: Which ground.
+        seed: Seed of all random numbers.
+        index: Number of the ground.
         shape: (height, width) in pixels.
         config: See `WorldConfig`.
-        stream: Pictures (0), scenes (1) and the scenes of overlapping tiles (2) show different grounds.
-        empty: Whether there are no ships; by `is_empty` where None.
-        middle_px: Keep a ship this near the middle (rows and columns).
+        stream: Images (0), scenes (1) and scenes of overlapping tiles (2) have different grounds.
+        empty: Whether there are no ships; None: as `is_empty` says.
+        middle_px: Place a ship within this distance of the centre (rows and columns).
     """
     if seed < 0 or index < 0:
         raise ConfigError(f"seed and index must not be negative, got {seed} and {index}")
@@ -104,7 +104,7 @@ def render(
             view = _render_once(rngs, shape, config, empty=empty, plain=attempt >= ATTEMPTS // 2, middle_px=middle_px)
             if empty or _has_ship(view, middle_px):
                 return view
-    raise AssertionError("open sea always has room for a ship")
+    raise AssertionError("open sea always has space for a ship")
 
 
 def _has_ship(view: View, middle_px: float | None) -> bool:
@@ -128,8 +128,8 @@ def _render_once(
     if empty and solid:
         return _no_data(rngs["kind"], shape)
     num_ships = draw_num_ships(rngs["ships"])
-    by_ships = next(kinds for limit, kinds in PICTURE_KINDS_BY_SHIPS if num_ships <= limit)
-    kind = choose(rngs["kind"], PICTURE_KINDS if empty else by_ships)
+    by_ships = next(kinds for limit, kinds in IMAGE_KINDS_BY_SHIPS if num_ships <= limit)
+    kind = choose(rngs["kind"], IMAGE_KINDS if empty else by_ships)
     kind = "open-sea" if plain else kind
     factor = config.metres_per_pixel / NATIVE_METRES_PER_PIXEL
     native = tuple(max(16, round(side * factor)) for side in shape)
@@ -168,7 +168,7 @@ def _paint_ground(rng: Rng, canvas: Canvas, kind: str) -> None:
 
 
 def _no_data(rng: Rng, shape: tuple[int, int]) -> View:
-    """Return a solid picture: black, white cloud or dark blue."""
+    """Return an image of one colour: black, white cloud or dark blue."""
     dark_blue = (float(rng.integers(0, 6)), float(rng.integers(0, 12)), float(rng.integers(12, 60)))
     color = choose(rng, {(0.0, 0.0, 0.0): 0.5, (255.0, 255.0, 255.0): 0.25, dark_blue: 0.25})
     image = np.broadcast_to(np.asarray(color, np.uint8), (*shape, 3)).copy()
@@ -176,7 +176,7 @@ def _no_data(rng: Rng, shape: tuple[int, int]) -> View:
 
 
 def _cut_border(rng: Rng, canvas: Canvas) -> None:
-    """Blacken the part of the picture beyond the scene's slanted edge, labels included."""
+    """Fill the image beyond a slanted scene border with black or white, and remove the labels there."""
     height, width = canvas.shape
     turn = choose(rng, {0.0: 1, 0.5: 1, 1.0: 1, 1.5: 1}) * math.pi + rng.normal(0, 0.15)
     x = np.arange(width, dtype=np.float32)[None, :] - width / 2
@@ -188,19 +188,19 @@ def _cut_border(rng: Rng, canvas: Canvas) -> None:
 
 
 def resample(canvas: Canvas, shape: tuple[int, int]) -> None:
-    """Bring the canvas from 1.5 m per pixel to the wanted size, in place."""
+    """Resample the canvas from 1.5 m per pixel to `shape`, in place."""
     if canvas.shape == shape:
         return
     size, smaller = (shape[1], shape[0]), shape[0] < canvas.shape[0]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    canvas.rgb_hwc = np.asarray(cv2.resize(canvas.rgb_hwc, size, interpolation=how), np.float32)
+    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    canvas.rgb_hwc = np.asarray(cv2.resize(canvas.rgb_hwc, size, interpolation=interpolation), np.float32)
     canvas.owner_hw = _owner_at(canvas.owner_hw, shape)
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    canvas.coverage_hw = np.asarray(cv2.resize(canvas.coverage_hw, size, interpolation=how), np.float32)
+    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    canvas.coverage_hw = np.asarray(cv2.resize(canvas.coverage_hw, size, interpolation=interpolation), np.float32)
 
 
 def _owner_at(owner_hw: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Return the owner map at another size: the owner at, or next to, each new pixel's middle."""
+    """Return the owner map at another size: the owner at the centre of each new pixel, or next to it."""
     grown = cv2.dilate(owner_hw.astype(np.float32), np.ones((3, 3), np.uint8))
     filled = np.where(owner_hw > 0, owner_hw.astype(np.float32), grown)
     return np.asarray(cv2.resize(filled, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST_EXACT), np.int32)

@@ -1,4 +1,4 @@
-"""Where ships lie: rows with one end to a quay, rafts, dinghies at speed."""
+"""Placing ships: rows with one end to a quay, rafts, companions, fast dinghies."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_tugs_lie_at_an_end_of_ships_with_water_between_the_labels() -> None:
     assert min(gaps) > 0.1
 
 
-def test_a_ship_alone_in_its_picture_may_have_a_companion() -> None:
+def test_the_only_ship_of_an_image_may_have_a_companion() -> None:
     def counts(share: float) -> list[int]:
         return [
             _on_open_water(seed, 1, COMPANION_SHARE=share, IN_LINE_SHARE=0.0, **AT_ANCHOR_WITH_COMPANIONS).num_ships

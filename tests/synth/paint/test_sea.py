@@ -1,4 +1,4 @@
-"""Glitter on black water: patches and points, black elsewhere, whatever water was there before."""
+"""Glitter on black water: patches and points, black elsewhere."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_lone_points_lie_far_from_the_patches() -> None:
     assert found >= 6
 
 
-def test_a_canvas_knows_that_its_water_is_black_now() -> None:
+def test_the_sea_colour_of_the_canvas_is_black() -> None:
     assert _painted(3).sea_rgb.max() <= 5.0
 
 
-def test_the_sea_is_painted_so_in_its_share_of_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_share_of_the_images_has_glitter_on_black_water(monkeypatch: pytest.MonkeyPatch) -> None:
     medians = []
     for share in (0.0, 1.0):
         monkeypatch.setattr(sea, "DARK_GLITTER_SHARE", share)

@@ -1,4 +1,4 @@
-"""Comets: spray over a small boat and astern of it, never ahead, never in a label."""
+"""Comets: spray over a small boat and behind it, never ahead of it, never in a label."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_spray_lies_behind_the_bow_and_touches_no_label(seed: int) -> None:
 
 
 def test_the_spray_of_a_small_boat_is_longer_than_the_boat() -> None:
-    """What a network that has not seen it takes for a ship several times as long."""
+    """A network without such training data detects a ship several times as long."""
     lit = []
     for seed in range(30):
         canvas = _canvas()
@@ -46,14 +46,14 @@ def test_the_spray_of_a_small_boat_is_longer_than_the_boat() -> None:
 
 
 def _width(seed: int, *, length: float, beam: float, astern: float) -> float:
-    """Return how many pixels across are lit, so far behind the bow."""
+    """Return the width of the foam in pixels at a distance behind the bow."""
     canvas = _canvas()
     paint_comet(np.random.default_rng(seed), canvas, Pose(120.0, 120.0, 0.0), length=length, beam=beam)
     column = canvas.rgb_hwc[:, int(120 + length / 2 - astern)].mean(axis=1) - 30.0
     return float((column > 0.3 * max(column.max(), 15.0)).sum())
 
 
-def test_the_width_of_some_plumes_does_not_go_by_the_boat(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_width_of_some_plumes_does_not_depend_on_the_boat(monkeypatch: pytest.MonkeyPatch) -> None:
     wider = []
     for share in (1.0, 0.0):
         monkeypatch.setattr(wakes, "OWN_WIDTH_SHARE", share)

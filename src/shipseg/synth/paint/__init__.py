@@ -1,1 +1,1 @@
-"""What is painted into a synthetic image: sea, land, ships, wakes, weather and the sensor."""
+"""Painting the parts of a synthetic image: sea, land, harbours, ships, wakes, weather, and simulating the sensor."""

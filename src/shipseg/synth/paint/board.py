@@ -1,4 +1,4 @@
-"""A supersampled drawing board for one ship, lying in the image's axes, averaged down by area at the end."""
+"""A supersampled drawing board for one ship, aligned with the image axes and finally reduced by area averaging."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a ship lies: its middle in image coordinates and the direction of its bow (from x towards y)."""
+    """Position and heading of a ship: its centre in image coordinates, and the direction of its bow (from x to y)."""
 
     x: float
     y: float
     heading_rad: float
 
     def to_image(self, points_uv: Points) -> Points:
-        """Return ship coordinates (N, 2), u towards the bow, v towards starboard, as image coordinates."""
+        """Return ship coordinates (N, 2), u towards the bow, v towards starboard, in image coordinates."""
         cos, sin = math.cos(self.heading_rad), math.sin(self.heading_rad)
         u, v = points_uv[:, 0], points_uv[:, 1]
         return np.stack([self.x + u * cos - v * sin, self.y + u * sin + v * cos], axis=1)
@@ -35,13 +35,16 @@ class Pose:
 
 @dataclass
 class Board:
-    """Drawing in ship coordinates (pixels of the image; u to the bow, v to starboard, 0 amidships).
+    """A drawing board with ship coordinates (pixels of the image; u to the bow, v to starboard, 0 amidships).
 
     Attributes:
+        pose: Position and heading of the ship.
+        sun: Direction of shadows.
         rgb: (h * scale, w * scale, 3) uint8.
-        shadow: (h * scale, w * scale) uint8, 255 where the ship's own height darkens the water.
+        shadow: (h * scale, w * scale) uint8, 255 where the ship shades the water.
         row0: Image row of the board's first row.
         col0: Image column of the board's first column.
+        scale: Board pixels per image pixel.
     """
 
     pose: Pose
@@ -54,15 +57,15 @@ class Board:
     heights: list[float] = field(default_factory=list)
 
     def points(self, points_uv: Points) -> NDArray[np.int32]:
-        """Return ship coordinates as fixed-point board coordinates."""
+        """Return ship coordinates as fixed-point coordinates of the board."""
         return fixed_point(self.pose.to_image(points_uv) - (self.col0, self.row0), scale=self.scale)
 
     def polygon(self, points_uv: Points, color: Color) -> None:
-        """Fill a polygon on the ship."""
+        """Fill a polygon, given in ship coordinates."""
         cv2.fillPoly(self.rgb, [self.points(points_uv)], color, cv2.LINE_AA, FIXED_BITS)
 
     def outline(self, points_uv: Points, color: Color, width_px: float) -> None:
-        """Draw the closed line through the points."""
+        """Draw a closed line, given in ship coordinates."""
         thickness = max(1, round(width_px * self.scale))
         cv2.polylines(self.rgb, [self.points(points_uv)], True, color, thickness, cv2.LINE_AA, FIXED_BITS)  # noqa: FBT003
 
@@ -76,7 +79,7 @@ class Board:
         self.polygon(np.stack([u + radius * np.cos(turn), v + radius * np.sin(turn)], axis=1), color)
 
     def block(self, u0: float, u1: float, v0: float, v1: float, color: Color, height_px: float) -> None:
-        """Fill a rectangle that stands `height_px` above the deck, with its shadow on deck and water."""
+        """Fill a rectangle at `height_px` above the deck, with its shadow on deck and water."""
         corners = np.array([(u0, v0), (u1, v0), (u1, v1), (u0, v1)], np.float64)
         base = self.pose.to_image(corners) - (self.col0, self.row0)
         reach = np.array(self.sun.shadow_xy) * height_px * self.sun.shadow_per_height
@@ -102,13 +105,13 @@ class Board:
         return self.down(mask) * np.float32(1.0 / 255.0)
 
     def down(self, board: ByteArray) -> FloatArray:
-        """Return a board array averaged down to image pixels, float32."""
+        """Return a board array averaged to image pixels, float32."""
         size = (board.shape[1] // self.scale, board.shape[0] // self.scale)
         return np.asarray(cv2.resize(board.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def open_board(pose: Pose, sun: Sun, *, length: float, beam: float, margin: float, color: Color) -> Board:
-    """Return a board around a ship of this size, `margin` pixels wider, filled with one colour."""
+    """Return a board around a ship of this size plus `margin` pixels on each side, filled with one colour."""
     scale = 8 if length < 14 else 6 if length < 30 else 4 if length < 150 else 3
     cos, sin = abs(math.cos(pose.heading_rad)), abs(math.sin(pose.heading_rad))
     reach_x, reach_y = (length * cos + beam * sin) / 2 + margin, (length * sin + beam * cos) / 2 + margin

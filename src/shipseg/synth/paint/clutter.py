@@ -1,4 +1,4 @@
-"""Small things on open water that are not ships: buoys, fish cages, rocks, platforms, flotsam."""
+"""Small objects on open water that are not ships: buoys, fish cages, rocks, platforms, flotsam."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLATFORMS_SHARE = 0.02
 
 
 def paint_clutter(rng: Rng, canvas: Canvas) -> None:
-    """Add each kind of clutter to its share of pictures."""
+    """Paint each kind of clutter into its share of images."""
     if chance(rng, BUOYS_SHARE):
         _paint_buoys(rng, canvas)
     if chance(rng, CAGES_SHARE):
@@ -35,7 +35,7 @@ def paint_clutter(rng: Rng, canvas: Canvas) -> None:
 
 
 def _paint_buoys(rng: Rng, canvas: Canvas) -> None:
-    """Dots of 1-2 px, alone or in lines (mussel farms, nets)."""
+    """Paint buoys: dots of 1-2 px, single or in lines (mussel farms, nets)."""
     height, width = canvas.shape
     lines = int(rng.integers(1, 8)) if chance(rng, 0.5) else 0
     points: list[tuple[float, float]] = []
@@ -64,7 +64,7 @@ def _paint_buoys(rng: Rng, canvas: Canvas) -> None:
 
 
 def _paint_cages(rng: Rng, canvas: Canvas) -> None:
-    """Fish farms: rings or square frames in a grid."""
+    """Paint fish farms: rings or square frames in a grid."""
     height, width = canvas.shape
     x, y, turn = uniform(rng, 0, width), uniform(rng, 0, height), uniform(rng, 0, math.pi)
     radius, rings = uniform(rng, 3.5, 12), chance(rng, 0.6)
@@ -86,7 +86,7 @@ def _paint_cages(rng: Rng, canvas: Canvas) -> None:
 
 
 def _paint_rocks(rng: Rng, canvas: Canvas) -> None:
-    """Rocks at the surface with a ring of foam."""
+    """Paint rocks at the surface, with a ring of foam."""
     field = fractal_noise(rng, canvas.shape, log_uniform(rng, 25, 120), octaves=6, gain=0.62)
     level = np.float32(uniform(rng, 2.3, 3.3))
     rock = soft_step(field - level, 0.03)
@@ -99,7 +99,7 @@ def _paint_rocks(rng: Rng, canvas: Canvas) -> None:
 
 
 def _paint_platforms(rng: Rng, canvas: Canvas) -> None:
-    """Caissons, dolphins, platforms and islets with a light: blocks of concrete that never were ships."""
+    """Paint caissons, dolphins, platforms and islets with a light: blocks of concrete that resemble ships."""
     height, width = canvas.shape
     rgb, alpha = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     center, turn = (uniform(rng, 0, width), uniform(rng, 0, height)), uniform(rng, 0, math.pi)
@@ -122,7 +122,7 @@ def _paint_platforms(rng: Rng, canvas: Canvas) -> None:
 
 
 def _paint_specks(rng: Rng, canvas: Canvas) -> None:
-    """Foam flecks, gulls, flotsam: faint single pixels and short dashes."""
+    """Paint flecks of foam, gulls and flotsam: faint single pixels and short dashes."""
     height, width = canvas.shape
     mask = np.zeros(canvas.shape, np.uint8)
     for _ in range(int(log_uniform(rng, 1, 60))):

@@ -1,4 +1,4 @@
-"""The coast of a large scene: one ragged line across all its windows."""
+"""The coast of a large scene: one irregular line through all its windows."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from shipseg.synth.paint.land import (
 )
 from shipseg.synth.paint.town import build_town
 
-__all__ = ["LOOK_STEP_PX", "Coastline", "paint_coastline"]
+__all__ = ["COARSE_STEP_PX", "Coastline", "paint_coastline"]
 
-LOOK_STEP_PX = 32
-"""Pixels between the points of the coarse look that a scene is planned with."""
+COARSE_STEP_PX = 32
+"""Step of the coarse heights that a scene is planned with."""
 _LARGEST_PX = 6000
-"""Bays and capes grow with the scene up to this side."""
+"""The size of bays and capes grows with the scene up to this side."""
 _FADE_FROM_PX, _FADE_PX = 110.0, 8.0
-"""What reaches from the shore into the water dies away from here on: a window sees no land beyond its margin."""
+"""Distance from the shore at which its effects on the water fade out: a window has no land beyond its margin."""
 
 
 @dataclass(frozen=True)
 class Coastline:
-    """Where land is in a scene: wherever the height is above 0.
+    """The land of a scene, where the height is above 0.
 
     Attributes:
-        key: Of the random numbers.
+        key: Key of the random numbers.
         shape: (height, width) of the scene at 1.5 m per pixel.
-        level: What the height is measured from.
+        level: Sea level, subtracted from the height.
     """
 
     key: tuple[int, ...]
@@ -47,18 +47,18 @@ class Coastline:
     level: float = 0.0
 
     @classmethod
-    def drawn(cls, key: tuple[int, ...], shape: tuple[int, int], *, land_share: float) -> Coastline:
-        """Return a coast with about this share of land, 0-1."""
+    def draw(cls, key: tuple[int, ...], shape: tuple[int, int], *, land_share: float) -> Coastline:
+        """Return a random coast with about this share of land, 0-1."""
         line = cls(key, shape)
-        return cls(key, shape, float(np.quantile(line.look(), 1.0 - land_share)))
+        return cls(key, shape, float(np.quantile(line.coarse_height(), 1.0 - land_share)))
 
-    def look(self) -> FloatArray:
-        """Return the height all over the scene, at every `LOOK_STEP_PX`th pixel."""
-        size = (-(-self.shape[0] // LOOK_STEP_PX), -(-self.shape[1] // LOOK_STEP_PX))
-        return self.height((0, 0), size, step=LOOK_STEP_PX)
+    def coarse_height(self) -> FloatArray:
+        """Return the height of the whole scene at every `COARSE_STEP_PX`th pixel, float32."""
+        size = (-(-self.shape[0] // COARSE_STEP_PX), -(-self.shape[1] // COARSE_STEP_PX))
+        return self.height((0, 0), size, step=COARSE_STEP_PX)
 
     def height(self, origin_rc: tuple[int, int], shape: tuple[int, int], *, step: int = 1) -> FloatArray:
-        """Return the height in a window, (H, W) float32, in pixels: about the distance to the shore."""
+        """Return the height in a window in pixels, (H, W) float32: about the distance to the shore."""
         rng = PlacedRng(self.key, origin_rc=origin_rc, step=step)
         side = float(min(max(self.shape), _LARGEST_PX))
         angle, rough = uniform(rng, 0, 2 * math.pi), log_uniform(rng, 0.03, 0.12) * side
@@ -79,15 +79,15 @@ def paint_coastline(
     town_part: tuple[slice, slice],
     fade: FloatArray,
 ) -> None:
-    """Draw the coast in a window: shallows and surf, a beach or rocks, ground, perhaps a village.
+    """Paint the coast in a window: shallows and surf, a beach or rocks, ground, perhaps a village.
 
     Args:
-        rng: Of the scene, at the window's place.
+        rng: Random generator of the scene, at the position of the window.
         canvas: Painted in place.
-        coastline: Where land is.
-        town_rng: Of this window alone.
-        town_part: Rows and columns that this window's village may stand in.
-        fade: (h, w) 0-1, how much of the village is to be seen there.
+        coastline: The land of the scene.
+        town_rng: Random generator of this window only.
+        town_part: Rows and columns in which the village of this window may be.
+        fade: (h, w) 0-1, opacity of the village in these rows and columns.
     """
     field = coastline.height(rng.origin_rc, canvas.shape)
     land = (field > 0).astype(np.uint8)

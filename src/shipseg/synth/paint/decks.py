@@ -1,4 +1,4 @@
-"""What stands on the decks, one function per kind of ship: (rng, board, length, beam, deck colour) -> None.
+"""Drawing the decks, one function per kind of ship: (rng, board, length, beam, deck colour) -> None.
 
 Ship coordinates: u towards the bow, v to starboard, both in pixels, 0 amidships.
 """
@@ -36,11 +36,11 @@ DECK_PALETTES: Mapping[str, Mapping[str, float]] = {
     "motorboat": {"white": 0.78, "grey": 0.1, "dark": 0.07, "blue": 0.05},
     "sailboat": {"white": 0.85, "sand": 0.08, "blue": 0.07},
 }
-"""Deck colours by kind of ship (by eye)."""
+"""(eye) Shares of deck colours by kind of ship."""
 
 
 def _superstructure(rng: Rng, board: Board, u0: float, u1: float, beam: float) -> None:
-    """A white house across the ship: bridge wings, funnel, a darker roof part."""
+    """Draw a white deckhouse across the ship: bridge wings, funnel, a darker part of the roof."""
     wide = beam / 2 * uniform(rng, 0.66, 0.96)
     color = tinted(rng, shaded(pick(rng, WHITE), uniform(rng, 0.62, 1.0)), 12)
     tall = uniform(rng, 2.0, 8.0) * min(1.0, beam / 14)
@@ -63,7 +63,7 @@ def _superstructure(rng: Rng, board: Board, u0: float, u1: float, beam: float) -
 
 
 def _stern_house(rng: Rng, board: Board, length: float, beam: float) -> float:
-    """Draw the house at the stern; return where the free deck begins."""
+    """Draw the deckhouse at the stern; return the start (u) of the free deck."""
     start = -length / 2 + length * uniform(rng, 0.015, 0.05)
     end = start + max(length * uniform(rng, 0.07, 0.15), min(6.0, length * 0.2))
     _superstructure(rng, board, start, end, beam)
@@ -71,7 +71,7 @@ def _stern_house(rng: Rng, board: Board, length: float, beam: float) -> float:
 
 
 def _forecastle(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> float:
-    """Draw the raised bow with its winches; return where the free deck ends."""
+    """Draw the raised bow with its winches; return the end (u) of the free deck."""
     start = length / 2 - beam * uniform(rng, 0.55, 1.0)
     if chance(rng, 0.5):
         board.rectangle(start, length / 2, -beam / 2, beam / 2, tinted(rng, shaded(deck, uniform(rng, 0.7, 1.25)), 8))
@@ -83,7 +83,7 @@ def _forecastle(rng: Rng, board: Board, length: float, beam: float, deck: Color)
 
 
 def _clutter(rng: Rng, board: Board, length: float, beam: float, deck: Color, count: int) -> None:
-    """Small dark and bright things anywhere on deck."""
+    """Draw small dark and bright objects at random positions on deck."""
     for _ in range(count):
         u, v = uniform(rng, -0.47, 0.42) * length, uniform(rng, -0.42, 0.42) * beam
         long, wide = uniform(rng, 0.3, 1.3) * (5 if chance(rng, 0.15) else 1), uniform(rng, 0.25, 0.9)
@@ -91,7 +91,7 @@ def _clutter(rng: Rng, board: Board, length: float, beam: float, deck: Color, co
 
 
 def _tanker(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """Pipes along the middle, a manifold across, tank lines, a house at the stern."""
+    """Draw pipes along the centre line, a manifold across, lines of tanks, a deckhouse at the stern."""
     start, end = _stern_house(rng, board, length, beam), _forecastle(rng, board, length, beam, deck)
     for _ in range(int(rng.integers(3, 10))):
         u = uniform(rng, start, end)
@@ -112,7 +112,7 @@ def _tanker(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> 
 
 
 def _hatches(rng: Rng, board: Board, span: tuple[float, float], beam: float, deck: Color, count: int) -> None:
-    """Hatch covers in a row, sometimes open holds, sometimes cranes between them."""
+    """Draw hatch covers in a row, sometimes open holds, sometimes cranes between them."""
     start, end = span
     pitch = (end - start) / count
     long, wide = pitch * uniform(rng, 0.6, 0.88), beam * uniform(rng, 0.26, 0.4)
@@ -141,7 +141,7 @@ def _bulker(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> 
 
 
 def _cargo(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """Coasters and general cargo: one to three holds, the house aft or forward."""
+    """Draw coasters and general cargo ships: one to three holds, the deckhouse aft or forward."""
     if chance(rng, 0.2):
         house = length / 2 - beam * uniform(rng, 0.5, 0.9)
         depth = length * uniform(rng, 0.08, 0.16)
@@ -154,7 +154,7 @@ def _cargo(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> N
 
 
 def _container(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """Bays of boxes in few or many colours, gaps where bays are empty, a house aft or between."""
+    """Draw bays of containers in few or many colours, gaps at empty bays, a deckhouse aft or between bays."""
     start, end = _stern_house(rng, board, length, beam), _forecastle(rng, board, length, beam, deck)
     bay = max(3.5, length * uniform(rng, 0.035, 0.06))
     row = max(1.4, beam / float(rng.integers(6, 13)))
@@ -175,7 +175,7 @@ def _container(rng: Rng, board: Board, length: float, beam: float, deck: Color) 
 
 
 def _ferry(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """Ferries, cruise ships and car carriers: a long house with rows of small things on top."""
+    """Draw ferries, cruise ships and car carriers: a long superstructure with rows of small objects on top."""
     color = tinted(rng, pick(rng, WHITE), 8) if chance(rng, 0.6) else deck
     stern, bow = -length * uniform(rng, 0.36, 0.49), length * uniform(rng, 0.25, 0.42)
     board.block(stern, bow, -beam * 0.46, beam * 0.46, color, uniform(rng, 2.0, 6.0))
@@ -190,7 +190,7 @@ def _ferry(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> N
 
 
 def _barge(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """An open box with a rim, empty, heaped with sand or coal, or flat with a deck load."""
+    """Draw an open hold with a rim, empty or with heaps of sand or coal, or a flat deck with cargo."""
     inner = tinted(rng, shaded(deck, uniform(rng, 0.5, 1.35)), 12)
     load = choose(rng, {"hold": 0.45, "heaps": 0.2, "deck": 0.35})
     if load != "deck":
@@ -210,7 +210,7 @@ def _barge(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> N
 
 
 def _navy(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """Stepped houses in the middle, a flight deck aft, a gun forward."""
+    """Draw stepped superstructures amidships, a flight deck aft, a gun forward."""
     start, end = -length * uniform(rng, 0.15, 0.3), length * uniform(rng, 0.15, 0.28)
     edge = start
     while edge < end:
@@ -226,7 +226,7 @@ def _navy(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> No
 
 
 def _workboat(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """Tugs, fishing and supply boats: a wheelhouse forward or aft, gear on the working deck."""
+    """Draw tugs, fishing and supply boats: a wheelhouse forward or aft, gear on the working deck."""
     forward = chance(rng, 0.65)
     middle = length * (uniform(rng, 0.05, 0.25) if forward else uniform(rng, -0.35, -0.2))
     half, wide = length * uniform(rng, 0.08, 0.17), beam * uniform(rng, 0.24, 0.4)
@@ -240,7 +240,7 @@ def _workboat(rng: Rng, board: Board, length: float, beam: float, deck: Color) -
 
 
 def _motorboat(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """A pale hull with a cockpit aft and a windscreen or a house."""
+    """Draw a pale hull with a cockpit aft and a windscreen or a cabin."""
     cockpit = tinted(rng, pick(rng, ((150, 112, 82), (96, 92, 88), (70, 80, 92), (190, 170, 140))), 18)
     board.rectangle(-length * 0.44, -length * uniform(rng, 0.08, 0.25), -beam * 0.32, beam * 0.32, cockpit)
     end = length * uniform(rng, 0.05, 0.28)
@@ -250,7 +250,7 @@ def _motorboat(rng: Rng, board: Board, length: float, beam: float, deck: Color) 
 
 
 def _sailboat(rng: Rng, board: Board, length: float, beam: float, deck: Color) -> None:
-    """A slim pale hull with a dark line of boom and hatches."""
+    """Draw a slim pale hull with a dark line of boom and hatches."""
     board.rectangle(
         -length * 0.4, length * 0.1, -beam * 0.1, beam * 0.1, tinted(rng, shaded(deck, uniform(rng, 0.4, 0.8)), 10)
     )

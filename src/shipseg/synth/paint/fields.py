@@ -19,26 +19,26 @@ __all__ = ["FloatArray", "blurred", "even_noise", "fractal_noise", "soft_step", 
 FloatArray = NDArray[np.float32]
 
 MAX_PERIOD_PX = 2048
-"""Wave fields of larger pictures repeat after this many pixels: memory stays bounded."""
+"""Period of the wave fields of larger images, which bounds the memory."""
 ENDLESS_PERIODS_PX = (2048, 1800)
-"""Wave fields of a placed window are the sum of two with these periods, which meet again after 460,800 px."""
+"""Wave fields of a window are the sum of two fields with these periods; the sum has a period of 460,800 px."""
 
 
 def blurred(values: FloatArray, sigma_px: float) -> FloatArray:
-    """Return the array after a Gaussian blur, the border mirrored."""
+    """Return the array after a Gaussian blur with reflected borders."""
     size = 2 * math.ceil(3.0 * sigma_px) + 1
     return np.asarray(cv2.GaussianBlur(values, (size, size), sigma_px, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def soft_step(values: FloatArray, width: float = 1.0) -> FloatArray:
-    """Return 0 far below zero and 1 far above it, a logistic step of this width."""
+    """Return the logistic function of values / width: 0 far below zero, 1 far above it."""
     return np.asarray(0.5 + 0.5 * np.tanh(values / (2.0 * width)), np.float32)
 
 
 def fractal_noise(
     rng: Rng, shape: tuple[int, int], wavelength_px: float, *, octaves: int = 4, gain: float = 0.55
 ) -> FloatArray:
-    """Return smooth noise: octaves of random grids, the coarsest with cells of `wavelength_px`.
+    """Return smooth noise: a sum of octaves of random grids, the coarsest with cells of `wavelength_px`.
 
     Returns:
         (H, W) float32, about mean 0 and standard deviation 1.
@@ -50,7 +50,7 @@ def fractal_noise(
     for _ in range(octaves):
         cells = tuple(min(side, math.ceil(side / wavelength_px) + 3) for side in shape)
         grid = rng.standard_normal(cells, dtype=np.float32)
-        # A window of the stretched grid at a random offset, so that no cell edge is favoured.
+        # A window of the enlarged grid at a random offset, so that cell edges have random positions.
         scale = max(wavelength_px, 1.0)
         shift = rng.uniform(0.0, 1.0, 2)
         matrix = np.array([[1 / scale, 0, shift[0]], [0, 1 / scale, shift[1]]], np.float64)
@@ -69,7 +69,7 @@ def fractal_noise(
 def even_noise(
     rng: Rng, shape: tuple[int, int], *, bands: int | None = None, dtype: DTypeLike = np.float32
 ) -> NDArray[np.floating]:
-    """Return independent numbers, drawn evenly from 0 to 1: (H, W), or (H, W, bands), of `dtype`."""
+    """Return independent numbers, uniform from 0 to 1: (H, W), or (H, W, bands), of `dtype`."""
     if isinstance(rng, PlacedRng):
         key = int(rng.integers(1 << 62))
         fields = [endless_white((key, band), origin_rc=rng.origin_rc, shape=shape) for band in range(bands or 1)]
@@ -93,7 +93,7 @@ def _scaled(power: FloatArray, variance: float) -> FloatArray:
 
 
 def _wind_sea(rng: Rng, radius: FloatArray, angle: FloatArray, direction_rad: float) -> FloatArray:
-    """Power of wind waves: a peak, a falling tail, crests across the wind with some spread."""
+    """Return the power spectrum of wind waves: a peak, a falling tail, crests across the wind with some spread."""
     peak = 1.0 / log_uniform(rng, 4.0, 26.0)
     ratio = radius / peak
     tail = uniform(rng, 2.0, 3.6)
@@ -105,7 +105,7 @@ def _wind_sea(rng: Rng, radius: FloatArray, angle: FloatArray, direction_rad: fl
 
 
 def _swell(rng: Rng, radius: FloatArray, angle: FloatArray, direction_rad: float) -> FloatArray:
-    """Power of a swell: a narrow band of long, nearly parallel waves."""
+    """Return the power spectrum of a swell: a narrow band of long, nearly parallel waves."""
     peak = 1.0 / log_uniform(rng, 16.0, 80.0)
     band = np.exp(-((np.log(radius / peak) / uniform(rng, 0.12, 0.3)) ** 2))
     along = np.cos(angle - direction_rad) ** 2
@@ -113,9 +113,9 @@ def _swell(rng: Rng, radius: FloatArray, angle: FloatArray, direction_rad: float
 
 
 def wave_field(rng: Rng, shape: tuple[int, int], direction_rad: float) -> FloatArray:
-    """Return the brightness of waves that run along `direction_rad` (image axes, x right, y down).
+    """Return the brightness of waves that travel along `direction_rad` (image axes, x right, y down).
 
-    Wind waves, often a swell at an angle to them, sometimes a second system; crests sharper than troughs.
+    Wind waves, often a swell at an angle to them, sometimes a second system; crests are sharper than troughs.
 
     Returns:
         (H, W) float32, mean 0, standard deviation 1.
@@ -134,7 +134,7 @@ def _endless_waves(rng: PlacedRng, shape: tuple[int, int], direction_rad: float)
     seed = int(rng.integers(1 << 62))
     total = np.zeros(shape, np.float32)
     for period in ENDLESS_PERIODS_PX:
-        field = _known_waves(seed, period, direction_rad)
+        field = _cached_waves(seed, period, direction_rad)
         rows, cols = (
             (start + np.arange(side) * rng.step) % period for start, side in zip(rng.origin_rc, shape, strict=True)
         )
@@ -143,14 +143,14 @@ def _endless_waves(rng: PlacedRng, shape: tuple[int, int], direction_rad: float)
 
 
 @functools.lru_cache(maxsize=2)
-def _known_waves(seed: int, period_px: int, direction_rad: float) -> FloatArray:
-    """Return one period of waves; kept, since every window of a scene asks for the same."""
+def _cached_waves(seed: int, period_px: int, direction_rad: float) -> FloatArray:
+    """Return one period of waves; cached, since all windows of a scene use the same."""
     rng = np.random.Generator(np.random.PCG64(seed))
     return _periodic_waves(rng, (period_px, period_px), direction_rad)
 
 
 def _periodic_waves(rng: Rng, shape: tuple[int, int], direction_rad: float) -> FloatArray:
-    """Return a field of this shape that continues at its opposite edges."""
+    """Return a wave field of this shape with periodic borders."""
     height, width = shape
     radius, angle = _frequencies(height, width)
     power = _wind_sea(rng, radius, angle, direction_rad)

@@ -1,4 +1,4 @@
-"""Foam on the water, drawn on a strip that runs astern and is then laid into the picture."""
+"""Foam on the water, drawn on a strip behind a bow and then warped into the image."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FOAM_RGB = (232.0, 236.0, 236.0)
 
 @dataclass(frozen=True)
 class Strip:
-    """Coordinates behind a bow.
+    """Coordinates of a strip behind a bow.
 
     Args:
-        astern: From the bow backwards, (n, m) in pixels.
-        aside: From the keel line to the side, (n, m) in pixels.
+        astern: Distance behind the bow, (n, m) in pixels.
+        aside: Distance from the keel line, signed, (n, m) in pixels.
         length: Length of the hull in pixels.
-        beam: Width of the hull in pixels.
-        reach: How far behind the hull foam is to be seen, in pixels.
+        beam: Beam of the hull in pixels.
+        reach: Length of the foam behind the hull in pixels.
         wide: Columns on each side of the keel line.
     """
 
@@ -40,7 +40,7 @@ class Strip:
 
 
 def open_strip(rng: Rng, *, length: float, beam: float, reach: float) -> Strip:
-    """Return the strip for a hull, sometimes bent: ships turn."""
+    """Return the strip of a hull, sometimes curved for a turning ship."""
     wide = math.ceil(beam * 1.5 + 4 + (length + reach) * 0.34)
     rows = math.ceil(length + 1.6 * reach) + 4
     aside, astern = np.meshgrid(
@@ -58,12 +58,12 @@ def _curved(rng: Rng, astern: FloatArray, aside: FloatArray, length: float, reac
 def lay_foam(
     canvas: Canvas, pose: Pose, strip: Strip, light: FloatArray, waves: FloatArray | None, *, foam_rgb: FloatArray
 ) -> None:
-    """Turn a strip into the picture and blend what is on it.
+    """Warp a strip into the image and blend its foam.
 
     Args:
         canvas: Painted in place.
-        pose: Middle and heading of the ship.
-        strip: The strip behind it.
+        pose: Centre and heading of the ship.
+        strip: The strip behind its bow.
         light: Share of foam on the strip, 0 to 1.
         waves: Grey levels to add, or None.
         foam_rgb: Colour of thick foam.
@@ -80,7 +80,7 @@ def lay_foam(
     col1, row1 = min(width, math.ceil(high[0])), min(height, math.ceil(high[1]))
     if col1 <= col0 or row1 <= row0:
         return
-    # From picture to strip: strip column = aside + wide, strip row = astern + 2; pixel centres at + 0.5.
+    # From image to strip: strip column = aside + wide, strip row = astern + 2; pixel centres at + 0.5.
     dx, dy = col0 + 0.5 - bow_x, row0 + 0.5 - bow_y
     matrix = np.array(
         [
@@ -95,6 +95,6 @@ def lay_foam(
     view = canvas.rgb_hwc[row0:row1, col0:col1]
     if waves is not None:
         view += cv2.warpAffine(waves, matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT)[..., None]
-    # Thin foam takes the water's hue, thick foam is white.
+    # Thin foam has the hue of the water, thick foam is white.
     tint = foam_rgb * (0.75 + 0.25 * alpha) + 0.25 * (1.0 - alpha) * canvas.sea_rgb
     view += (tint - view) * alpha

@@ -1,4 +1,4 @@
-"""Harbours: quays with corners and basins, piers, jetties on piles, breakwaters; where ships can moor."""
+"""Harbours: quays with corners and basins, piers, jetties on piles, breakwaters, cranes; and their berths."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONCRETE: tuple[Color, ...] = (
 
 
 def paint_harbour(rng: Rng, canvas: Canvas) -> None:
-    """Draw a harbour: a stepped quay across the picture, an apron, yards and sheds behind it, piers before it."""
+    """Paint a harbour: a stepped quay across the image, an apron, yards and sheds behind it, piers in front of it."""
     angle = uniform(rng, 0, 2 * math.pi)
     corners = _quay_line(rng, canvas.shape, angle)
     _build(rng, canvas, corners, _closed_behind(corners, canvas.shape, angle), angle)
@@ -37,15 +37,15 @@ def paint_harbour(rng: Rng, canvas: Canvas) -> None:
 def paint_terminal(
     rng: Rng, canvas: Canvas, *, middle_xy: tuple[float, float], angle: float, along_px: float, depth_px: float
 ) -> None:
-    """Draw a harbour of limited size on a coast: a stepped quay, and behind it a platform that ends at `depth_px`.
+    """Paint a harbour of limited size on a coast: a stepped quay, and a platform behind it.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         canvas: Painted in place.
-        middle_xy: Middle of the quay.
-        angle: Direction of the quay; the water is to its right.
+        middle_xy: Centre of the quay.
+        angle: Direction of the quay; the water is on its right.
         along_px: Length of the quay.
-        depth_px: From the quay to the platform's back.
+        depth_px: Depth of the platform behind the quay.
     """
     at, level = -along_px / 2, 0.0
     points = [(at, level)]
@@ -62,7 +62,7 @@ def paint_terminal(
 
 
 def _build(rng: Rng, canvas: Canvas, corners: NDArray[np.float64], outline: NDArray[np.float64], angle: float) -> None:
-    """Fill the outline with yards and sheds, put piers before the quay, and lay it all over the water."""
+    """Fill the outline with yards and sheds, add piers in front of the quay, and blend all of it over the water."""
     land = np.zeros(canvas.shape, np.uint8)
     paint_polygon(land, outline, 255)
     rgb, base = draw_ground(rng, canvas.shape)
@@ -77,9 +77,9 @@ def _build(rng: Rng, canvas: Canvas, corners: NDArray[np.float64], outline: NDAr
         build_halls(rng, rgb, sun=canvas.sun, free_hw=free, angle=angle)
     for _ in range(int(rng.integers(0, 6)) if chance(rng, 0.45) else 0):
         build_container_yard(rng, rgb, free_hw=free & yards, angle=angle)
-    things = yards & (inland > 1.5)
+    yard_hw = yards & (inland > 1.5)
     scatter_things(
-        rng, rgb, where_hw=things, angle=angle, count=int(np.count_nonzero(things) * log_uniform(rng, 2e-4, 3e-3))
+        rng, rgb, where_hw=yard_hw, angle=angle, count=int(np.count_nonzero(yard_hw) * log_uniform(rng, 2e-4, 3e-3))
     )
     layer = LandLayer(rgb, land)
     canvas.berths.extend(_quay_berths(corners, canvas.shape, land))
@@ -92,9 +92,9 @@ def _build(rng: Rng, canvas: Canvas, corners: NDArray[np.float64], outline: NDAr
 
 
 def _quay_line(rng: Rng, shape: tuple[int, int], angle: float) -> NDArray[np.float64]:
-    """Return the corners (N, 2) of a quay that runs across the picture with right-angled steps.
+    """Return the corners (N, 2) of a quay across the image with right-angled steps.
 
-    In the quay's own axes: along `angle`, water at positive distance (to the right of the way along).
+    The quay is along `angle`; the water is on its right.
     """
     side = math.hypot(*shape)
     offset = uniform(rng, -0.3, 0.25) * min(shape)
@@ -119,7 +119,7 @@ def _closed_behind(corners: NDArray[np.float64], shape: tuple[int, int], angle: 
 
 
 def _quay_berths(corners: NDArray[np.float64], shape: tuple[int, int], land: NDArray[np.uint8]) -> list[Berth]:
-    """Return the edges of the quay that border water inside the picture."""
+    """Return the edges of the quay that border on water inside the image."""
     berths = []
     for start, end in itertools.pairwise(corners):
         length = math.dist(start, end)
@@ -140,7 +140,7 @@ def _quay_berths(corners: NDArray[np.float64], shape: tuple[int, int], land: NDA
 def _inside_part(
     start: NDArray[np.float64], end: NDArray[np.float64], shape: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return the part of a segment inside the picture, or None where under 12 px of it are."""
+    """Return the part of a segment inside the image, or None if it is shorter than 12 px."""
     samples = np.linspace(0, 1, 200)[:, None]
     points = start + (end - start) * samples
     inside = ((points >= 0) & (points < (shape[1], shape[0]))).all(axis=1)
@@ -151,7 +151,7 @@ def _inside_part(
 
 
 def _pave(rng: Rng, rgb: NDArray[np.uint8], inland: FloatArray, where: NDArray[np.bool_]) -> None:
-    """Lay concrete or asphalt between the water's edge and the town, in place."""
+    """Paint concrete or asphalt between the water's edge and the town, in place."""
     color = np.asarray(tinted(rng, pick(rng, CONCRETE), 12), np.float32)
     stains = fractal_noise(rng, inland.shape, uniform(rng, 6, 25), octaves=4, gain=0.7)[where] * np.float32(
         uniform(rng, 3, 9)
@@ -161,7 +161,7 @@ def _pave(rng: Rng, rgb: NDArray[np.uint8], inland: FloatArray, where: NDArray[n
 
 
 def _add_pier(rng: Rng, canvas: Canvas, layer: LandLayer) -> None:
-    """Draw a pier from a berth into the water, its two sides becoming berths; sometimes with a head across."""
+    """Draw a pier from a berth into the water, sometimes with a head across; its two sides become berths."""
     if not canvas.berths:
         return
     root = canvas.berths[int(rng.integers(len(canvas.berths)))]
@@ -191,7 +191,7 @@ def _add_pier(rng: Rng, canvas: Canvas, layer: LandLayer) -> None:
 def _draw_deck(
     rng: Rng, layer: LandLayer, start: NDArray[np.float64], end: NDArray[np.float64], width: float, color: Color
 ) -> None:
-    """Draw a straight deck with a few things on it."""
+    """Draw a straight deck with a few objects on it."""
     middle, length = (start + end) / 2, math.dist(start, end)
     angle = math.atan2(end[1] - start[1], end[0] - start[0])
     box = oriented_box((middle[0], middle[1]), length, width, angle)
@@ -206,8 +206,8 @@ def _draw_deck(
             middle[1] + along * math.sin(angle) + aside * math.cos(angle),
         )
         size = uniform(rng, 0.6, width / 3)
-        thing = tinted(rng, shaded(color, uniform(rng, 0.4, 1.5)), 16)
-        paint_polygon(layer.rgb, oriented_box((x, y), size * uniform(rng, 1, 4), size, angle), thing)
+        object_color = tinted(rng, shaded(color, uniform(rng, 0.4, 1.5)), 16)
+        paint_polygon(layer.rgb, oriented_box((x, y), size * uniform(rng, 1, 4), size, angle), object_color)
 
 
 def _add_breakwater(rng: Rng, canvas: Canvas, layer: LandLayer) -> None:
@@ -233,7 +233,7 @@ def _add_breakwater(rng: Rng, canvas: Canvas, layer: LandLayer) -> None:
 
 
 def _add_cranes(rng: Rng, canvas: Canvas, layer: LandLayer) -> None:
-    """Put gantry cranes on some quays: thin bright booms that reach over the water."""
+    """Draw gantry cranes on some quays: thin bright booms that extend over the water."""
     for berth in canvas.berths[:6]:
         if not chance(rng, 0.2):
             continue
@@ -251,7 +251,7 @@ def _add_cranes(rng: Rng, canvas: Canvas, layer: LandLayer) -> None:
 
 
 def paint_jetty(rng: Rng, canvas: Canvas) -> None:
-    """Draw thin bridges on piles with platforms and dolphins, standing alone in the water (oil berths)."""
+    """Paint an isolated jetty (oil berth): thin bridges on piles with platforms and dolphins."""
     height, width = canvas.shape
     layer = LandLayer(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8))
     start = np.array([uniform(rng, -0.05, 1.05) * width, uniform(rng, -0.05, 1.05) * height])

@@ -1,4 +1,4 @@
-"""Land: shapes of natural coasts and islands, ground, vegetation, beaches, surf."""
+"""Land: natural coasts and islands, groynes, ground, vegetation, beaches, surf, inland images."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ __all__ = [
 ]
 
 
-# Groynes: walls of rocks or piles from a beach into the water, alone or in a row. To a beginner, moored boats.
+# Groynes: walls of rocks or piles from a beach into the water, single or in a row. They resemble moored boats.
 
 ROW_SHARE = 0.45
+"""Share of groynes in a row."""
 BAYS_PX = 12.0
-"""Smaller bays do not turn a groyne."""
+"""Sigma of the smoothing of the coast: smaller bays do not change the direction of a groyne."""
 SLOPE_PX = 4
+"""Step of the finite differences of the smoothed field."""
 
 
 def draw_groynes(rng: Rng, rgb: ByteArray, alpha: ByteArray, field_hw: FloatArray) -> None:
-    """Draw a groyne, or up to six at even distances along the shore, in place; nothing where there is no shore.
+    """Draw a groyne, or up to six at equal distances along the shore, in place; nothing without a shore.
 
     Args:
-        rng: Source of randomness.
-        rgb: (H, W, 3) uint8 ground, which is laid over the water where `alpha` says so.
-        alpha: (H, W) uint8, 255 where there is land.
-        field_hw: (H, W) float32, positive on land, negative on water, steep enough to be within 1 at the shore only.
+        rng: Random generator.
+        rgb: (H, W, 3) uint8 ground, which is blended over the water with `alpha`.
+        alpha: (H, W) uint8, 255 on land.
+        field_hw: (H, W) float32, positive on land, negative on water; its absolute value is below 1 only at the shore.
     """
     shore_xy = np.argwhere(np.abs(field_hw) < 1.0)[:, ::-1]
     if len(shore_xy) == 0:
@@ -61,7 +63,7 @@ def draw_groynes(rng: Rng, rgb: ByteArray, alpha: ByteArray, field_hw: FloatArra
 
 
 def _row_of_roots(rng: Rng, shore_xy: NDArray[np.int64], count: int) -> list[tuple[int, int]]:
-    """Return up to `count` points of the shore, each about as far from the one before, never turning back."""
+    """Return up to `count` points of the shore at about equal distances, in one direction along it."""
     gap = uniform(rng, 25, 90)
     roots = [shore_xy[int(rng.integers(len(shore_xy)))]]
     while len(roots) < count:
@@ -78,7 +80,7 @@ def _row_of_roots(rng: Rng, shore_xy: NDArray[np.int64], count: int) -> list[tup
 
 
 def _seaward(smooth: FloatArray, row: int, col: int) -> float | None:
-    """Return the direction in which the field falls, in radians, or None at the border and on level ground."""
+    """Return the direction of descent of the field in radians, or None at the border and where it is constant."""
     height, width = smooth.shape
     step = SLOPE_PX
     if not (step <= row < height - step and step <= col < width - step):
@@ -97,7 +99,7 @@ def _draw_groyne(
     size: tuple[float, float],
     stones: tuple[float, float, float],
 ) -> None:
-    """Draw heaped stones from a little inland (40 % of the length) to the head, which is a bit wider."""
+    """Draw heaped stones from inland (40 % of the length) to the head, which is a little wider."""
     long, wide = size
     for u in np.arange(-0.4 * long, long, max(0.7, wide * 0.3)):
         spread = wide * (0.7 if u > 0.85 * long else 0.45)
@@ -111,17 +113,19 @@ def _draw_groyne(
             paint_polygon(alpha, box, 255)
 
 
+# Ground and coasts.
+
 GROUND_CONTRAST = (0.5, 0.95)
-"""What the air leaves of the contrast of what stands on land: with all of it, four times as many steps of more than 32
-grey levels as on real land (gap)."""
+"""(gap) Contrast of the land after the atmosphere. At full contrast, land had four times as many steps of more than 32
+grey levels as real land."""
 
 GROYNES_SHARE = 0.3
-"""Of natural coasts."""
+"""Share of natural coasts with groynes."""
 
 
 @dataclass
 class LandLayer:
-    """What stands on or above the water, before it is laid over it.
+    """Land and structures, before they are blended over the water.
 
     Attributes:
         rgb: (H, W, 3) uint8.
@@ -133,13 +137,13 @@ class LandLayer:
 
 
 def distance_px(inside_hw: ByteArray) -> FloatArray:
-    """Return the distance of each non-zero pixel to the nearest zero pixel, float32, 0 outside, at most 10,000."""
+    """Return the distance of each pixel to the nearest zero pixel, float32, at most 10,000."""
     distance = cv2.distanceTransform(inside_hw, cv2.DIST_L2, cv2.DIST_MASK_3)
-    return np.minimum(np.asarray(distance, np.float32), np.float32(1e4))  # a picture without zeros gives infinity
+    return np.minimum(np.asarray(distance, np.float32), np.float32(1e4))  # without zeros the distance is infinite
 
 
 def draw_ground(rng: Rng, shape: tuple[int, int], *, parcels: bool = True) -> tuple[ByteArray, Color]:
-    """Return bare ground with vegetation and, unless not wanted, fields: (H, W, 3) uint8, and its main colour."""
+    """Return bare ground with vegetation and (with `parcels`) fields, (H, W, 3) uint8, and its main colour."""
     base = tinted(rng, pick(rng, GROUND_COLORS), 14)
     base = shaded(base, uniform(rng, 0.6, 1.2))
     relief = fractal_noise(rng, shape, log_uniform(rng, 30, 150), octaves=6, gain=0.8)
@@ -158,7 +162,7 @@ def draw_ground(rng: Rng, shape: tuple[int, int], *, parcels: bool = True) -> tu
 
 
 def _draw_fields(rng: Rng, rgb: FloatArray) -> FloatArray:
-    """Cut the ground into parcels of different tint: cells around random points."""
+    """Return the ground divided into parcels of different tint: Voronoi cells of random points."""
     height, width = rgb.shape[:2]
     count = max(4, int(height * width / log_uniform(rng, 3e3, 4e4)))
     seeds = np.ones((height, width), np.uint8)
@@ -183,7 +187,7 @@ def lay_land(rng: Rng, canvas: Canvas, layer: LandLayer, *, height_px: float) ->
 
 
 def _coast_field(rng: Rng, shape: tuple[int, int]) -> FloatArray:
-    """Return a field that is positive on land: a ragged line across the picture, or islands."""
+    """Return a field that is positive on land: an irregular line across the image, or islands."""
     height, width = shape
     side = float(max(shape))
     ragged = fractal_noise(rng, shape, log_uniform(rng, 0.15, 0.6) * side, octaves=7, gain=uniform(rng, 0.42, 0.62))
@@ -197,7 +201,7 @@ def _coast_field(rng: Rng, shape: tuple[int, int]) -> FloatArray:
 
 
 def paint_coast(rng: Rng, canvas: Canvas) -> None:
-    """Draw a natural coast: shallows and surf in the water, a beach or rocks, perhaps groynes, ground, a village."""
+    """Paint a natural coast: shallows and surf in the water, a beach or rocks, perhaps groynes, ground, a village."""
     field = _coast_field(rng, canvas.shape)
     land = (field > 0).astype(np.uint8)
     inland, offshore = distance_px(land), distance_px(1 - land)
@@ -215,7 +219,7 @@ def paint_coast(rng: Rng, canvas: Canvas) -> None:
 
 
 def paint_nearshore(rng: Rng, canvas: Canvas, offshore: FloatArray) -> None:
-    """Make the water paler towards the shore: sand shines through, silt."""
+    """Make the water paler towards the shore, because of sand below it and silt."""
     reach = log_uniform(rng, 6, 120)
     share = np.exp(-offshore / np.float32(reach)) * np.float32(uniform(rng, 0.0, 0.75))
     patches = np.clip(1.0 + 0.4 * fractal_noise(rng, canvas.shape, log_uniform(rng, 15, 90), octaves=4), 0.0, 1.6)
@@ -224,7 +228,7 @@ def paint_nearshore(rng: Rng, canvas: Canvas, offshore: FloatArray) -> None:
 
 
 def paint_beach(rng: Rng, rgb: ByteArray, inland: FloatArray) -> None:
-    """Lay sand, gravel or rock along the water's edge, in place."""
+    """Paint sand, gravel or rock along the water's edge, in place."""
     color = np.asarray(tinted(rng, pick(rng, ((206, 186, 150), (176, 156, 126), (120, 112, 102), (92, 86, 78))), 14))
     share = np.exp(-((inland / np.float32(log_uniform(rng, 1.5, 26))) ** 2)) * np.float32(uniform(rng, 0.5, 1.0))
     grain = fractal_noise(rng, inland.shape, uniform(rng, 2, 6), octaves=2) * np.float32(uniform(rng, 2, 14))
@@ -234,8 +238,8 @@ def paint_beach(rng: Rng, rgb: ByteArray, inland: FloatArray) -> None:
 
 
 def paint_surf(rng: Rng, canvas: Canvas, offshore: FloatArray, land: ByteArray) -> None:
-    """Lines of breakers a few pixels off the shore, torn into pieces."""
-    pieces = np.clip(
+    """Paint broken lines of breakers a few pixels off the shore."""
+    patches = np.clip(
         fractal_noise(rng, canvas.shape, log_uniform(rng, 10, 50), octaves=4, gain=0.7) + uniform(rng, -0.4, 0.8),
         0,
         1.6,
@@ -244,12 +248,12 @@ def paint_surf(rng: Rng, canvas: Canvas, offshore: FloatArray, land: ByteArray) 
     for _ in range(int(rng.integers(1, 4))):
         at, wide = log_uniform(rng, 0.8, 22), uniform(rng, 0.6, 2.6)
         foam = np.maximum(foam, np.exp(-(((offshore - np.float32(at)) / np.float32(wide)) ** 2)))
-    alpha = np.clip(foam * pieces * uniform(rng, 0.2, 0.9), 0, 0.95) * (land == 0)
+    alpha = np.clip(foam * patches * uniform(rng, 0.2, 0.9), 0, 0.95) * (land == 0)
     canvas.mix((228.0, 232.0, 230.0), np.asarray(alpha, np.float32))
 
 
 def paint_inland(rng: Rng, canvas: Canvas) -> None:
-    """Cover the whole picture with land: fields, desert, town, perhaps ponds."""
+    """Cover the whole image with land: fields, desert, town, perhaps ponds."""
     rgb, base = draw_ground(rng, canvas.shape)
     free = np.ones(canvas.shape, bool)
     alpha = np.full(canvas.shape, 255, np.uint8)

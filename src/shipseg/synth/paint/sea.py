@@ -1,4 +1,4 @@
-"""Open water: its colour, waves, streaks, shallows and breaking crests."""
+"""Open water: colour, waves, streaks, shallows, slicks, breaking crests, and the glitter of the sun."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from shipseg.synth.paint.fields import FloatArray, blurred, even_noise, fractal_
 __all__ = ["paint_dark_glitter", "paint_glint", "paint_sea", "paint_sparkle", "paint_whitecaps"]
 
 
-# The sun in the water: burnt-out crests, coloured points, patches of glare on water that is black elsewhere.
+# Glitter of the sun: saturated crests, coloured points, patches of glare on black water.
 
 CRUMBS_SHARE = 0.4
-"""Of glitter on black water: crumbs of glare of the size of boats."""
+"""Share of images with glitter on black water that have small patches of glare of the size of boats."""
 
 
 def paint_glint(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
-    """Sun glitter: crests burn out, the water between them stays dark, in patches or everywhere."""
+    """Paint sun glitter, in patches or everywhere: crests are saturated, the water between them is dark."""
     gate = soft_step(
         fractal_noise(rng, canvas.shape, log_uniform(rng, 120, 600)) - uniform(rng, -1.6, 1.2), uniform(rng, 0.3, 1.0)
     )
@@ -32,16 +32,16 @@ def paint_glint(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
 
 
 def paint_sparkle(rng: Rng, canvas: Canvas) -> None:
-    """Single pixels of glitter, coloured because the bands look at different moments."""
+    """Paint single pixels of glitter, coloured because the bands are taken at different moments."""
     bright = (even_noise(rng, canvas.shape) < uniform(rng, 0.002, 0.03)).astype(np.float32)
     colors = (0.3 + 0.7 * even_noise(rng, canvas.shape, bands=3, dtype=np.float64)).astype(np.float32)
     canvas.rgb_hwc += cv2.GaussianBlur(bright[..., None] * colors, (5, 5), 0.8) * np.float32(uniform(rng, 100, 450))
 
 
 def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
-    """Make the water black but for ragged patches that throw the sun at the camera, crumbs of them and single points.
+    """Paint black water with irregular patches that reflect the sun, small patches and single points.
 
-    (eye) Before there was such water in the world, its points were taken for boats on real tiles.
+    (eye) Networks trained without such water detected its points as boats on real tiles.
     """
     canvas.sea_rgb[:] = rng.uniform(0.0, 5.0, 3)
     canvas.rgb_hwc[:] = canvas.sea_rgb
@@ -58,7 +58,7 @@ def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
     density = swarm * np.float32(log_uniform(rng, 3e-5, 3e-3)) + around * np.float32(log_uniform(rng, 1e-3, 3e-2))
     points = (even_noise(rng, canvas.shape) < density) * even_noise(rng, canvas.shape) ** 2
     tint = np.array([uniform(rng, 0.25, 1.0), uniform(rng, 0.6, 1.0), 1.0], np.float32)
-    common = uniform(rng, 0.15, 0.8)  # of the bands' light; the rest makes each point a colour of its own
+    common = uniform(rng, 0.15, 0.8)  # share of the light common to all bands; the rest gives each point its own colour
     own = even_noise(rng, canvas.shape, bands=3, dtype=np.float64)
     colored = np.asarray(points, np.float32)[..., None] * tint * (common + (1 - common) * own)
     canvas.rgb_hwc += cv2.GaussianBlur(np.asarray(colored, np.float32), (9, 9), uniform(rng, 0.6, 1.3)) * np.float32(
@@ -66,19 +66,23 @@ def paint_dark_glitter(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
     )
 
 
+# The sea.
+
 STREAK_SHARE = 0.16
 SHALLOWS_SHARE = 0.09
 GLINT_SHARE = 0.05
 SPARKLE_SHARE = 0.04
 DARK_GLITTER_SHARE = 0.05
-"""(eye) Nine of 59 real empty tiles, of fewer scenes."""
+"""(eye) Nine of 59 real empty tiles had it, which come from fewer scenes."""
 WHITECAP_SHARE = 0.24
 SLICK_SHARE = 0.12
 GLITTER_FROM = 50.0
-"""(gap) Water is brighter than this mostly because waves throw the sun at the camera: it is rough to look at."""
+"""(gap) Mean grey level above which water is mostly bright because waves reflect the sun, so that it looks rough."""
 GLITTER_ROUGH_SHARE = 0.85
+"""Share of such water that gets rough waves."""
 GLITTER_ROUGHNESS = (0.07, 0.34)
-"""(gap) Their standard deviation over the mean brightness; at 100 real tiles have 15 to 18 grey levels, 29 at most."""
+"""(gap) Standard deviation of its waves / mean brightness. Real tiles of brightness 100 have 15 to 18 grey levels, at
+most 29."""
 
 
 def paint_sea(rng: Rng, canvas: Canvas) -> None:
@@ -102,7 +106,7 @@ def paint_sea(rng: Rng, canvas: Canvas) -> None:
         _paint_streaks(rng, canvas)
     if chance(rng, SLICK_SHARE):
         gusts = gusts * _slicks(rng, canvas)
-    # Waves are seen by their brightness: all bands move together, as in pan-sharpened pictures.
+    # Waves change the brightness of all bands together, as in pan-sharpened images.
     canvas.rgb_hwc += (np.asarray(waves * gusts, np.float32) * np.float32(amplitude))[..., None] * _wave_tint(rng, base)
     if chance(rng, DARK_GLITTER_SHARE):
         paint_dark_glitter(rng, canvas, waves)
@@ -123,14 +127,14 @@ def _draw_mode(rng: Rng) -> SeaMode:
 def _draw_color(rng: Rng, mode: SeaMode) -> FloatArray:
     dark, bright = np.array(mode.dark, np.float32), np.array(mode.bright, np.float32)
     place = np.float32(rng.random()) + rng.normal(0.0, 0.12, 3).astype(np.float32)
-    # The bands move together on bright water: its hue is narrower than its brightness.
+    # The bands of bright water are correlated: its hue varies less than its brightness.
     spread = np.minimum(bright - dark, 26.0)
     middle = dark + (bright - dark) * place.mean()
     return np.asarray(np.clip(middle + spread * (place - place.mean()), 0.0, 200.0), np.float32)
 
 
 def _wave_height(rng: Rng, mode: SeaMode, base: FloatArray) -> float:
-    """Return the standard deviation of the waves' brightness in grey levels."""
+    """Return the standard deviation of the waves in grey levels."""
     height = log_uniform(rng, mode.waves_low, mode.waves_high)
     brightness = float(base.mean())
     if brightness > GLITTER_FROM and chance(rng, GLITTER_ROUGH_SHARE):
@@ -139,21 +143,21 @@ def _wave_height(rng: Rng, mode: SeaMode, base: FloatArray) -> float:
 
 
 def _other_water(rng: Rng, base: FloatArray) -> FloatArray:
-    """Return the colour of neighbouring water or of ground under it: paler and greener, or darker."""
+    """Return the colour of neighbouring water or of the ground below it: paler and greener, or darker."""
     own = base * np.float32(uniform(rng, 0.6, 1.45)) * np.exp(rng.normal(0.0, 0.09, 3)).astype(np.float32)
     ground = np.array([uniform(rng, 0, 32), uniform(rng, 0, 42), uniform(rng, -4, 26)], np.float32)
     return np.clip(own + ground * np.float32(rng.random()), 1.0, 205.0)
 
 
 def _wave_tint(rng: Rng, base: FloatArray) -> FloatArray:
-    """Return how strongly each band follows the waves: about 1, a little towards the water's own colour."""
+    """Return the strength of the waves in each band: about 1, shifted a little towards the colour of the water."""
     own = np.clip(base / max(float(base.mean()), 1.0), 0.5, 1.5)
     share = uniform(rng, 0.0, 0.35)
     return np.asarray((1.0 - share) + share * own, np.float32)
 
 
 def _tint_slowly(rng: Rng, canvas: Canvas) -> None:
-    """Vary the colour over hundreds of pixels: depth, plankton, thin haze."""
+    """Vary the colour over hundreds of pixels, as depth, plankton and thin haze do."""
     strength = min(0.2, abs(rng.normal(0.0, 0.02))) * (float(canvas.sea_rgb.mean()) + 12.0)
     tint = rng.uniform(0.7, 1.1, 3).astype(np.float32)
     field = fractal_noise(rng, canvas.shape, log_uniform(rng, 250, 1200), octaves=3)
@@ -161,7 +165,7 @@ def _tint_slowly(rng: Rng, canvas: Canvas) -> None:
 
 
 def _paint_shallows(rng: Rng, canvas: Canvas) -> None:
-    """Reefs, banks and mud: patches of another colour with soft or hard borders."""
+    """Paint reefs, banks and mud: patches of another colour with soft or hard borders."""
     depth = fractal_noise(rng, canvas.shape, log_uniform(rng, 120, 500), octaves=6, gain=uniform(rng, 0.45, 0.65))
     share = soft_step(depth - np.float32(uniform(rng, 0.5, 1.8)), log_uniform(rng, 0.06, 0.7)) * np.float32(
         uniform(rng, 0.15, 0.85)
@@ -174,7 +178,7 @@ def _paint_shallows(rng: Rng, canvas: Canvas) -> None:
 
 
 def _paint_streaks(rng: Rng, canvas: Canvas) -> None:
-    """Foam lines, fronts between waters, oil: thin winding lines where a slow field crosses zero."""
+    """Paint foam lines, fronts between waters, oil: thin winding lines where a smooth field crosses zero."""
     field = fractal_noise(rng, canvas.shape, log_uniform(rng, 150, 700), octaves=6, gain=uniform(rng, 0.35, 0.6))
     line = np.exp(-((field / np.float32(log_uniform(rng, 0.01, 0.09))) ** 2))
     gaps = np.clip(
@@ -182,24 +186,24 @@ def _paint_streaks(rng: Rng, canvas: Canvas) -> None:
     )
     strength = uniform(rng, -0.6, 1.0) * max(12.0, float(canvas.sea_rgb.mean()) * 0.5)
     canvas.rgb_hwc += (line * gaps * np.float32(strength))[..., None]
-    if chance(rng, 0.4):  # one side of the front is another water
+    if chance(rng, 0.4):  # the water on one side of the front has another colour
         side = soft_step(field, log_uniform(rng, 0.02, 0.3)) * np.float32(uniform(rng, 0.05, 0.35))
         canvas.mix(_other_water(rng, canvas.sea_rgb), side)
 
 
 def _slicks(rng: Rng, canvas: Canvas) -> FloatArray:
-    """Return where films calm the waves: (H, W) factors 0.3-1."""
+    """Return the factors by which films of oil calm the waves: (H, W) float32, 0.2-1."""
     field = fractal_noise(rng, canvas.shape, log_uniform(rng, 80, 350), octaves=5)
     calm = soft_step(field - np.float32(uniform(rng, 0.2, 1.2)), 0.12)
     return np.asarray(1.0 - np.float32(uniform(rng, 0.3, 0.8)) * calm, np.float32)
 
 
 def paint_whitecaps(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
-    """Breaking crests: clumps of bright points of 1-2 px on the highest waves, in a paler torn veil.
+    """Paint breaking crests: clumps of bright points of 1-2 px on the highest waves, in a paler irregular veil.
 
-    As large as small boats, and never a ship: the commonest false alarm on open water. But never a solid bright spot of
-    8 px alone on calm water either: in real tiles such a spot is a boat, and a network that learns otherwise is not
-    sure of any.
+    They have the size of small boats and are the most frequent false alarm on open water. A solid bright spot of 8 px
+    alone on calm water is never painted: in real tiles such a spot is a boat, and a network that learns otherwise
+    becomes uncertain about all of them.
     """
     grain = fractal_noise(rng, canvas.shape, uniform(rng, 1.2, 2.6), octaves=1)
     clumps = fractal_noise(rng, canvas.shape, log_uniform(rng, 2.5, 8.0), octaves=2)
@@ -215,7 +219,7 @@ def paint_whitecaps(rng: Rng, canvas: Canvas, waves: FloatArray) -> None:
 
 
 def _along_crests(rng: Rng, foam: FloatArray, crest_rad: float, *, longest_px: int = 4) -> FloatArray:
-    """Draw the foam out along the crests by up to so many pixels to each side."""
+    """Return the foam blurred along the crests by up to `longest_px` pixels to each side."""
     length = int(rng.integers(0, longest_px + 1))
     if length == 0:
         return foam

@@ -1,4 +1,4 @@
-"""The camera and its ground processing: optics, noise, pan-sharpening, gain, quantisation, twice JPEG."""
+"""The sensor and its ground processing: optics, noise, pan-sharpening, gain, quantisation, JPEG."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from shipseg.synth.paint.fields import FloatArray, blurred
 __all__ = ["Sensor", "WhiteNoise", "decode_jpeg", "draw_sensor", "encode_jpeg", "expose"]
 
 PAN_WEIGHTS = (0.36, 0.38, 0.26)
-"""How the panchromatic band sees red, green and blue."""
+"""Weights of red, green and blue in the panchromatic band."""
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """How one scene was taken.
+    """Parameters of the sensor of one scene.
 
     Attributes:
         optics_px: Blur of the panchromatic band, Gaussian sigma.
-        color_px: Blur of the colours (the colour bands are four times coarser).
-        color_noise: Standard deviation of the noise that the colour bands leave, grey levels on middling water.
-        color_noise_px: Its size, Gaussian sigma.
-        noise: Standard deviation of the panchromatic noise before sharpening, grey levels.
-        resample_px: Blur of the resampling to 1.5 m along x and y, which leaves nothing above 0.3 cycles per pixel.
-        sharpen: Strength of the sharpening that follows it.
-        sharpen_px: Its width.
+        color_px: Blur of the colour bands, which are four times coarser, Gaussian sigma.
+        color_noise: Standard deviation of the noise of the colour bands, in grey levels on water of medium brightness.
+        color_noise_px: Correlation length of that noise, Gaussian sigma.
+        noise: Standard deviation of the panchromatic noise before sharpening, in grey levels.
+        resample_px: Blur of the resampling to 1.5 m along x and y, which removes all above 0.3 cycles per pixel.
+        sharpen: Strength of the sharpening after it.
+        sharpen_px: Width of the sharpening, Gaussian sigma.
         gain: Contrast, RGB.
-        offset: Black level, grey levels; negative values clip the darks.
+        offset: Black level in grey levels; negative values clip dark pixels.
         gamma: Exponent of the display curve.
         misregistration_px: Shift of the red band, (x, y).
-        scene_quality: JPEG quality that the scene was delivered with, before tiles were cut from it and stored again.
-        jpeg_quality: 0-100; the challenge's tiles have 95.
+        scene_quality: JPEG quality of the delivered scene, before tiles were cut from it and compressed again.
+        jpeg_quality: JPEG quality of the image, 0-100; the challenge's tiles have 95.
     """
 
     optics_px: float
@@ -57,11 +57,11 @@ class Sensor:
 
 @dataclass(frozen=True, eq=False)
 class WhiteNoise:
-    """The camera's noise before its strength and size: independent normal numbers, float32.
+    """The sensor noise before scaling and blurring: independent normal numbers, float32.
 
     Attributes:
-        pan_hw: (H, W), of the sharp band.
-        colors_hwc: (H/2, W/2, 3) rounded up, of the colour bands.
+        pan_hw: (H, W), of the panchromatic band.
+        colors_hwc: (H/2, W/2, 3), rounded up, of the colour bands.
     """
 
     pan_hw: FloatArray
@@ -69,7 +69,7 @@ class WhiteNoise:
 
 
 def draw_sensor(rng: Rng) -> Sensor:
-    """Return a camera: mostly like the one measured on calm tiles (spectra), with some spread."""
+    """Return a random sensor, similar to the one measured on calm tiles (spectra)."""
     common = math.exp(rng.normal(0.0, 0.09))
     clipped = chance(rng, 0.1)
     resample, stretch = uniform(rng, 0.95, 1.3), math.exp(rng.normal(0.06, 0.05))
@@ -94,25 +94,25 @@ def draw_sensor(rng: Rng) -> Sensor:
 def expose(
     rng: Rng | None, sensor: Sensor, rgb_hwc: FloatArray, *, noise: WhiteNoise | None = None
 ) -> NDArray[np.uint8]:
-    """Return the picture that the camera delivers.
+    """Return the image that the sensor delivers.
 
-    Detail comes from one sharp band and is added alike to all colours, which are blurred: the colour fringes and
-    the dark halo around bright ships come from here, as in the real tiles. The real scenes were compressed once before
-    the tiles were cut: calm water has colours in blocks of 16 px and steps at every eighth row and column.
+    Detail comes from one sharp band and is added equally to all colours, which are blurred. This gives the colour
+    fringes and the dark halo around bright ships of real tiles. The real scenes were compressed once before the tiles
+    were cut: calm water has colours in blocks of 16 px and steps at every eighth row and column.
 
     Args:
-        rng: Source of the noise; not needed where that is given.
-        sensor: The camera.
-        rgb_hwc: (H, W, 3) float32, display values, may run over 0-255.
-        noise: What is otherwise drawn from `rng`.
+        rng: Random generator of the noise; may be None if `noise` is given.
+        sensor: The sensor.
+        rgb_hwc: (H, W, 3) float32, display values, may exceed 0-255.
+        noise: The noise; drawn from `rng` by default.
 
     Returns:
-        (H, W, 3) uint8, RGB, before the tile's own JPEG.
+        (H, W, 3) uint8, RGB, before the JPEG compression of the tile.
     """
-    scene = np.clip(rgb_hwc, 0.0, 330.0)  # what is brighter burns out before the optics spread it too far
+    scene = np.clip(rgb_hwc, 0.0, 330.0)  # saturation, so that the optics do not spread bright pixels too far
     pan = blurred(np.asarray(scene @ np.asarray(PAN_WEIGHTS, np.float32), np.float32), sensor.optics_px)
     light = np.sqrt(np.float32(0.55) + pan * np.float32(1 / 140.0))
-    noise = _drawn_noise(rng, pan.shape) if noise is None else noise
+    noise = _draw_noise(rng, pan.shape) if noise is None else noise
     pan += noise.pan_hw * light * np.float32(sensor.noise)
     across, down = sensor.resample_px
     resampled = cv2.GaussianBlur(pan, (9, 9), sigmaX=across, sigmaY=down, borderType=cv2.BORDER_REFLECT)
@@ -131,7 +131,7 @@ def expose(
     return decode_jpeg(encode_jpeg(image, sensor.scene_quality))
 
 
-def _drawn_noise(rng: Rng | None, shape: tuple[int, ...]) -> WhiteNoise:
+def _draw_noise(rng: Rng | None, shape: tuple[int, ...]) -> WhiteNoise:
     assert rng is not None
     pan_hw = rng.standard_normal(shape, dtype=np.float32)
     half = (-(-shape[0] // 2), -(-shape[1] // 2), 3)
@@ -139,7 +139,7 @@ def _drawn_noise(rng: Rng | None, shape: tuple[int, ...]) -> WhiteNoise:
 
 
 def _color_noise(white_hwc: FloatArray, sensor: Sensor, shape: tuple[int, ...]) -> FloatArray:
-    """Return the noise of the three bands, (H, W, 3): made at half the size, for it is smooth."""
+    """Return the noise of the three bands, (H, W, 3), computed at half the size since it is smooth."""
     noise = blurred(white_hwc, sensor.color_noise_px / 2)
     noise *= np.float32(sensor.color_noise) / noise.std()
     return np.asarray(cv2.resize(noise, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
@@ -154,13 +154,13 @@ def _shifted(band: FloatArray, shift_xy: tuple[float, float]) -> FloatArray:
 
 
 def encode_jpeg(image_hwc: NDArray[np.uint8], quality: int) -> bytes:
-    """Return the RGB picture as JPEG with halved colour resolution."""
+    """Return an RGB image as JPEG with halved colour resolution."""
     _, data = cv2.imencode(".jpg", image_hwc[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data)
 
 
 def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
-    """Return the RGB picture of a JPEG, (H, W, 3) uint8."""
+    """Return the RGB image of a JPEG, (H, W, 3) uint8."""
     image_bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    assert image_bgr is not None  # our own bytes
+    assert image_bgr is not None  # encoded by encode_jpeg
     return np.ascontiguousarray(image_bgr[..., ::-1]).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What people build on land: roads, roofs, suburbs, tanks, container yards. To a beginner all of it is ships."""
+"""Buildings on land that resemble ships: roads, roofs, suburbs, tanks, warehouses, container yards."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from shipseg.synth.paint.canvas import FIXED_BITS, ByteArray, Sun, fixed_point, 
 __all__ = ["build_container_yard", "build_halls", "build_suburb", "build_tanks", "build_town", "scatter_things"]
 
 SUBURB_SHARE = 0.4
-"""Of the denser towns."""
+"""Share of the denser towns that are suburbs."""
 HOUSE_SHARE = 0.9
-"""Of the places in a suburb's rows."""
+"""Share of the plots of a suburb with a house."""
 FRONT_GARDEN_PX = (1.0, 3.0)
 
 Points = NDArray[np.float64]
@@ -47,13 +47,13 @@ def build_town(
     """Draw roads and buildings on the ground, in place.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         rgb: (H, W, 3) uint8 ground.
         base: Main colour of the ground.
-        sun: For the shadows.
-        density: 0.02 a few farms, 1 a town.
+        sun: Direction of shadows.
+        density: Density of buildings: 0.02 for a few farms, 1 for a town.
         free_hw: (H, W) bool, where building is allowed.
-        angle: Direction of the streets; drawn where None.
+        angle: Direction of the streets; random by default.
     """
     angle = uniform(rng, 0, math.pi) if angle is None else angle
     block = log_uniform(rng, 22, 70)
@@ -70,7 +70,7 @@ def build_town(
 
 
 def _grid(rng: Rng, shape: tuple[int, int], angle: float, pitch: float) -> Points:
-    """Return points (N, 2) of a rotated square grid that covers the picture."""
+    """Return points (N, 2) of a rotated square grid that covers the image."""
     reach = math.hypot(*shape) / 2
     steps = np.arange(-reach, reach, pitch) + uniform(rng, 0, pitch)
     u, v = (side.ravel() for side in np.meshgrid(steps, steps))
@@ -107,7 +107,7 @@ def _draw_roofs(
     free_hw: NDArray[np.bool_],
     angle: float,
 ) -> None:
-    """Draw houses in rows, some halls among them, each with its shadow."""
+    """Draw houses in rows with some halls among them, each with its shadow."""
     height, width = rgb.shape[:2]
     pitch = log_uniform(rng, 7, 16)
     spots = _grid(rng, (height, width), angle, pitch)
@@ -136,9 +136,9 @@ def _draw_roofs(
 
 
 def build_suburb(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool_], angle: float) -> None:
-    """Draw streets with a row of like houses on each side, close together: seen alone, each is a small ship at a quay.
+    """Draw streets with a row of similar houses on each side, close together; a row resembles ships at a quay.
 
-    (eye) The surest false alarms on real land: pale gables side by side between dark gardens and shadows.
+    (eye) The false alarms with the highest probability on real land: pale gables between dark gardens and shadows.
     """
     if not free_hw.any():
         return
@@ -163,11 +163,11 @@ def build_suburb(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool
             across = rng.normal(0, 0.7, len(steps))
             centers.append(row + along[:, None] * along_xy + across[:, None] * across_xy)
     _draw_houses(rng, rgb, _on_free(np.concatenate(centers), free_hw), (front_px, deep_px), angle, sun=sun)
-    rgb[~free_hw] = before  # streets, and what of a house hangs over
+    rgb[~free_hw] = before  # remove streets and parts of houses there
 
 
 def _on_free(spots_xy: Points, free_hw: NDArray[np.bool_]) -> Points:
-    """Return the points (N, 2) whose pixel, or the nearest one to it, is free."""
+    """Return the points (N, 2) whose pixel (clipped to the image) is free."""
     cols, rows = np.clip(np.floor(spots_xy), 0, (free_hw.shape[1] - 1, free_hw.shape[0] - 1)).astype(np.int64).T
     return np.asarray(spots_xy[free_hw[rows, cols]], np.float64)
 
@@ -175,7 +175,7 @@ def _on_free(spots_xy: Points, free_hw: NDArray[np.bool_]) -> Points:
 def _draw_houses(
     rng: Rng, rgb: ByteArray, centers_xy: Points, size: tuple[float, float], angle: float, *, sun: Sun
 ) -> None:
-    """Draw like houses: all shadows, then roofs of two slopes, and now and then a car or a chimney."""
+    """Draw similar houses: all shadows, then roofs with two slopes, and up to two cars or chimneys at each."""
     margin = 2 * max(size)
     inside = ((centers_xy > -margin) & (centers_xy < np.array(rgb.shape[1::-1]) + margin)).all(axis=1)
     palette = [tinted(rng, pick(rng, (*ROOF_COLORS, *WHITE)), 10) for _ in range(int(rng.integers(2, 6)))]
@@ -198,7 +198,7 @@ def _draw_houses(
 
 
 def _free_spot(rng: Rng, free_hw: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """Return a free point (x, y), or None where there seems to be none."""
+    """Return a random free point (x, y), or None if 20 attempts find none."""
     height, width = free_hw.shape
     for _ in range(20):
         row, col = int(rng.integers(height)), int(rng.integers(width))
@@ -208,7 +208,7 @@ def _free_spot(rng: Rng, free_hw: NDArray[np.bool_]) -> tuple[float, float] | No
 
 
 def build_tanks(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool_]) -> None:
-    """Draw a tank farm: pale discs in a loose grid, each with a crescent of shadow."""
+    """Draw a tank farm: pale discs in an irregular grid, each with a crescent-shaped shadow."""
     spot = _free_spot(rng, free_hw)
     if spot is None:
         return
@@ -252,7 +252,7 @@ def build_container_yard(rng: Rng, rgb: ByteArray, *, free_hw: NDArray[np.bool_]
 
 
 def build_halls(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool_], angle: float) -> None:
-    """Draw sheds and warehouses: long roofs in the quay's direction, ribbed, with shadows."""
+    """Draw sheds and warehouses: long ribbed roofs along or across the quay, with shadows."""
     for _ in range(int(rng.integers(2, 14))):
         spot = _free_spot(rng, free_hw)
         if spot is None:
@@ -273,7 +273,7 @@ def build_halls(rng: Rng, rgb: ByteArray, *, sun: Sun, free_hw: NDArray[np.bool_
 
 
 def scatter_things(rng: Rng, rgb: ByteArray, *, where_hw: NDArray[np.bool_], angle: float, count: int) -> None:
-    """Strew small boxes over an area: vehicles, crates, bollards, bulk heaps; in place."""
+    """Draw small boxes at random positions of an area: vehicles, crates, bollards, heaps; in place."""
     rows, cols = np.nonzero(where_hw)
     if len(rows) == 0:
         return

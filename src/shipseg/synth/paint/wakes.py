@@ -1,4 +1,4 @@
-"""Wakes: foam and waves behind ships that move. Never part of a label."""
+"""Wakes of moving ships and the spray of fast small boats; they are never part of a label."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ from shipseg.synth.paint.foam import FOAM_RGB, Strip, lay_foam, open_strip
 __all__ = ["COMETS_SHORTER_PX", "paint_comet", "paint_orphan_wake", "paint_wake"]
 
 
+# Wakes.
+
 LONGEST_WAKE_PX = 420.0
 KELVIN_DEG = 19.47
-"""Half angle of the wedge of ship waves on deep water (Kelvin)."""
+"""Half angle of the Kelvin wedge of ship waves on deep water."""
 SMALLEST_CRAFT_PX = 28.0
+"""Below this length, wakes have a minimum length independent of the hull."""
 SMOOTH_SHARE = 0.45
-"""(eye) Plumes that are an even, half transparent grey, as wide as the hull: what a network takes for a longer ship."""
+"""(eye) Share of plumes of uniform, half transparent grey, as wide as the hull: networks detect them as part of it."""
 
 
 def paint_wake(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: float, strength: float) -> None:
-    """Draw the wake of a moving ship; call before the ship itself is painted.
+    """Paint the wake of a moving ship; call it before the ship itself is painted.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         canvas: Painted in place.
-        pose: Middle and heading of the ship.
+        pose: Centre and heading of the ship.
         length: Length of the hull in pixels.
-        beam: Width of the hull in pixels.
-        strength: 0 (nothing) to 1.5 (foam burnt out over a wide part).
+        beam: Beam of the hull in pixels.
+        strength: 0 (no foam) to 1.5 (most foam is saturated).
     """
     fast_small = length < 60
     reach = length * (log_uniform(rng, 1.5, 11.0) if fast_small else log_uniform(rng, 0.4, 3.5))
-    if length < SMALLEST_CRAFT_PX:  # foam stays as long behind a dinghy as behind a launch
+    if length < SMALLEST_CRAFT_PX:  # the foam of a dinghy is as long as that of a launch
         reach = max(reach, log_uniform(rng, 15.0, 90.0))
     reach = min(reach, LONGEST_WAKE_PX)
     strip = open_strip(rng, length=length, beam=beam, reach=reach)
@@ -56,14 +59,14 @@ def paint_wake(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: flo
     foam *= 1.0 + np.float32(0.3 if smooth else 1.0) * (_torn(rng, strip) - 1.0)
     light = np.clip(foam * np.float32(strength), 0.0, 1.0) ** np.float32(uniform(rng, 0.9, 1.5))
     waves = _kelvin_waves(rng, strip) * np.float32(uniform(rng, 0.0, 10.0)) if chance(rng, 0.4) else None
-    # On glittering water a wake is a smooth dark lane.
+    # On glittering water a wake is smooth and dark.
     dark = float(canvas.sea_rgb.mean()) > 90 and chance(rng, 0.4)
     foam_rgb = canvas.sea_rgb * np.float32(0.45) if dark else np.asarray(FOAM_RGB, np.float32)
     lay_foam(canvas, pose, strip, np.asarray(light, np.float32), waves, foam_rgb=foam_rgb)
 
 
 def _core(rng: Rng, strip: Strip) -> FloatArray:
-    """Turbulent water right behind the propeller, widening slowly, fading over `reach`."""
+    """Return the foam of turbulent water behind the propeller, which widens slowly and fades over `reach`."""
     back = np.maximum(strip.astern - strip.length * np.float32(uniform(rng, 0.7, 0.98)), 0.0)
     half = strip.beam * uniform(rng, 0.22, 0.5) + back * np.float32(uniform(rng, 0.0, 0.08))
     across = np.exp(-(np.abs(strip.aside / half) ** np.float32(uniform(rng, 1.6, 4.0))))
@@ -72,7 +75,7 @@ def _core(rng: Rng, strip: Strip) -> FloatArray:
 
 
 def _plume(rng: Rng, strip: Strip) -> FloatArray:
-    """The bright comet of a fast boat: burnt out near the hull, often with a darker middle."""
+    """Return the bright plume of a fast boat: saturated near the hull, often with a darker centre line."""
     begin = strip.length * np.float32(uniform(rng, 0.15, 0.95))
     back = np.maximum(strip.astern - begin, 0.0)
     half = strip.beam * np.float32(uniform(rng, 0.45, 0.85))
@@ -90,7 +93,7 @@ def _plume(rng: Rng, strip: Strip) -> FloatArray:
 
 
 def _arms(rng: Rng, strip: Strip) -> FloatArray:
-    """Two lines of breaking waves that spread from the bow."""
+    """Return the foam of two lines of breaking waves that diverge from the bow."""
     slope = math.tan(math.radians(uniform(rng, 3.0, 0.8 * KELVIN_DEG)))
     back = np.maximum(strip.astern - strip.length * np.float32(uniform(rng, 0.02, 0.6)), 0.0)
     line = np.abs(strip.aside) - (strip.beam * np.float32(uniform(rng, 0.3, 0.55)) + back * np.float32(slope))
@@ -102,7 +105,7 @@ def _arms(rng: Rng, strip: Strip) -> FloatArray:
 
 
 def _bow_wave(rng: Rng, strip: Strip) -> FloatArray:
-    """Foam that hugs the hull's sides."""
+    """Return the foam along the sides of the hull."""
     half = strip.beam / 2 * np.clip(strip.astern / (0.35 * strip.length), 0.05, 1.0)
     outside = np.maximum(np.abs(strip.aside) - half, 0.0)
     foam = np.exp(-((outside / (strip.beam * np.float32(uniform(rng, 0.08, 0.35)) + 0.4)) ** 2))
@@ -111,7 +114,7 @@ def _bow_wave(rng: Rng, strip: Strip) -> FloatArray:
 
 
 def _torn(rng: Rng, strip: Strip) -> FloatArray:
-    """Streaks along the wake and patches: factors about 1."""
+    """Return the factors, about 1, of streaks along the wake and of patches."""
     rows, cols = strip.astern.shape
     squeeze = uniform(rng, 2.0, 6.0)
     streaks = fractal_noise(rng, (max(2, math.ceil(rows / squeeze)), cols), uniform(rng, 2.0, 5.0), octaves=2)
@@ -121,7 +124,7 @@ def _torn(rng: Rng, strip: Strip) -> FloatArray:
 
 
 def _kelvin_waves(rng: Rng, strip: Strip) -> FloatArray:
-    """Diverging ship waves inside the wedge: light and dark bands, a few pixels apart."""
+    """Return diverging ship waves inside the Kelvin wedge: light and dark bands, a few pixels apart."""
     back = np.maximum(strip.astern, 0.5)
     wedge = np.clip(1.0 - np.abs(strip.aside) / (back * np.float32(math.tan(math.radians(KELVIN_DEG)))), 0.0, 1.0)
     phase = (back + np.abs(strip.aside) * np.float32(uniform(rng, 1.5, 3.0))) * np.float32(
@@ -132,9 +135,10 @@ def _kelvin_waves(rng: Rng, strip: Strip) -> FloatArray:
 
 
 def paint_orphan_wake(rng: Rng, canvas: Canvas) -> None:
-    """Draw the wake of a ship that has just left the picture: foam without a ship.
+    """Paint the wake of a ship that is just outside the image: foam without a ship.
 
-    Never its head: at the tip of what looks like a wake there is a boat in real tiles, however little is seen of it.
+    The head of the wake is never inside the image: in real tiles there is a boat at the tip of a wake, even if it is
+    hardly visible.
     """
     height, width = canvas.shape
     length, beam = log_uniform(rng, 8, 60), uniform(rng, 3, 10)
@@ -146,30 +150,30 @@ def paint_orphan_wake(rng: Rng, canvas: Canvas) -> None:
     paint_wake(rng, canvas, pose, length=length, beam=beam, strength=uniform(rng, 0.1, 0.45))
 
 
-# Comets: small boats at speed whose spray, laid over them, is all that is seen at first sight.
-#
-# Only the tip, the boat, is labelled: a network that has seen too few of them takes the whole for one ship.
+# Comets: fast small boats that are mostly covered by their spray. Only the tip, the boat, is labelled; networks that
+# were trained on too few of them detect the whole plume as one ship.
 
 COMETS_SHORTER_PX = 36.0
+"""Boats below this length can be comets."""
 OWN_WIDTH_SHARE, OWN_WIDTH_BELOW_PX = 0.6, 16.0
 OWN_HALF_WIDTH_PX = (2.5, 6.5)
-"""(eye) Of boats below 16 px six of ten have a plume 5 to 13 px wide, behind 6 x 5 px as behind 15 x 7 px; the width of
-the others' goes by the boat's."""
+"""(eye) Of boats below 16 px, six of ten have a plume 5 to 13 px wide, independent of the size of the boat (6 x 5 px or
+15 x 7 px); the width of the other plumes depends on the beam."""
 LONGER_THAN_WIDE, LONGEST_PX = 3.5, 160.0
-"""Plumes are so many times longer than wide at least, and run up to so far astern, the widest half as far again."""
+"""Least ratio of length and width of a plume, and its usual largest length in pixels; the widest can be longer."""
 TEXTURES = {"rays": 0.6, "hollow": 0.2, "even": 0.2}
-"""(eye) Bright lines that spread from the tip; two bright edges about dark water; a grey column."""
+"""(eye) Shares of the textures: bright lines from the tip; two bright edges with dark water between them; even grey."""
 
 
 def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: float) -> None:
-    """Draw the spray of a small fast boat; call after the boat was painted.
+    """Paint the spray of a fast small boat; call it after the boat was painted.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         canvas: Painted in place.
-        pose: Middle and heading of the boat.
+        pose: Centre and heading of the boat.
         length: Length of the hull in pixels.
-        beam: Width of the hull in pixels.
+        beam: Beam of the hull in pixels.
     """
     own_width = length < OWN_WIDTH_BELOW_PX and chance(rng, OWN_WIDTH_SHARE)
     widest = log_uniform(rng, *OWN_HALF_WIDTH_PX) if own_width else beam * log_uniform(rng, 0.5, 1.6) + 0.8
@@ -186,7 +190,7 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
     bright = uniform(rng, 0.0, 0.7)
     foam = across * (np.float32(bright) * head + np.float32(1.0 - bright) * tail) * np.clip(back, 0.0, 1.0)
     foam = foam * _texture(rng, strip, back, half) * np.float32(log_uniform(rng, 0.4, 2.0))
-    # What is left to see of the boat: everything where only its stern throws spray, a shade in the white otherwise.
+    # Visibility of the boat: all of it if the spray starts at its stern, or only a shade in the white.
     boat = (np.abs(strip.aside) < beam / 2) & (strip.astern > 0) & (strip.astern < length)
     foam = np.clip(foam, 0.0, 1.0) * (1.0 - np.float32(uniform(rng, 0.0, 0.9)) * boat)
     foam_rgb = np.asarray(FOAM_RGB, np.float32) * np.float32(uniform(rng, 0.7, 1.05))
@@ -194,7 +198,7 @@ def paint_comet(rng: Rng, canvas: Canvas, pose: Pose, *, length: float, beam: fl
 
 
 def _half_width(rng: Rng, strip: Strip, back: FloatArray, widest: float) -> FloatArray:
-    """Return half the plume's width: it blooms, then spreads slowly."""
+    """Return half the width of the plume, which grows fast at first and then slowly."""
     bloom = 1.0 - np.exp(-back / np.float32(strip.length * uniform(rng, 0.2, 1.2)))
     tip = strip.beam * uniform(rng, 0.25, 0.5)
     half = np.float32(tip) + np.float32(widest - tip) * bloom + back * np.float32(uniform(rng, 0.0, 0.12))
@@ -202,7 +206,7 @@ def _half_width(rng: Rng, strip: Strip, back: FloatArray, widest: float) -> Floa
 
 
 def _texture(rng: Rng, strip: Strip, back: FloatArray, half: FloatArray) -> FloatArray:
-    """Return factors about 1 that grow with the distance from the tip."""
+    """Return factors of about 1, whose variation grows with the distance from the tip."""
     kind = choose(rng, TEXTURES)
     rows, cols = back.shape
     begins = np.clip(back / np.float32(strip.length * uniform(rng, 0.1, 1.0)), 0.0, 1.0)
@@ -211,7 +215,7 @@ def _texture(rng: Rng, strip: Strip, back: FloatArray, half: FloatArray) -> Floa
         return np.asarray(1.0 - np.float32(uniform(rng, 0.4, 0.95)) * inner * begins, np.float32)
     torn = fractal_noise(rng, (rows, cols), uniform(rng, 4.0, 12.0), octaves=3, gain=0.7) * np.float32(0.3)
     if kind == "rays":
-        # Noise over the place between the two edges: its lines run along the plume and spread with it.
+        # Noise as a function of the relative position between the two edges: its lines diverge with the plume.
         stretch = np.float32(log_uniform(rng, 2.0, 14.0))
         lines = fractal_noise(rng, (math.ceil(rows / stretch) + 1, 64), uniform(rng, 3.0, 8.0), octaves=3, gain=0.7)
         lines_at = (strip.aside / half * np.float32(16.0) + np.float32(32.0), strip.astern / stretch)

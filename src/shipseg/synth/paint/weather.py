@@ -1,4 +1,4 @@
-"""What lies between the ground and the camera: clouds with shadows, haze."""
+"""Weather between ground and sensor: clouds with shadows, haze."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["paint_clouds", "paint_haze", "paint_weather"]
 CLOUD_SHARE = 0.055
 HAZE_SHARE = 0.09
 HIDDEN_ALPHA = 0.55
-"""Where a cloud is denser than this, the annotators saw no ship."""
+"""Opacity of a cloud above which annotators could not see ships."""
 
 
 def paint_weather(rng: Rng, canvas: Canvas) -> bool:
-    """Add clouds or haze to some pictures; return whether there are clouds."""
+    """Paint clouds or haze into some images; return whether there are clouds."""
     if chance(rng, HAZE_SHARE):
         paint_haze(rng, canvas)
     if chance(rng, CLOUD_SHARE):
@@ -28,7 +28,7 @@ def paint_weather(rng: Rng, canvas: Canvas) -> bool:
 
 
 def paint_clouds(rng: Rng, canvas: Canvas) -> None:
-    """Draw clouds, from torn veils to a closed cover, and their shadows; labels under dense cloud are erased."""
+    """Paint clouds, from thin veils to full cover, and their shadows; labels under dense clouds are removed."""
     shape = canvas.shape
     field = fractal_noise(rng, shape, log_uniform(rng, 90, 600), octaves=8, gain=uniform(rng, 0.5, 0.68))
     cover = soft_step(field - np.float32(uniform(rng, -0.8, 2.0)), log_uniform(rng, 0.08, 0.5))
@@ -52,7 +52,7 @@ def paint_clouds(rng: Rng, canvas: Canvas) -> None:
 
 
 def paint_haze(rng: Rng, canvas: Canvas) -> None:
-    """Lay a thin bluish grey over the picture: less contrast, lifted darks."""
+    """Blend a thin bluish grey over the image: contrast decreases, dark pixels get brighter."""
     density = np.clip(1.0 + 0.35 * fractal_noise(rng, canvas.shape, log_uniform(rng, 150, 800), octaves=3), 0.1, 1.8)
     grey = uniform(rng, 105, 190)
     color = np.array([grey - uniform(rng, 0, 22), grey, grey + uniform(rng, 0, 14)], np.float32)
