@@ -248,7 +248,7 @@ def test_the_same_ships_come_out_of_calibrated_probabilities(
 
 
 def test_two_wishes_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="precision and false_alarm_images are two wishes: give one"):
+    with pytest.raises(ConfigError, match="precision and false_alarm_images are two targets: give one"):
         load_recipe("base", {"threshold.precision": "0.9", "threshold.false_alarm_images": "0.02"})
     with pytest.raises(ConfigError, match="precision must be at most 1, got 90"):
         load_recipe("base", {"threshold.precision": "90"})

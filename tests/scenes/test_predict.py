@@ -360,7 +360,7 @@ def test_a_signal_ends_the_command_cleanly_and_it_goes_on(name: str, tmp_path: P
     process.send_signal(getattr(signal, name))
     _, said = process.communicate(timeout=60)
     assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[name]
-    assert "run the same command again to go on" in said
+    assert "run the same command again to resume" in said
     assert "Traceback" not in said
     assert not list((tmp_path / "out").rglob("*.part"))
     predictor = make_predictor()
