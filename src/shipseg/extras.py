@@ -1,4 +1,4 @@
-"""Optional dependencies: which extra installs which package, and the error that says so."""
+"""Optional dependencies: which extra installs which package, and the error that names it."""
 
 from __future__ import annotations
 

@@ -66,14 +66,14 @@ def _dice_of_ship_images(probability_n1hw: Tensor, targets_n1hw: Tensor) -> tupl
 
 
 def _scores(histogram: ProbabilityHistogram, sums: NDArray[np.float64], processes: Processes) -> Scores:
-    whole = ProbabilityHistogram.from_array(processes.add_up(histogram.to_array()))
+    total = ProbabilityHistogram.from_array(processes.add_up(histogram.to_array()))
     loss_sum, num_images, dice_sum, num_ship_images = processes.add_up(sums).tolist()
-    threshold, pooled_dice = whole.best_threshold("dice")
-    at_half = whole.counts(_HALF)
+    threshold, pooled_dice = total.best_threshold("dice")
+    at_half = total.counts(_HALF)
     return Scores(
         loss=loss_sum / num_images,
         pooled_dice=float(pooled_dice),
-        pooled_iou=float(whole.best_threshold("iou")[1]),
+        pooled_iou=float(total.best_threshold("iou")[1]),
         pooled_dice_at_half=float(at_half.dice),
         pooled_iou_at_half=float(at_half.iou),
         image_dice=dice_sum / num_ship_images if num_ship_images else 0.0,
