@@ -75,7 +75,7 @@ def _section(table: StudyTable, dataset: Path) -> str:
 
 
 def _row(row: VariantRow, figures: list[str]) -> str:
-    starred = {key: " *" if key in row.against and row.against[key].exceeds else "" for key in SHOWN}
+    starred = {key: " *" if key in row.against and row.against[key].is_significant else "" for key in SHOWN}
     scores = ["–" if row.scores[key] is None else f"{row.scores[key]}{starred[key]}" for key in SHOWN]
     if row.difference is not None:
         scores[0] += f" ({signed(row.difference)})"

@@ -1,4 +1,4 @@
-"""Everything a user can get wrong, through the real command line: one sentence each, no traceback, the right status.
+"""User errors on the command line: one sentence each, no traceback, the right exit status.
 
 `python tests/test_bad_inputs.py` writes docs/bad-inputs.md from this table; a test checks that the page is current.
 """
@@ -28,7 +28,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
 
 @dataclass(frozen=True)
 class Bench:
-    """Good things to spoil: copies of a synthetic Airbus folder, a dataset, a model, and a scratch folder."""
+    """Inputs to damage: copies of a synthetic Airbus folder, a dataset and a model, and a scratch folder."""
 
     airbus: Path
     dataset: Path
@@ -82,7 +82,7 @@ def no_images(bench: Bench) -> None:
 
 def only_broken_images(bench: Bench) -> None:
     for image in (bench.airbus / "train_v2").glob("*.jpg"):
-        image.write_bytes(b"not a picture")
+        image.write_bytes(b"not an image")
 
 
 def no_ship_anywhere(bench: Bench) -> None:
@@ -108,7 +108,7 @@ def a_foreign_folder(bench: Bench) -> None:
     (bench.scratch / "out" / "thesis.doc").write_text("years of work")
 
 
-def picture(name: str, data: bytes) -> Callable[[Bench], None]:
+def scratch_file(name: str, data: bytes) -> Callable[[Bench], None]:
     return lambda bench: void((bench.scratch / name).write_bytes(data))
 
 
@@ -201,14 +201,14 @@ def pickle_with_code(bench: Bench) -> None:
     torch.save({"conv1.weight": Evil()}, bench.scratch / "encoder.pth")
 
 
-def a_good_picture_and_a_file_in_the_way(bench: Bench) -> None:
+def an_image_and_a_file_in_the_way(bench: Bench) -> None:
     a_file_in_the_way(bench)
     (bench.scratch / "a.jpg").write_bytes(JPEG)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One mistake: what it is, the command, what it must say, and how the bench is spoiled before."""
+    """One mistake: its description, the command, a pattern of its message, and how the inputs are damaged before."""
 
     mistake: str
     command: str
@@ -237,33 +237,33 @@ CASES = [
     Case("a row without an id", "prepare {airbus} {scratch}/ds", "row", write_csv("ImageId,EncodedPixels\n,1 2\n")),
     Case("no images", "prepare {airbus} {scratch}/ds", "image", no_images),
     Case("only unreadable images", "prepare {airbus} {scratch}/ds", "image", only_broken_images),
-    Case("a size of nothing", "prepare {airbus} {scratch}/ds --size 0", "--size"),
+    Case("a size of 0", "prepare {airbus} {scratch}/ds --size 0", "--size"),
     Case("a size in words", "prepare {airbus} {scratch}/ds --size big", "--size .*'big'"),
     Case("a share above one", "prepare {airbus} {scratch}/ds --keep-empty 2", "keep.empty"),
     Case("more validation than images", "prepare {airbus} {scratch}/ds --val-share 1.5", "val.share"),
-    Case("a drop list that is not there", "prepare {airbus} {scratch}/ds --drop-list {scratch}/no.txt", "no.txt"),
+    Case("a missing drop list", "prepare {airbus} {scratch}/ds --drop-list {scratch}/no.txt", "no.txt"),
     Case("a dataset made with other options", "prepare {airbus} {dataset} --size 32", "size"),
     Case("a file where the dataset should go", "prepare {airbus} {scratch}/out", "out", a_file_in_the_way),
     # Synthetic data
-    Case("no images wanted", "synth {scratch}/world --images 0", "images"),
+    Case("no images requested", "synth {scratch}/world --images 0", "images"),
     Case("more images than any disk holds", "synth {scratch}/world --images 100000000000", "images must be at most"),
     Case("more processes than any machine has", "synth {scratch}/world --workers 100000", "workers must be at most 256"),
-    Case("an impossible share of empties", "synth {scratch}/world --empty-share 1.5", "empty.share"),
-    Case("a size that is none", "synth {scratch}/world --size 0x10", "--size"),
-    Case("a folder with other things in it", "synth {scratch}/out --images 2", "out", a_foreign_folder),
+    Case("an impossible share of images without ships", "synth {scratch}/world --empty-share 1.5", "empty.share"),
+    Case("an invalid size", "synth {scratch}/world --size 0x10", "--size"),
+    Case("a folder with other files in it", "synth {scratch}/out --images 2", "out", a_foreign_folder),
     Case("a scene larger than any satellite's", "synth {scratch}/world --scenes 1 --scene-size 1000000", "from 16 to 200,000"),
     Case("a scene of pixels in millimetres", "synth {scratch}/world --scenes 1 --metres-per-pixel 0.333", "two decimals"),
-    Case("a scene's flag without a scene", "synth {scratch}/world --sparse", "--sparse is about scenes and none are asked for"),
-    Case("a scene of no kind", "synth {scratch}/world --scenes 1 --scene-kind port", "port", status=2),
+    Case("a flag for scenes without a scene", "synth {scratch}/world --sparse", "--sparse applies to scenes only"),
+    Case("a scene of an unknown kind", "synth {scratch}/world --scenes 1 --scene-kind port", "port", status=2),
     # Training
-    Case("a dataset that is not there", "train {scratch}/nowhere {scratch}/run", "nowhere"),
+    Case("a missing dataset", "train {scratch}/nowhere {scratch}/run", "nowhere"),
     Case("an Airbus folder instead of a dataset", "train {airbus} {scratch}/run", "prepare"),
-    Case("a recipe nested too deeply", "train {dataset} {scratch}/run --recipe {scratch}/deep.yaml", "nested", picture("deep.yaml", b"a: " + b"[" * 2000)),
+    Case("a recipe nested too deeply", "train {dataset} {scratch}/run --recipe {scratch}/deep.yaml", "nested", scratch_file("deep.yaml", b"a: " + b"[" * 2000)),
     Case("a run in its dataset's folder", "train {dataset} {dataset}", "into the dataset"),
     Case("an unknown recipe", "train {dataset} {scratch}/run --recipe bas", "did you mean 'base'"),
     Case("fine-tuning without a model", "train {dataset} {scratch}/run --recipe fine-tune", "--from MODEL"),
     Case("a recipe of another network than the model's", "train {dataset} {scratch}/run --recipe base --from {model}", "network.architecture"),
-    Case("fine-tuning from a model that is not there", "train {dataset} {scratch}/run --recipe fine-tune --from {scratch}/no", "no model"),
+    Case("fine-tuning from a missing model", "train {dataset} {scratch}/run --recipe fine-tune --from {scratch}/no", "no model"),
     Case("a negative learning rate", TRAIN + " --train.lr -0.1", "train.lr must be greater than 0, got -0.1"),
     Case("an unknown key", TRAIN + " --train.lrr 1", "did you mean train.lr"),
     Case("a key without a value", TRAIN + " --train.lr", "--train.lr needs a value"),
@@ -271,23 +271,23 @@ CASES = [
     Case("a number in place of a section", TRAIN + " --set train=3", "train must hold keys and values, got 3"),
     Case("a yes in place of a number", TRAIN + " --train.lr yes", "not yes or no, got True"),
     Case("a fraction of epochs", TRAIN + " --train.epochs 1.5", "must be a whole number, got 1.5"),
-    Case("more epochs than anyone has", TRAIN + " --train.epochs 1000000000", "at most 100000"),
+    Case("too many epochs", TRAIN + " --train.epochs 1000000000", "at most 100000"),
     Case("more workers than any machine has", TRAIN + " --train.workers 100000", "at most 256"),
     Case("a batch larger than any memory", TRAIN + " --train.batch_size 1000000", "at most 16384"),
     Case("no loss at all", TRAIN + " --loss.weights {{}}", "loss.weights must not be empty"),
     Case("an unknown loss", TRAIN + " --set loss.weights.focall=1", "must name 'bce'"),
-    Case("a value that is no YAML", TRAIN + " --train.lr [[[[", "cannot be read as a value"),
+    Case("a value that is not YAML", TRAIN + " --train.lr [[[[", "cannot be read as a value"),
     Case("an unknown augmentation", TRAIN + " --augment.names [flip]", "unknown augmentation 'flip'"),
     Case("an unknown encoder", TRAIN + " --network.encoder resnet19", "resnet1"),
     Case("an unknown architecture", TRAIN + " --network.architecture unett", "did you mean 'unet'"),
-    Case("encoder weights that are not there", TRAIN + " --network.encoder_weights {scratch}/no.pth", "no.pth"),
+    Case("missing encoder weights", TRAIN + " --network.encoder_weights {scratch}/no.pth", "no.pth"),
     Case("encoder weights with code inside", TRAIN + " --network.encoder_weights {scratch}/encoder.pth", "encoder.pth", pickle_with_code),
     Case("whole images from a dataset without a cache", "train {scratch}/native {scratch}/run --recipe resized-256", "native", native_dataset),
     Case("a training set without ships", "train {scratch}/empty-dataset {scratch}/run --recipe resized-256", "ship", no_ship_anywhere),
     Case("a batch that batch normalisation cannot use", "train {scratch}/tiny {scratch}/run --recipe resized-256 --train.batch_size 1", "raise train.batch_size", tiny_dataset),
     Case("more memory than there is", "synth {scratch}/world --images 1 --size 10000000", "memory|disk"),
     # Models
-    Case("a model that is not there", "evaluate {airbus} {scratch}/scores --model {scratch}/no", "no"),
+    Case("a missing model", "evaluate {airbus} {scratch}/scores --model {scratch}/no", "no"),
     Case("a model folder without its card", PREDICT, "shipseg.json", no_card),
     Case("a card cut short", PREDICT, "card", broken_card),
     Case("a card of a later version", PREDICT, "format", card_from_the_future),
@@ -296,71 +296,71 @@ CASES = [
     Case("weights changed since they were saved", PREDICT, "model.safetensors", changed_weights),
     Case("a card of another architecture", PREDICT, "does not fit", other_card),
     Case("a card with absurd widths", PREDICT, "does not fit", absurd_card),
-    Case("an ONNX file that is none", "predict {scratch}/a.jpg --model {scratch}/a.onnx --out {scratch}/o", "a.onnx", picture("a.onnx", b"no")),
-    Case("an ONNX file of somebody else", "predict {scratch}/a.jpg --model {scratch}/bare.onnx --out {scratch}/o", "bare.onnx", onnx_without_card),
+    Case("an invalid ONNX file", "predict {scratch}/a.jpg --model {scratch}/a.onnx --out {scratch}/o", "a.onnx", scratch_file("a.onnx", b"no")),
+    Case("an ONNX file without a card", "predict {scratch}/a.jpg --model {scratch}/bare.onnx --out {scratch}/o", "bare.onnx", onnx_without_card),
     Case("an ONNX file changed since it was exported", "predict {scratch}/a.jpg --model {scratch}/changed.onnx --out {scratch}/o", "SHA-256", changed_onnx),
-    Case("exporting what is no model", "export {scratch} {scratch}/a.onnx", "shipseg.json"),
+    Case("exporting a folder without a model", "export {scratch} {scratch}/a.onnx", "shipseg.json"),
     # Evaluating
-    Case("data that are neither", "evaluate {scratch} {scratch}/scores --model {model}", "scratch|CSV|dataset"),
+    Case("data that are neither a dataset nor an Airbus folder", "evaluate {scratch} {scratch}/scores --model {model}", "scratch|CSV|dataset"),
     Case("a split that does not exist", "evaluate {dataset} {scratch}/scores --model {model} --split tset", "'?test'?"),
     Case("a split without images", "evaluate {dataset} {scratch}/scores --model {model} --split test", "test"),
     Case("an impossible threshold", "evaluate {dataset} {scratch}/scores --model {model} --threshold 2", "threshold"),
     Case("a scene without its true ships", SCORE + " --model {model}", "put them into .*a.ships.gpkg", scene()),
-    Case("true ships that are no GeoPackage", SCORE + " --model {model}", "a.ships.gpkg cannot be read", scene(truth="ships")),
-    Case("a split of scenes", SCORE + " --model {model} --split val", "--split is not for scenes", scene(truth="")),
+    Case("true ships that are not a GeoPackage", SCORE + " --model {model}", "a.ships.gpkg cannot be read", scene(truth="ships")),
+    Case("a split of scenes", SCORE + " --model {model} --split val", "--split applies to images only", scene(truth="")),
     Case("a model beside finished results", SCORE + " --model {model} --predicted {scratch}/ships", "give only one", scene(truth="")),
     Case("scores among the data", "evaluate {airbus} {airbus} --model {model}", "another folder"),
     # Exploring, studies, thresholds
-    Case("exploring what is not there", "explore {scratch}/nowhere {scratch}/out", "nowhere"),
-    Case("exploring a table of other columns", "explore {scratch}/t.csv {scratch}/out", "no column ImageId", picture("t.csv", b"a,b\n1,2\n")),
-    Case("exploring a table without rows", "explore {scratch}/t.csv {scratch}/out", "no rows", picture("t.csv", b"ImageId,EncodedPixels\n")),
-    Case("a page among the data", "explore {airbus} {airbus}", "among the data"),
+    Case("exploring a missing folder", "explore {scratch}/nowhere {scratch}/out", "nowhere"),
+    Case("exploring a table of other columns", "explore {scratch}/t.csv {scratch}/out", "no column ImageId", scratch_file("t.csv", b"a,b\n1,2\n")),
+    Case("exploring a table without rows", "explore {scratch}/t.csv {scratch}/out", "no rows", scratch_file("t.csv", b"ImageId,EncodedPixels\n")),
+    Case("a page among the data", "explore {airbus} {airbus}", "into the data folder"),
     Case("an unknown study", "study losse {dataset} {scratch}/out", "did you mean 'losses'"),
     Case("a study without a folder", "study losses {dataset}", "DATASET OUT"),
-    Case("a study on what is no dataset", "study losses {airbus} {scratch}/out --quick", "shipseg prepare"),
+    Case("a study on a folder that is no dataset", "study losses {airbus} {scratch}/out --quick", "shipseg prepare"),
     Case("a study in its dataset's folder", "study losses {dataset} {dataset}", "into the dataset"),
-    Case("seeds that are none", "study losses {dataset} {scratch}/out --seeds one", "as in 0,1,2"),
-    Case("a study file without a question", "study {scratch}/s.yaml {dataset} {scratch}/out", "question is missing", picture("s.yaml", b"name: x")),
-    Case("a study in a folder with other things in it", "study losses {dataset} {scratch}/out", "holds no study", a_foreign_folder),
+    Case("invalid seeds", "study losses {dataset} {scratch}/out --seeds one", "such as 0,1,2"),
+    Case("a study file without a question", "study {scratch}/s.yaml {dataset} {scratch}/out", "question is missing", scratch_file("s.yaml", b"name: x")),
+    Case("a study in a folder with other files in it", "study losses {dataset} {scratch}/out", "holds no study", a_foreign_folder),
     Case("epochs of a recipe that has phases", "train {dataset} {scratch}/run --recipe model-1-simple --train.epochs 3", "phases have epochs of their own"),
     Case("two targets for one threshold", "threshold {model} {dataset} --out {scratch}/o --precision 0.9 --false-alarms 0.1", "two targets"),
     Case("an impossible precision", "threshold {model} {dataset} --out {scratch}/o --precision 2", "at most 1"),
     Case("a new threshold over the model itself", "threshold {model} {dataset} --out {scratch}/../ --precision 0.9", "choose another folder"),
     Case("a gate that may lose all ships", "gate {model} {dataset} --out {scratch}/o --loss 2", "from 0 to 0.5"),
     Case("a gate over the model itself", "gate {model} {dataset} --out {scratch}/../", "choose another folder"),
-    # Pictures
+    # Predicting
     Case("nothing to predict", "predict --model {model} --out {scratch}/ships", "FIRST", status=2),
-    Case("a picture that is not there", PREDICT, "a.jpg"),
-    Case("an empty file", PREDICT, "a.jpg", picture("a.jpg", b"")),
-    Case("a file that is no picture", PREDICT, "a.jpg", picture("a.jpg", b"hello, I am a text")),
-    Case("a truncated JPEG", PREDICT, "a.jpg.*truncated", picture("a.jpg", JPEG[: len(JPEG) // 2])),
+    Case("a missing image", PREDICT, "a.jpg"),
+    Case("an empty file", PREDICT, "a.jpg", scratch_file("a.jpg", b"")),
+    Case("a file that is not an image", PREDICT, "a.jpg", scratch_file("a.jpg", b"hello, I am a text")),
+    Case("a truncated JPEG", PREDICT, "a.jpg.*truncated", scratch_file("a.jpg", JPEG[: len(JPEG) // 2])),
     Case("a GeoTIFF cut short", SCENE, r"a.tif cannot be", scene(cut=True)),
     Case("bands that a scene does not have", SCENE + " --bands 7,3,2", "band", scene()),
-    Case("bands that are no numbers", SCENE + " --bands red", "4,3,2", scene()),
-    Case("a stretch that is no range", SCENE + " --stretch wide", "stretch", scene()),
-    Case("polygons that are not there", SCENE + " --water {scratch}/w.gpkg", "polygons .*w.gpkg", scene()),
+    Case("bands that are not numbers", SCENE + " --bands red", "4,3,2", scene()),
+    Case("a stretch that is not a range", SCENE + " --stretch wide", "stretch", scene()),
+    Case("missing polygons", SCENE + " --water {scratch}/w.gpkg", "polygons .*w.gpkg", scene()),
     Case("pixels too large for a model", SCENE + " --metres-per-pixel 100", "too large for this model", scene()),
-    Case("a share that there is not", SCENE + " --shard 3/2", "I from 1 to N", scene()),
-    Case("workers without an engine for them", SCENE + " --workers 2", "--engine ray", scene()),
+    Case("an invalid shard", SCENE + " --shard 3/2", "I from 1 to N", scene()),
+    Case("workers without --engine ray", SCENE + " --workers 2", "--engine ray", scene()),
     Case("an unknown engine", SCENE + " --engine dask", "dask", scene(), status=2),
-    Case("a list of scenes that is not there", "predict @{scratch}/list.txt --model {model} --out {scratch}/ships", "list.txt cannot be read"),
+    Case("a missing list of scenes", "predict @{scratch}/list.txt --model {model} --out {scratch}/ships", "list.txt cannot be read"),
     Case("a pattern that matches nothing", "predict {scratch}/*.tif --model {model} --out {scratch}/ships", "check the pattern"),
-    Case("files of others where results should go", SCENE, "is in the way", scene(in_the_way=True)),
-    Case("a flag for scenes with a picture", PREDICT + " --water w.gpkg", "--water is for scenes", picture("a.jpg", JPEG)),
-    Case("a folder without pictures", "predict {scratch} --model {model} --out {scratch}/ships", "picture|image"),
-    Case("results among the pictures", "predict {scratch} --model {model} --out {scratch}", "another folder", picture("a.jpg", JPEG)),
-    Case("a file where the output should go", "predict {scratch}/a.jpg --model {model} --out {scratch}/out", "out", a_good_picture_and_a_file_in_the_way),
-    Case("a submission in place of a picture", PREDICT + " --submission {scratch}/a.jpg", "replace", picture("a.jpg", JPEG)),
+    Case("other files where results should go", SCENE, "is in the way", scene(in_the_way=True)),
+    Case("a flag for scenes with an image", PREDICT + " --water w.gpkg", "--water applies to scenes only", scratch_file("a.jpg", JPEG)),
+    Case("a folder without images", "predict {scratch} --model {model} --out {scratch}/ships", "picture|image"),
+    Case("results among the images", "predict {scratch} --model {model} --out {scratch}", "another folder", scratch_file("a.jpg", JPEG)),
+    Case("a file where the output should go", "predict {scratch}/a.jpg --model {model} --out {scratch}/out", "out", an_image_and_a_file_in_the_way),
+    Case("a submission in place of an image", PREDICT + " --submission {scratch}/a.jpg", "replace", scratch_file("a.jpg", JPEG)),
     Case("an unknown format", PREDICT + " --format shapefile", "shapefile", status=2),
     Case("an unknown flag", PREDICT + " --fast", "--fast", status=2),
     Case("an unknown command", "predikt", "predikt", status=2),
-    Case("a folder of models that is none", "models {scratch}/nowhere", "nowhere"),
+    Case("a missing folder of models", "models {scratch}/nowhere", "nowhere"),
 ]  # fmt: skip
 
 
 @contextlib.contextmanager
 def spoiled(case: Case, airbus: Path, dataset: Path, model: Path) -> Iterator[list[str]]:
-    """Give the command of a case on a freshly copied and spoiled bench."""
+    """Give the command of a case, on damaged copies of the inputs."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         bench = Bench(*(root / name for name in ("airbus", "dataset", "model", "scratch")))
@@ -448,7 +448,7 @@ def bench_folder(command: list[str]) -> Path:
 
 
 def last_sentence(table: str) -> str:
-    """Return the reason that a summary gives for its first failed image, put together from its lines."""
+    """Return the reason that a summary gives for its first failed image, joined from its lines."""
     lines = " ".join(line.strip() for line in table.splitlines())
     return re.sub(r"\s+", " ", lines.partition("failures: ")[2]).strip()
 

@@ -1,4 +1,4 @@
-"""Errors form the tree that the module draws, and missing packages name their command."""
+"""Errors form the tree in the docstring of the module, and missing packages name the command that installs them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
     assert sorted(drawn) == sorted(defined)
 
 
-def test_an_unknown_name_comes_with_the_nearest_and_all_valid_ones() -> None:
+def test_an_unknown_name_gives_the_nearest_and_all_valid_ones() -> None:
     assert str(errors.unknown_name("loss", "dise", ["dice", "bce"])) == (
         "unknown loss 'dise', did you mean 'dice'? Valid: bce, dice"
     )

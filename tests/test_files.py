@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and the disk's refusals become sentences."""
+"""Files are written atomically, and errors of the disk become sentences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shipseg import files
 from shipseg.errors import ConfigError, StorageError
 
 
-def test_a_written_file_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_written_file_replaces_the_old_one_and_leaves_no_other_file(tmp_path: Path) -> None:
     target = tmp_path / "new folder" / "a.txt"
     files.write_text(target, "old")
     files.write_text(target, "höhe")
@@ -34,7 +34,7 @@ def test_a_name_as_long_as_the_file_system_allows_can_be_written(tmp_path: Path)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
 
 
-def test_a_failure_in_the_middle_keeps_the_old_file_and_removes_the_part(tmp_path: Path) -> None:
+def test_a_failure_while_writing_keeps_the_old_file_and_removes_the_partial_one(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
     with pytest.raises(ZeroDivisionError), files.atomic_path(target) as temporary:
@@ -44,7 +44,7 @@ def test_a_failure_in_the_middle_keeps_the_old_file_and_removes_the_part(tmp_pat
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_leaves_a_complete_file(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     code = (
         "import sys, pathlib, itertools; from shipseg import files\n"
@@ -89,7 +89,7 @@ def test_a_file_in_the_way_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
         files.write_text(tmp_path / "a" / "b.txt", "x")
 
 
-def test_not_a_number_is_not_written_as_json(tmp_path: Path) -> None:
+def test_nan_is_not_written_as_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "a.json", float("nan"))
     assert not (tmp_path / "a.json").exists()
@@ -103,7 +103,7 @@ def test_space_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch
         files.ensure_space(tmp_path, needed_bytes=38 * 10**9, what="the cache")
 
 
-def test_temporary_files_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> None:
+def test_only_partial_files_of_ended_processes_are_removed(tmp_path: Path) -> None:
     finished = subprocess.Popen([sys.executable, "-c", ""])
     finished.wait()
     dead, alive, foreign = (
@@ -120,7 +120,7 @@ def test_temporary_files_of_dead_processes_are_removed_and_no_others(tmp_path: P
     assert (alive.exists(), foreign.exists()) == (False, True)
 
 
-def test_files_that_belong_together_come_all_at_once(tmp_path: Path) -> None:
+def test_all_or_none_moves_its_files_at_the_end(tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_text("old")
     with files.all_or_none(tmp_path) as folder:
         files.write_text(folder / "old.csv", "new")
@@ -130,7 +130,7 @@ def test_files_that_belong_together_come_all_at_once(tmp_path: Path) -> None:
     assert (tmp_path / "old.csv").read_text() == "new"
 
 
-def test_a_full_disk_in_the_middle_leaves_the_old_files_alone(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_halfway_leaves_the_old_files(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("old")
 
     def write_two() -> None:
@@ -150,7 +150,7 @@ HOLDING = (
     "import sys, time; from pathlib import Path; from shipseg.errors import ConfigError; from shipseg import files\n"
     "with files.locked(Path(sys.argv[1]), taken=ConfigError('')): print('held', flush=True); time.sleep(60)"
 )
-TAKEN = ConfigError("somebody is at work")
+TAKEN = ConfigError("the folder is locked")
 
 
 def test_the_lock_of_another_process_is_respected_and_ends_with_it(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_the_lock_of_another_process_is_respected_and_ends_with_it(tmp_path: Pat
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(ConfigError, match="somebody is at work"), files.locked(lock, taken=TAKEN, wait_s=0.2):
+        with pytest.raises(ConfigError, match="the folder is locked"), files.locked(lock, taken=TAKEN, wait_s=0.2):
             pass
     finally:
         other.kill()
@@ -168,13 +168,13 @@ def test_the_lock_of_another_process_is_respected_and_ends_with_it(tmp_path: Pat
     other.communicate()
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_lock_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be written"), files.locked(tmp_path / "file" / "lock", taken=TAKEN):
         pass
 
 
-def test_where_there_are_no_locks_a_warning_is_given_and_work_goes_on(
+def test_without_support_for_locks_a_warning_is_logged_and_the_block_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:

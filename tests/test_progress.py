@@ -16,18 +16,18 @@ SCRIPT = (
 )
 
 
-def test_without_a_command_that_shows_it_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+def test_in_the_library_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
     assert list(progress.track(range(3), "counting")) == [0, 1, 2]
     assert capfd.readouterr() == ("", "")
 
 
-def test_in_a_log_each_piece_of_work_is_a_line_with_what_was_done_before(capfd: pytest.CaptureFixture[str]) -> None:
+def test_in_a_log_each_task_is_a_line_that_counts_earlier_items(capfd: pytest.CaptureFixture[str]) -> None:
     with progress.shown():
         list(progress.track([1, 2], "counting", done=3, note=lambda: "loss 0.5"))
     assert capfd.readouterr().err == "counting: 5 of 5 in 0 s, loss 0.5\n"
 
 
-def test_long_work_says_in_between_that_it_goes_on(
+def test_a_long_task_writes_lines_in_between(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 100, 10))
@@ -37,14 +37,14 @@ def test_long_work_says_in_between_that_it_goes_on(
     assert capfd.readouterr().err.splitlines() == ["counting: 2 in 30 s", "counting: 3 in 50 s"]
 
 
-def test_a_broken_loop_still_says_how_far_it_came(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_loop_that_raises_still_writes_its_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), progress.shown():
         for number in progress.track([2, 0], "dividing"):
             assert 1 / number
     assert capfd.readouterr().err == "dividing: 1 of 2 in 0 s\n"
 
 
-def test_work_that_cannot_be_counted_is_a_line_with_its_time(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_task_that_cannot_be_counted_is_a_line_with_its_duration(capfd: pytest.CaptureFixture[str]) -> None:
     with progress.stage("writing"):
         pass
     with progress.shown(), progress.stage("writing"):
@@ -62,7 +62,7 @@ def test_on_a_terminal_it_is_a_bar() -> None:
     assert "3/3" in written
 
 
-def test_a_command_that_works_on_nothing_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_tasks_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
     with progress.shown():
         pass
     assert capfd.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Every kind of image file becomes the same kind of array; every damaged one is found and named."""
+"""Every format of image files becomes an RGB array, and every damaged file an error."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from shipseg.reading import IMAGE_SUFFIXES, file_size_kb, list_images, read_imag
 
 
 def gradient() -> NDArray[np.uint8]:
-    """Return a smooth RGB picture (20, 30, 3) whose channels differ."""
+    """Return a smooth RGB image (20, 30, 3) whose channels differ."""
     rows, columns = np.mgrid[0:20, 0:30]
     return np.stack([rows * 5, columns * 4, 200 - rows * 3], axis=2).astype(np.uint8)
 
 
 def saved(path: Path, image_hwc: NDArray[np.generic] | None = None, *, mode: str | None = None, **options: Any) -> Path:
-    picture = Image.fromarray(gradient() if image_hwc is None else image_hwc)
-    (picture.convert(mode) if mode else picture).save(path, **options)
+    image = Image.fromarray(gradient() if image_hwc is None else image_hwc)
+    (image.convert(mode) if mode else image).save(path, **options)
     return path
 
 
@@ -52,7 +52,7 @@ def reason_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp"])
-def test_lossless_formats_give_the_very_pixels(tmp_path: Path, name: str) -> None:
+def test_lossless_formats_give_the_exact_pixels(tmp_path: Path, name: str) -> None:
     image_hwc = read_image(saved(tmp_path / name))
     assert image_hwc.dtype == np.uint8
     assert np.array_equal(image_hwc, gradient())
@@ -106,36 +106,36 @@ def test_16_bit_values_are_scaled_by_the_depth_that_holds_the_largest(
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
 def test_exif_rotation_is_applied(tmp_path: Path, name: str) -> None:
-    turned = Image.Exif()
-    turned[0x0112] = 6  # to be shown turned clockwise by 90 degrees
-    image_hwc = read_image(saved(tmp_path / name, exif=turned))
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # to be displayed rotated clockwise by 90 degrees
+    image_hwc = read_image(saved(tmp_path / name, exif=rotated))
     assert image_hwc.shape == (30, 20, 3)
     assert np.abs(image_hwc.astype(int) - np.rot90(gradient(), -1)).mean() < 4
 
 
-def test_the_kind_is_told_by_content_not_by_name(tmp_path: Path) -> None:
+def test_the_format_is_recognised_by_content_not_by_name(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png")
     assert np.array_equal(read_image(path.rename(tmp_path / "b.jpg")), gradient())
 
 
 @pytest.mark.parametrize("to", [0.02, 0.2, 0.6, 0.9, 0.999])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_cut_short_is_truncated(tmp_path: Path, to: float, progressive: bool) -> None:
+def test_a_cut_jpeg_is_truncated(tmp_path: Path, to: float, progressive: bool) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert reason_of(cut(saved(tmp_path / "a.jpg", noise, progressive=progressive), to=to)) == "truncated"
 
 
-def test_a_jpeg_cut_short_and_mended_with_an_end_marker_is_truncated(tmp_path: Path) -> None:
+def test_a_cut_jpeg_with_an_end_marker_appended_is_truncated(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert reason_of(cut(saved(tmp_path / "a.jpg", noise), to=0.6, end=b"\xff\xd9")) == "truncated"
 
 
-def test_a_jpeg_filled_up_with_zeros_is_truncated(tmp_path: Path) -> None:
+def test_a_cut_jpeg_padded_with_zeros_is_truncated(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert reason_of(cut(saved(tmp_path / "a.jpg", noise), to=0.5, end=bytes(5000))) == "truncated"
 
 
-def test_a_jpeg_with_a_thumbnail_is_followed_to_its_own_end(tmp_path: Path) -> None:
+def test_the_end_marker_of_a_thumbnail_is_not_taken_for_that_of_the_jpeg(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     thumbnail = saved(tmp_path / "thumbnail.jpg", gradient()).read_bytes()
     path = saved(tmp_path / "a.jpg", noise)
@@ -146,7 +146,7 @@ def test_a_jpeg_with_a_thumbnail_is_followed_to_its_own_end(tmp_path: Path) -> N
     assert reason_of(cut(path, to=0.8)) == "truncated"
 
 
-def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path: Path) -> None:
+def test_bytes_after_the_end_of_a_jpeg_are_ignored(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg")
     path.write_bytes(path.read_bytes() + b"\0\0trailer")
     assert read_image(path).shape == (20, 30, 3)
@@ -160,7 +160,7 @@ def test_a_jpeg_damaged_in_the_middle_is_unreadable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp", "a.webp"])
 @pytest.mark.parametrize("to", [0.3, 0.7])
-def test_other_formats_cut_short_are_truncated(tmp_path: Path, name: str, to: float) -> None:
+def test_cut_files_of_other_formats_are_truncated_or_unreadable(tmp_path: Path, name: str, to: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert reason_of(cut(saved(tmp_path / name, noise), to=to)) in {"truncated", "unreadable"}
 
@@ -169,7 +169,7 @@ def test_a_png_with_a_flipped_bit_is_unreadable(tmp_path: Path) -> None:
     assert reason_of(damaged(saved(tmp_path / "a.png"), at=0.6, patch=b"\x5a\xa5")) == "unreadable"
 
 
-def test_a_compressed_tiff_damaged_in_the_middle_is_found(tmp_path: Path) -> None:
+def test_a_compressed_tiff_damaged_in_the_middle_is_unreadable(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = damaged(saved(tmp_path / "a.tif", noise, compression="tiff_lzw"), at=0.3, patch=b"\xff" * 60)
     assert reason_of(path) in {"unreadable", "truncated"}
@@ -180,14 +180,14 @@ def test_an_empty_file_is_truncated(tmp_path: Path) -> None:
     assert reason_of(tmp_path / "a.jpg") == "truncated"
 
 
-@pytest.mark.parametrize("content", [b"hello world, I am no picture", b"GIF89a" + bytes(50)])
-def test_a_file_of_another_kind_is_unsupported(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"hello world, I am not an image", b"GIF89a" + bytes(50)])
+def test_a_file_of_another_format_is_unsupported(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     assert reason_of(tmp_path / "a.jpg") == "unsupported"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int32])
-def test_a_tiff_of_other_numbers_is_unsupported_and_the_message_says_which(tmp_path: Path, dtype: type) -> None:
+def test_a_tiff_of_another_dtype_is_unsupported_and_the_message_names_it(tmp_path: Path, dtype: type) -> None:
     path = tmp_path / "a.tif"
     cv2.imwrite(str(path), np.zeros((4, 5), dtype))
     with pytest.raises(ImageError, match=np.dtype(dtype).name) as caught:
@@ -196,7 +196,7 @@ def test_a_tiff_of_other_numbers_is_unsupported_and_the_message_says_which(tmp_p
 
 
 @pytest.mark.parametrize("place", ["nowhere.jpg", "file.jpg/nowhere.jpg", "."])
-def test_what_is_no_file_is_missing(tmp_path: Path, place: str) -> None:
+def test_a_path_that_is_no_file_is_missing(tmp_path: Path, place: str) -> None:
     (tmp_path / "file.jpg").touch()
     assert reason_of(tmp_path / place) == "missing"
 
@@ -239,7 +239,7 @@ def test_images_are_listed_by_suffix_in_order_without_hidden_files_and_subfolder
     assert all(suffix == suffix.lower() for suffix in IMAGE_SUFFIXES)
 
 
-def test_a_folder_that_is_none_cannot_be_listed(tmp_path: Path) -> None:
+def test_a_missing_folder_cannot_be_listed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         list_images(tmp_path / "nowhere")
 
@@ -251,7 +251,7 @@ def test_a_kb_is_1024_bytes(tmp_path: Path) -> None:
         file_size_kb(tmp_path / "b.jpg")
 
 
-def test_a_link_to_itself_does_not_spoil_its_folder(tmp_path: Path) -> None:
+def test_a_link_to_itself_is_left_out_of_the_list(tmp_path: Path) -> None:
     saved(tmp_path / "a.png")
     (tmp_path / "loop.png").symlink_to("loop.png")
     assert list_images(tmp_path) == [tmp_path / "a.png"]

@@ -1,4 +1,4 @@
-"""Recipes are complete, checked, and say what is wrong with them in one sentence."""
+"""Recipes are complete and validated, and errors in them are one sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OF_THE_REFERENCE = ("model-1-simple", "model-2-stratified", "improvement-2", "im
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_of_ours_loads_says_what_it_is_for_and_survives_writing(name: str, tmp_path: Path) -> None:
+def test_every_bundled_recipe_has_a_description_and_is_read_back(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
@@ -35,7 +35,7 @@ def test_overrides_are_read_as_yaml_and_reach_nested_keys() -> None:
     assert recipe.sampling.zero_ships_ratio is None
 
 
-def test_phases_inherit_what_they_do_not_say() -> None:
+def test_phases_inherit_what_they_do_not_set() -> None:
     recipe = load_recipe("base", {"phases": "[{epochs: 2}, {epochs: 3, lr: 1e-5, schedule: {name: plateau}}]"})
     first, second = recipe.resolved_phases()
     assert (first.epochs, first.lr, first.schedule) == (2, recipe.train.lr, recipe.train.schedule)
@@ -50,7 +50,7 @@ def test_phases_inherit_what_they_do_not_say() -> None:
     [
         ({"train.lr": "-0.1"}, r"train.lr must be greater than 0, got -0.1 \(recipe base\)"),
         ({"train.lrr": "1"}, "unknown key train.lrr in recipe base, did you mean train.lr?"),
-        ({"zzz": "1"}, "unknown key zzz in recipe base, valid at this place: name, description"),
+        ({"zzz": "1"}, "unknown key zzz in recipe base, valid keys: name, description"),
         ({"network.widths": "[1, x]"}, "network.widths.1 must be a whole number, got 'x'"),
         ({"loss.weights": "{bse: 1}"}, "loss.weights must name 'bce', .* or 'tversky', got 'bse'"),
         ({"loss.weights": "{}"}, "loss.weights must not be empty"),
@@ -73,8 +73,8 @@ def test_phases_inherit_what_they_do_not_say() -> None:
         ({"train.lr": "2026-99-99"}, "train.lr cannot be read as a value"),
         ({"train.lr": "[" * 5000}, r"train.lr is nested too deeply: '\["),
         ({"train.lr": "&a [*a]"}, r"train.lr must be a number, got \[\[+\.\.\.\]+ \("),
-        ({"train..lr": "1"}, "--train..lr is no key of a recipe"),
-        ({"train": 3, "train.lr": 1}, "--train.lr cannot be set, train is no section of keys"),
+        ({"train..lr": "1"}, "--train..lr is not a recipe key"),
+        ({"train": 3, "train.lr": 1}, "--train.lr cannot be set, train is not a section"),
         ({"train.lr": "[1"}, r"--train.lr cannot be read as a value: '\[1'"),
     ],
 )
@@ -96,14 +96,14 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, sentence: str)
     assert "\n" not in str(caught.value)
 
 
-def test_a_small_number_reads_the_same_from_a_file_and_a_command_line(tmp_path: Path) -> None:
+def test_a_small_number_is_read_equally_from_a_file_and_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("train: {lr: 1e-3, weight_decay: 1.0e-2}")
     recipe = load_recipe(tmp_path / "mine.yaml")
     assert (recipe.train.lr, recipe.train.weight_decay) == (0.001, 0.01)
     assert load_recipe("base", {"train.lr": "1e-3"}).train.lr == 0.001
 
 
-def test_truth_stays_truth_where_it_belongs() -> None:
+def test_a_boolean_field_accepts_no() -> None:
     assert load_recipe("base", {"train.deterministic": "no"}).train.deterministic is False
 
 
@@ -124,7 +124,7 @@ def test_a_recipe_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_of_ours_begins_with_a_comment(name: str) -> None:
+def test_every_bundled_recipe_begins_with_a_comment(name: str) -> None:
     file = Path(__file__).parents[1] / "src" / "shipseg" / "recipes" / f"{name}.yaml"
     assert file.read_text(encoding="utf-8").startswith("# ")
 
@@ -142,7 +142,7 @@ def test_the_references_recipes_share_its_network_loss_and_phases(name: str) -> 
     assert [phase.schedule.name for phase in phases if phase.schedule] == ["constant", "plateau", "plateau", "plateau"]
 
 
-def test_the_references_recipes_differ_in_share_and_augmentation_alone() -> None:
+def test_the_references_recipes_differ_only_in_share_and_augmentation() -> None:
     one, two, better, without = (load_recipe(name) for name in OF_THE_REFERENCE)
     assert [each.sampling.multiple_ships_ratio for each in (one, two, better, without)] == [None, 0.3629, 0.3629, None]
     assert one.augment == two.augment
@@ -160,14 +160,14 @@ def test_model_2_takes_0_3629_of_its_images_from_those_with_several_ships() -> N
     assert (len(drawn), drawn.count(0), drawn.count(3)) == (10_000, 0, 3_629)
 
 
-def test_epochs_that_phases_would_leave_without_effect_are_refused() -> None:
+def test_epochs_are_refused_for_a_recipe_with_phases() -> None:
     with pytest.raises(ConfigError, match="train.epochs has no effect on recipe improvement-2, whose phases"):
         load_recipe("improvement-2", {"train.epochs": "3"})
     assert load_recipe("improvement-2", {"train.epochs": "3", "phases": "[]"}).resolved_phases()[0].epochs == 3
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_of_ours_trains(name: str, dataset_folder: Path, tmp_path: Path) -> None:
+def test_every_bundled_recipe_trains(name: str, dataset_folder: Path, tmp_path: Path) -> None:
     phases = [{**phase.model_dump(mode="json"), "epochs": 1} for phase in load_recipe(name).phases]
     small = {
         "network.architecture": "compact",

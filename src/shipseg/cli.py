@@ -1,6 +1,7 @@
-"""The command line: arguments -> configuration -> one library call -> a printed summary.
+"""The command line: parse the arguments, call the library, print a summary.
 
-Exit status: 0 done, 1 an error of ours in one sentence (or a result with failed files), 2 wrong usage, 130 interrupted.
+Exit status: 0 success; 1 a `ShipsegError`, printed as one sentence, or a result with failed files; 2 wrong usage;
+130 interrupted; 143 terminated.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ _RECIPE_KEY = re.compile(r"--([a-z_]+(?:\.[a-z_]+)+)(?:=(.*))?", re.DOTALL)
 
 app = App(
     name="shipseg",
-    help="Detections ships in optical satellite images.",
+    help="Detect ships in optical satellite images.",
     version=__version__,
     default_parameter=Parameter(negative=()),
-    suppress_keyboard_interrupt=False,  # `run` says how to go on
+    suppress_keyboard_interrupt=False,  # `run` prints how to resume
 )
 for command in (
     data.synth,
@@ -52,73 +53,73 @@ for command in (
 
 
 def main() -> None:
-    """Run the command on the process's arguments and exit."""
-    # So that what is half-written is removed; a training listens for itself and writes a checkpoint first.
+    """Run the command in `sys.argv` and exit with its status."""
+    # Exit through `finally` blocks, which remove partial files. A training installs its own handler.
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
 
 
 def _terminate(number: int, _: FrameType | None) -> NoReturn:
-    print("shipseg: terminated; run the same command again to go on", file=sys.stderr)
+    print("shipseg: terminated; run the same command again to resume", file=sys.stderr)
     sys.exit(128 + number)
 
 
 def run(arguments: Sequence[str], application: App = app) -> int:
-    """Run one command and return its exit status; no user's mistake ends in a traceback."""
-    logging.basicConfig(handlers=[_ToStandardError()], level=logging.WARNING)
+    """Run one command and return its exit status; a user's error prints one sentence and no traceback."""
+    logging.basicConfig(handlers=[_StderrHandler()], level=logging.WARNING)
     logging.getLogger("shipseg").setLevel(logging.INFO)
-    logging.getLogger("rasterio").propagate = False  # what GDAL complains of reaches people in our own sentences
+    logging.getLogger("rasterio").propagate = False  # GDAL's errors are reported in our own messages
     try:
         status = application(
-            _spelled_out(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+            _expand_recipe_keys(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as error:
-        return _say(f"{error}", status=2)
+        return _print_error(f"{error}", status=2)
     except ShipsegError as error:
-        return _say(str(error), status=1)
+        return _print_error(str(error), status=1)
     except ModuleNotFoundError as error:
         explained = explain_missing(error)
         if explained is None:
             raise
-        return _say(str(explained), status=1)
+        return _print_error(str(explained), status=1)
     except MemoryError as error:
-        return _say(f"memory ran out ({error}): ask for less at a time, or use a machine with more", status=1)
+        return _print_error(f"memory ran out ({error}): process less at a time, or use a larger machine", status=1)
     except KeyboardInterrupt:
-        return _say("interrupted; run the same command again to go on", status=130)
+        return _print_error("interrupted; run the same command again to resume", status=130)
     except BrokenPipeError:
-        # The reader of our output is gone (`shipseg ... | head`): nothing is left to say.
+        # The reader of standard output closed the pipe, as in `shipseg ... | head`.
         sys.stderr.close()
         return 0
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        return _say(f"the name {error.filename} is longer than this disk takes: choose a shorter one", status=1)
+        return _print_error(f"the file name {error.filename} is too long: choose a shorter one", status=1)
     return status if isinstance(status, int) else 0
 
 
-class _ToStandardError(logging.Handler):
-    """Writes messages to whatever standard error is at the moment: above the bars, while there are any."""
+class _StderrHandler(logging.Handler):
+    """Writes messages to the current `sys.stderr`, so that they appear above progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(record.getMessage(), file=sys.stderr)
 
 
-def _spelled_out(arguments: Sequence[str]) -> list[str]:
+def _expand_recipe_keys(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `--train.lr 3e-4` written as `--set=train.lr=3e-4`, which needs no declaration."""
-    spelled: list[str] = []
+    expanded: list[str] = []
     rest = iter(arguments)
     for argument in rest:
         match = _RECIPE_KEY.fullmatch(argument)
         if match is None:
-            spelled.append(argument)
+            expanded.append(argument)
             continue
         key, value = match.groups()
         if value is None:
             value = next(rest, None)
-        spelled.append(f"--set={key}" if value is None else f"--set={key}={value}")
-    return spelled
+        expanded.append(f"--set={key}" if value is None else f"--set={key}={value}")
+    return expanded
 
 
-def _say(message: str, *, status: int) -> int:
+def _print_error(message: str, *, status: int) -> int:
     print(f"shipseg: {' '.join(message.split())}", file=sys.stderr)
     return status

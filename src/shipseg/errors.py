@@ -6,12 +6,12 @@
     ├── StorageError           a full disk, a folder that cannot be written, a file in the way
     ├── DataError              a file that the user gave: CSV, folder, dataset
     │   ├── RleError           a run-length text
-    │   └── ImageError         an image file; `reason` says in one word why
+    │   └── ImageError         an image file; `reason` gives the cause in one word
     ├── ModelError             a model folder, an ONNX file, encoder weights
     └── TrainingError          a run
         ├── CheckpointError    a checkpoint that cannot be used
         ├── NonFiniteLossError the loss became NaN or infinite
-        └── TrainingInterrupted  stopped by a signal, with a checkpoint
+        └── TrainingInterrupted  stopped by a signal, after a checkpoint was saved
 
 A message is one sentence: what is wrong with which value, where, and what to do.
 """
@@ -58,7 +58,7 @@ class StorageError(ShipsegError):
 
 
 class DataError(ShipsegError):
-    """A file that the user gave does not hold what it should."""
+    """A file or folder that the user gave is missing or invalid."""
 
 
 class RleError(DataError):
@@ -69,8 +69,8 @@ class ImageError(DataError):
     """An image file cannot be used.
 
     Args:
-        message: One sentence for people.
-        reason: The same in one word, as it stands in a dataset's index.
+        message: One sentence for the user.
+        reason: The cause in one word, as in a dataset's index.
     """
 
     def __init__(self, message: str, *, reason: ImageFault) -> None:
@@ -83,7 +83,7 @@ class ModelError(ShipsegError):
 
 
 class TrainingError(ShipsegError):
-    """A run cannot start or go on."""
+    """A run cannot start or continue."""
 
 
 class CheckpointError(TrainingError):
@@ -95,11 +95,11 @@ class NonFiniteLossError(TrainingError):
 
 
 class TrainingInterrupted(TrainingError):  # noqa: N818  (an interruption, not a fault)
-    """A signal stopped the run; a checkpoint was written."""
+    """A signal stopped the run; a checkpoint was saved."""
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> ConfigError:
-    """Return the error for a name that is none of the valid ones, with the nearest of them.
+    """Return the error for an unknown name, with the nearest valid name and all of them.
 
     Example:
         >>> str(unknown_name("loss", "dise", ["bce", "dice"]))

@@ -1,4 +1,4 @@
-"""Optional dependencies: which extra installs which package, and the error that says so."""
+"""Optional dependencies: which extra installs which package, and the error that names it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _EXTRA_OF_PACKAGE = {
 
 
 def explain_missing(error: ModuleNotFoundError) -> MissingExtraError | None:
-    """Return the error that names the pip command, or None when the module is not one of ours to explain."""
+    """Return the error that names the pip command, or None if the module belongs to no extra."""
     package = (error.name or "").partition(".")[0]
     extra = _EXTRA_OF_PACKAGE.get(package)
     if extra is None:
@@ -51,7 +51,7 @@ def explain_missing(error: ModuleNotFoundError) -> MissingExtraError | None:
 def needing(extra: str) -> Iterator[None]:
     """Turn a failed import inside the block into the error that names the pip command for `extra`.
 
-    Of several blocks around an import the outermost counts: it knows what the work is for.
+    The outermost of nested blocks decides which extra is named.
 
     Example:
         >>> with needing("train"):

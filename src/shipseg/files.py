@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost: under a temporary name, flushed to the disk, then renamed."""
+"""Atomic file writing (temporary name, flush to disk, rename), checks of the disk, and folder locks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NAME_KEPT = 50  # characters, of up to 4 bytes: a temporary name stays within t
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors about writing `path` into one sentence each."""
+    """Turn the operating system's errors about writing `path` into a `StorageError` of one sentence."""
     try:
         yield
     except OSError as error:
@@ -56,9 +56,9 @@ def _explain(error: OSError, path: Path) -> StorageError:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it is flushed and renamed to `path`, else removed.
+    """Give a temporary path beside `path`; flush and rename it to `path` on success, remove it otherwise.
 
-    A reader therefore sees the old file or the new one, whole, whenever the process is killed.
+    A reader sees either the old file or the complete new one, even if the process is killed.
 
     Raises:
         StorageError: The disk is full or the place cannot be written.
@@ -79,9 +79,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def all_or_none(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder inside `folder`; on success its files are renamed into `folder`, else all are removed.
+    """Give a temporary folder inside `folder`; move its files into `folder` on success, remove them otherwise.
 
-    So a full disk in the middle never leaves new files beside old ones.
+    A disk that fills up halfway never leaves new files beside old ones.
 
     Raises:
         StorageError: The disk is full or the place cannot be written.
@@ -96,21 +96,21 @@ def all_or_none(folder: Path) -> Iterator[Path]:
                 file.replace(folder / file.name)
             _flush(folder)
     except StorageError as error:
-        # People know nothing of the temporary folder.
+        # The message must not show the temporary folder.
         raise StorageError(str(error).replace(f"{temporary.name}/", "")) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path, *, alone: bool = False) -> None:
-    """Delete what killed processes left half-written in a folder (see `atomic_path` and `all_or_none`).
+    """Delete the partial files that killed processes left in a folder (see `atomic_path` and `all_or_none`).
 
     Args:
-        folder: Those of folders inside it stay.
-        alone: Nobody else can be writing there now: then a file whose process number is in use again goes as well.
+        folder: Folder to clean; its subfolders are left as they are.
+        alone: No other process can be writing there: also delete files whose process number is in use again.
 
     Raises:
-        StorageError: One cannot be deleted.
+        StorageError: A file cannot be deleted.
     """
     for path in folder.glob(".*.part"):
         process = re.fullmatch(r"\.(?:.+\.)?(\d+)\.part", path.name)
@@ -138,26 +138,26 @@ def _flush(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all."""
+    """Write `data` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8, whole or not at all."""
+    """Write `text` to `path` as UTF-8, atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` as indented JSON, whole or not at all; NaN and infinity are refused."""
+    """Write `value` to `path` as indented JSON, atomically; NaN and infinity are rejected."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def ensure_folder(path: Path) -> Path:
-    """Make the folder `path` (and its parents) and return it.
+    """Create the folder `path` with its parents and return it.
 
     Raises:
-        StorageError: A file is in the way, or the place cannot be written.
+        StorageError: A file is in the way, or the folder cannot be written.
     """
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -172,10 +172,10 @@ def ensure_space(
     margin: float = 1.05,
     remedy: str = "free some space, choose another folder or a smaller --size",
 ) -> None:
-    """Refuse to start writing `needed_bytes` into `folder` when its disk cannot hold them.
+    """Check that the disk of `folder` can hold `needed_bytes`.
 
     Raises:
-        StorageError: Less than `needed_bytes * margin` is free; the message gives both figures.
+        StorageError: Less than `needed_bytes * margin` is free; the message gives both sizes.
     """
     existing = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
@@ -187,7 +187,7 @@ def ensure_space(
 
 
 def size_in_words(num_bytes: float) -> str:
-    """Return a size for people, in units of 1000.
+    """Return a size as text with its unit, in powers of 1000.
 
     Example:
         >>> size_in_words(5_600_000)
@@ -199,7 +199,7 @@ def size_in_words(num_bytes: float) -> str:
     return f"{num_bytes / 1e3:.1f} kB"
 
 
-# Keeping other processes out of a folder.
+# Folder locks.
 
 _LOG = logging.getLogger(__name__)
 _TRIED_EVERY_S = 0.1
@@ -207,18 +207,18 @@ _TRIED_EVERY_S = 0.1
 
 @contextlib.contextmanager
 def locked(path: Path, *, taken: ShipsegError, wait_s: float = 0.0) -> Iterator[IO[str]]:
-    """Make the file `path`, hold its lock and give it, open.
+    """Create the file `path`, lock it, and give it, open.
 
-    The lock goes with the process, however that ends. Where the file system knows no locks, a warning says so and
-    the work goes on.
+    The lock is released when the process ends, however it ends. If the file system does not support locks, a warning is
+    logged and the block runs without a lock.
 
     Args:
-        path: Of the lock.
-        taken: Raised when another process holds the lock,
-        wait_s: still after so many seconds.
+        path: The lock file.
+        taken: Error to raise if another process holds the lock.
+        wait_s: Seconds to wait for the lock before that error.
 
     Raises:
-        StorageError: The file cannot be made.
+        StorageError: The file cannot be created.
     """
     deadline_s = time.monotonic() + wait_s
     with storage_errors(path):
@@ -226,13 +226,12 @@ def locked(path: Path, *, taken: ShipsegError, wait_s: float = 0.0) -> Iterator[
     with lock:
         while True:
             try:
-                # Not flock: processes started from here would inherit that lock and hold it after their parent is
-                # killed.
+                # Not flock: child processes would inherit that lock and hold it after their parent was killed.
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in (errno.EACCES, errno.EAGAIN):
                     reason = error.strerror
-                    _LOG.warning("%s cannot be locked (%s): let only one process work there", path.parent, reason)
+                    _LOG.warning("%s cannot be locked (%s): use it from one process only", path.parent, reason)
                     break
                 if time.monotonic() >= deadline_s:
                     raise taken from error

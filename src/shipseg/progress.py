@@ -1,4 +1,4 @@
-"""Progress on long work: silent in the library; when a command asks for it, bars on a terminal and lines elsewhere."""
+"""Progress of long tasks: silent in the library; commands show bars on a terminal and lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["shown", "stage", "track"]
 Item = TypeVar("Item")
 
 _LINE_EVERY_S = 15.0
-"""Without a terminal a line is written this often: a log stays short, and a reader sees that work goes on."""
+"""Time between two lines without a terminal: a log stays short and still shows that the task is running."""
 
 
 class _Task(Protocol):
-    """One piece of work on display."""
+    """A task on display."""
 
     def advance(self, note: str) -> None: ...
 
@@ -43,14 +43,14 @@ def track(
     done: int = 0,
     note: Callable[[], str] | None = None,
 ) -> Iterator[Item]:
-    """Yield the items; advance the display when a command shows progress (see `shown`).
+    """Yield the items, and advance the display if a command shows progress (see `shown`).
 
     Args:
-        items: What to work through.
+        items: Items to process.
         description: A few words, e.g. "reading images".
-        total: Number of items in all, where `items` has no length.
-        done: How many were done before (a resumed stage).
-        note: Gives a few words to stand behind the bar, asked after each item, e.g. "loss 0.1234".
+        total: Total number of items, including `done`; needed only if `items` has no length.
+        done: Number of items done before, by an earlier run.
+        note: Returns a short text to show after the bar, called after each item, e.g. "loss 0.1234".
     """
     display = _DISPLAY.get()
     if display is None:
@@ -69,7 +69,7 @@ def track(
 
 @contextlib.contextmanager
 def stage(description: str) -> Iterator[None]:
-    """Display one piece of work that cannot be counted, with the time it takes, when a command shows progress.
+    """Display a task that cannot be counted, with its duration, if a command shows progress.
 
     Args:
         description: A few words, e.g. "writing probability.tif".
@@ -88,7 +88,7 @@ def stage(description: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def shown(*, enabled: bool = True) -> Iterator[None]:
-    """Show every `track` inside the block on standard error: a bar on a terminal, now and then a line elsewhere."""
+    """Show every `track` and `stage` inside the block on standard error: bars on a terminal, lines elsewhere."""
     if not enabled:
         yield
         return
@@ -122,7 +122,7 @@ def _bars() -> Iterator[_Display]:
 
 
 class _Bars:
-    """Bars that live on the terminal from the first piece of work on."""
+    """Bars on a terminal, shown from the first task on."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -153,20 +153,20 @@ class _Lines:
 class _Line:
     def __init__(self, description: str, total: int | None, done: int) -> None:
         self._description, self._total, self._done, self._note = description, total, done, ""
-        self._started_s = self._said_s = time.monotonic()
-        self._said_done: int | None = None
+        self._started_s = self._printed_s = time.monotonic()
+        self._printed_done: int | None = None
 
     def advance(self, note: str) -> None:
         self._done, self._note = self._done + 1, note
-        if time.monotonic() - self._said_s >= _LINE_EVERY_S:
-            self._say()
+        if time.monotonic() - self._printed_s >= _LINE_EVERY_S:
+            self._print()
 
     def end(self) -> None:
-        if self._done != self._said_done:
-            self._say()
+        if self._done != self._printed_done:
+            self._print()
 
-    def _say(self) -> None:
-        self._said_s, self._said_done = time.monotonic(), self._done
+    def _print(self) -> None:
+        self._printed_s, self._printed_done = time.monotonic(), self._done
         count = f"{self._done:,}" if self._total is None else f"{self._done:,} of {self._total:,}"
-        words = f"{self._description}: {count} in {self._said_s - self._started_s:.0f} s"
-        print(f"{words}, {self._note}" if self._note else words, file=sys.stderr, flush=True)  # noqa: T201
+        line = f"{self._description}: {count} in {self._printed_s - self._started_s:.0f} s"
+        print(f"{line}, {self._note}" if self._note else line, file=sys.stderr, flush=True)  # noqa: T201

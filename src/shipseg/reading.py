@@ -1,7 +1,7 @@
-"""Reading image files: every format to the same kind of array, every damaged file found and named.
+"""Reading of image files: every format becomes an RGB array, every damaged file an error.
 
-OpenCV decodes many damaged files without a word (libjpeg fills what is missing with grey and prints to standard error),
-so the end of the file is checked before decoding and what the decoders say is caught and judged afterwards.
+OpenCV decodes many damaged files silently (libjpeg fills missing data with grey and prints to standard error), so the
+end of the file is checked before decoding, and the decoders' messages are captured and checked afterwards.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from shipseg.errors import DataError, ImageError
 __all__ = ["IMAGE_SUFFIXES", "file_size_kb", "list_images", "read_image"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-"""Endings of files that are taken for images, in lower case."""
+"""Suffixes of image files, in lower case."""
 
-_KB = 1024  # bytes: the reference's sizes (mean 147.3, rule `<= 52`) are in these
+_KB = 1024  # bytes, as in the reference's file sizes (mean 147.3, rule `<= 52`)
 _FULL_SCALES_16BIT = (255, 1023, 4095, 16383, 65535)  # 8, 10, 12, 14 and 16 bits of a sensor in a 16-bit file
 _FLAGS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR  # keeps 16 bits, drops alpha, converts CMYK, applies EXIF rotation
 
@@ -51,7 +51,7 @@ _DAMAGED = re.compile(r"corrupt jpeg data: [^\n]*|tiff_error [^\n]*|libpng error
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files directly inside `folder`, sorted by name; hidden files are left out.
+    """Return the image files directly inside `folder`, sorted by name, without hidden files.
 
     Raises:
         DataError: `folder` is not a folder or cannot be listed.
@@ -71,7 +71,7 @@ def file_size_kb(path: Path) -> float:
     """Return the size of a file in kB of 1024 bytes, as in the reference's file-size rule.
 
     Raises:
-        ImageError: There is no such file.
+        ImageError: The file does not exist.
     """
     try:
         return Path(path).stat().st_size / _KB
@@ -82,14 +82,14 @@ def file_size_kb(path: Path) -> float:
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Return an image file as uint8 (H, W, 3) in RGB order, 0-255.
 
-    JPEG, PNG, TIFF (first page), BMP and WebP. Grey becomes three equal channels, transparency is dropped (libtiff
-    blends with black instead: what is transparent in a TIFF is black), EXIF rotation is applied. 16-bit values are
-    divided by the smallest of 255, 1023, 4095, 16383 and 65535 that holds the file's largest value (8 to 16 bits of a
-    sensor) and spread over 0-255.
+    Reads JPEG, PNG, TIFF (first page), BMP and WebP. Grey becomes three equal channels; alpha is dropped (libtiff
+    blends it with black: transparent pixels of a TIFF are black); EXIF rotation is applied. 16-bit values are divided
+    by the smallest of 255, 1023, 4095, 16383 and 65535 (8 to 16 bits of a sensor) that is not below the file's largest
+    value, and scaled to 0-255.
 
     Raises:
-        ImageError: The file is missing, truncated, otherwise unreadable, or of a kind that is not supported; see
-            `reason`. A JPEG in which libjpeg meets corrupt data counts as damaged even when it can fill the gap.
+        ImageError: The file is missing, truncated, otherwise unreadable, or of an unsupported format; see `reason`. A
+            JPEG with corrupt data counts as damaged even if libjpeg can fill the gap.
     """
     path = Path(path)
     data = _read_bytes(path)
@@ -99,10 +99,10 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     elif kind == "PNG":
         _check_png_is_whole(data, path)
     elif kind == "WebP" and len(data) < struct.unpack("<I", data[4:8])[0] + 8:
-        raise _truncated(path, "the RIFF header announces more bytes than there are")
+        raise _truncated(path, "the RIFF header announces more bytes than the file has")
     decoded, messages = _decode(data, path)
     if messages:
-        _judge(messages, has_pixels=decoded is not None, path=path)
+        _check_messages(messages, has_pixels=decoded is not None, path=path)
     if decoded is None:
         raise ImageError(f"{path} cannot be decoded as {kind}: save it again", reason="unreadable")
     return _to_rgb(_to_uint8(decoded, path), path)
@@ -136,7 +136,7 @@ def _truncated(path: Path, how: str) -> ImageError:
 
 
 def _check_jpeg_is_whole(data: bytes, path: Path) -> None:
-    """Step over the segments to the first scan; after it, an end marker cannot be part of the data (it is escaped)."""
+    """Skip the segments before the first scan; behind it, an end marker cannot be data, in which it is escaped."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -186,16 +186,16 @@ _stderr_lock = threading.Lock()
 
 @contextlib.contextmanager
 def _caught_messages() -> Iterator[list[str]]:
-    """Collect what decoders write to standard error inside the block; what another thread wrote there is passed on.
+    """Capture what decoders write to standard error inside the block; pass on what other threads write there.
 
-    libjpeg and libpng have no other way through OpenCV to say that an image is damaged. File descriptor 2 is the whole
-    process's, so decoding in several threads takes turns (4 ms for a 768 px tile).
+    Through OpenCV, libjpeg and libpng report damage in no other way. File descriptor 2 belongs to the whole process, so
+    only one thread decodes at a time (4 ms for a 768 px tile).
     """
     messages: list[str] = []
     with _stderr_lock, tempfile.TemporaryFile() as sink:
         try:
             saved = os.dup(_STDERR)
-        except OSError:  # a daemon without a standard error: nothing to catch, nothing to disturb
+        except OSError:  # a daemon without standard error: nothing to capture
             yield messages
             return
         try:
@@ -215,12 +215,12 @@ def _caught_messages() -> Iterator[list[str]]:
             os.close(saved)
 
 
-def _judge(messages: str, *, has_pixels: bool, path: Path) -> None:
+def _check_messages(messages: str, *, has_pixels: bool, path: Path) -> None:
     damage = _DAMAGED.search(messages)
     if damage is None and has_pixels:
         return  # warnings such as an unknown colour profile
     if _CUT_SHORT.search(messages):
-        raise _truncated(path, "its data end too early")
+        raise _truncated(path, "its data ends too early")
     if damage is not None:
         raise ImageError(f"{path} is damaged ({damage.group().strip()}): save it again", reason="unreadable")
 

@@ -1,6 +1,6 @@
-"""Frozen configurations that refuse what they do not know, and the one sentence that says what was wrong.
+"""Frozen pydantic models that reject unknown keys, and validation errors as one sentence.
 
-What a configuration holds stands in `shipseg.config`; everything that is read from YAML or JSON is checked here.
+`shipseg.config` defines the configurations; everything read from YAML or JSON is validated here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 2, 60, 60, 40
-# pydantic's kinds of errors, in our words.
+# pydantic's error types, in our wording.
 _PROBLEMS = {
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number of fewer digits",
@@ -29,35 +29,35 @@ _PROBLEMS = {
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
     "float_type": "must be a number",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "tuple_type": "must be a list, as in [a, b]",
     "list_type": "must be a list, as in [a, b]",
     "dict_type": "must hold keys and values",
     "model_type": "must hold keys and values",
-    "invalid_key": "is a key that is no text",
+    "invalid_key": "is a key that is not a string",
     "recursion_loop": "contains itself",
 }
 
 
 class Frozen(BaseModel):
-    """A configuration: immutable, unknown keys refused, no NaN or infinity, no yes or no where a number belongs."""
+    """Base of configurations: immutable; rejects unknown keys, NaN, infinity, and booleans in place of numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse YAML's `yes`, `on` and `true` for a number: to Python they are 1."""
-        if _is_numeric(cls, str(info.field_name)) and _holds_truth(value):
+    def _reject_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reject YAML's `yes`, `on` and `true` for a number: Python takes them for 1."""
+        if _is_numeric(cls, str(info.field_name)) and _holds_boolean(value):
             raise ValueError("must be a number, not yes or no")
         return value
 
 
 @functools.cache
 def _is_numeric(kind: type[BaseModel], field: str) -> bool:
-    """Return whether a field holds numbers, alone or in lists and dicts, and no truth values."""
+    """Return whether a field holds numbers, alone or in lists and dicts, and no booleans."""
     leaves = _leaves(kind.model_fields[field].annotation)
     return bool(leaves & {int, float}) and not leaves & {bool, Any}
 
@@ -69,17 +69,17 @@ def _leaves(annotation: Any) -> set[Any]:
     return set().union(*map(_leaves, arguments)) if arguments else {annotation}
 
 
-def _holds_truth(value: Any) -> bool:
+def _holds_boolean(value: Any) -> bool:
     if isinstance(value, Mapping):
         value = list(value.values())
     return any(isinstance(item, bool) for item in (value if isinstance(value, list | tuple) else [value]))
 
 
 def validated(kind: type[Model], values: Any, origin: str) -> Model:
-    """Return `values` as a `kind`; the first thing wrong with them becomes one sentence that names `origin`.
+    """Return `values` as a `kind`.
 
     Raises:
-        ConfigError: An unknown key, a missing key or a value out of its range.
+        ConfigError: An unknown key, a missing key or a value out of range; one sentence on the first, with `origin`.
     """
     try:
         return kind.model_validate(values)
@@ -88,10 +88,10 @@ def validated(kind: type[Model], values: Any, origin: str) -> Model:
 
 
 def check_count(name: str, value: int, *, most: int) -> None:
-    """Refuse a number below 1 or beyond all reason.
+    """Check that a count is from 1 to `most`.
 
     Raises:
-        ConfigError: `value` is not within 1 and `most`.
+        ConfigError: It is not.
     """
     if value < 1:
         raise ConfigError(f"{name} must be at least 1, got {value}")
@@ -105,14 +105,14 @@ def _sentence(kind: type[BaseModel], error: ValidationError, origin: str) -> str
     place = ".".join(str(part) for part in (first["loc"][:-2] if is_key else first["loc"]))
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(place, _known_keys(kind), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"valid at this place: {', '.join(_siblings(kind, place))}"
+        hint = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(_siblings(kind, place))}"
         return f"unknown key {place} in {origin}, {hint}"
     if first["type"] == "missing":
         return f"{place} is missing in {origin}"
     problem = _problem(first["type"], first["msg"], first.get("ctx", {}))
     if is_key:
         problem = problem.replace("must be", "must name")
-    # What contradicts itself within a section is named by the problem; the section as a whole would say nothing.
+    # A contradiction within a section names its keys itself; the value of the whole section is not shown.
     got = "" if first["type"] == "value_error" and isinstance(first.get("input"), dict) else _shown(first.get("input"))
     return f"{place} {problem}{', got ' * bool(got)}{got} ({origin})".lstrip()
 
@@ -128,7 +128,7 @@ def _problem(error: str, message: str, context: Mapping[str, Any]) -> str:
 def _shown(value: Any) -> str:
     try:
         return _SHORT.repr(value)
-    except ValueError:  # Python writes no whole numbers of more than 4300 digits
+    except ValueError:  # Python does not format integers of more than 4300 digits
         return "a number of thousands of digits"
 
 

@@ -1,4 +1,4 @@
-"""`shipseg threshold` through the real command line."""
+"""`shipseg threshold` on the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def out(dataset_folder: Path, model_folder: Path, tmp_path_factory: pytest.TempP
     return folder
 
 
-def test_it_leaves_a_model_a_page_and_tables(out: Path) -> None:
+def test_it_writes_a_model_a_page_and_tables(out: Path) -> None:
     names = {path.name for path in out.iterdir()}
     assert names == {"model", "report.html", "curves.csv", "thresholds.json"}
     facts = json.loads((out / "thresholds.json").read_text())
@@ -43,26 +43,26 @@ def test_json_prints_what_the_file_holds(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "sentence"),
     [
         (["--precision", "1.5"], "precision must be at most 1, got 1.5 (shipseg threshold)"),
-        (["--precision", "0.9", "--false-alarms", "0.1"], "precision and false_alarm_images are two wishes: give one"),
-        (["--metric", "ship_f1", "--precision", "0.9"], "--metric ship_f1 and another wish"),
+        (["--precision", "0.9", "--false-alarms", "0.1"], "precision and false_alarm_images are two targets: give one"),
+        (["--metric", "ship_f1", "--precision", "0.9"], "--metric ship_f1 and a target exclude each other"),
         (["--split", "nowhere"], "unknown split 'nowhere'"),
         (["--max-images", "0"], "max_images must be at least 1, got 0"),
         (["--seed", "-1"], "seed must be at least 0, got -1"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(
+def test_an_error_is_one_sentence(
     arguments: list[str],
-    words: str,
+    sentence: str,
     dataset_folder: Path,
     model_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(["threshold", str(model_folder), str(dataset_folder), "--out", str(tmp_path / "o"), *arguments]) == 1
-    assert words in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 
@@ -72,10 +72,10 @@ def test_the_model_and_the_data_are_not_written_over(
     assert run(["threshold", str(out), str(dataset_folder), "--out", str(out)]) == 1
     assert "would be written over the model" in capsys.readouterr().err
     assert run(["threshold", str(out), str(dataset_folder), "--out", str(dataset_folder)]) == 1
-    assert "would be written among the data" in capsys.readouterr().err
+    assert "cannot be written into the data folder" in capsys.readouterr().err
 
 
-def test_ships_become_rectangles_from_then_on_when_asked(
+def test_ships_become_rectangles_if_requested(
     dataset_folder: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["threshold", str(model_folder), str(dataset_folder), "--split", "train", "--max-images", "10"]
@@ -84,7 +84,7 @@ def test_ships_become_rectangles_from_then_on_when_asked(
     assert "filled rectangles" in (tmp_path / "a" / "report.html").read_text()
     assert read_card(tmp_path / "a" / "model").decision.rectangles
     arguments[1] = str(tmp_path / "a" / "model")
-    assert run([*arguments, "--out", str(tmp_path / "b")]) == 0  # the model's habit stays
+    assert run([*arguments, "--out", str(tmp_path / "b")]) == 0  # as in the model's card
     assert read_card(tmp_path / "b" / "model").decision.rectangles
     assert run([*arguments, "--no-rectangles", "--out", str(tmp_path / "c")]) == 0
     assert not read_card(tmp_path / "c" / "model").decision.rectangles

@@ -115,9 +115,9 @@ def test_the_share_is_of_what_other_rules_leave_and_the_seed_decides_which() -> 
 
 
 def test_examine_returns_size_and_spread(tmp_path: Path) -> None:
-    image_hwc = np.full((6, 8, 3), 100, np.uint8)
-    image_hwc[2, 3] = (130, 90, 100)  # as OpenCV writes it: blue, green, red
-    cv2.imwrite(str(tmp_path / "a.png"), image_hwc)
+    written_hwc = np.full((6, 8, 3), 100, np.uint8)
+    written_hwc[2, 3] = (130, 90, 100)  # as OpenCV writes it: blue, green, red
+    cv2.imwrite(str(tmp_path / "a.png"), written_hwc)
     facts, image_hwc = examine(tmp_path / "a.png")
     assert (facts.height, facts.width, facts.spread, facts.fault) == (6, 8, 30, "")
     assert image_hwc is not None

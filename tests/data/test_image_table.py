@@ -26,8 +26,9 @@ def joined(folder: Path) -> tuple[SourceFiles, pd.DataFrame]:
 def test_rows_without_files_and_files_without_rows_are_both_there(
     make_folder: Callable[..., Path], textured: Textured
 ) -> None:
-    images = {"a.png": textured(0), "c.png": textured(1)}
-    folder = make_folder(images, [("a.png", "1 2"), ("a.png", "5 2"), ("b.png", "1 2")])
+    folder = make_folder(
+        {"a.png": textured(0), "c.png": textured(1)}, [("a.png", "1 2"), ("a.png", "5 2"), ("b.png", "1 2")]
+    )
     (folder / "train_v2" / "notes.txt").touch()
     (folder / "train_v2" / ".hidden.png").touch()
     os.utime(folder / "train_v2" / "a.png", ns=(5, 1_700_000_000_123_456_789))

@@ -364,7 +364,7 @@ def test_a_signal_ends_the_command_cleanly_and_it_resumes(name: str, tmp_path: P
     process.send_signal(getattr(signal, name))
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[name]
-    assert "run the same command again to go on" in stderr
+    assert "run the same command again to resume" in stderr
     assert "Traceback" not in stderr
     assert not list((tmp_path / "out").rglob("*.part"))
     predictor = make_predictor()

@@ -52,17 +52,17 @@ def tiny_study() -> StudyMaker:
 
 @pytest.fixture(scope="session")
 def finished_study(dataset_folder: Path, tiny_study: StudyMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of that study, run without any disturbance; not to be changed."""
+    """The folder of that study, run without interruption; not to be changed."""
     from shipseg.studies.run import run_study
 
-    out = tmp_path_factory.mktemp("studies") / "undisturbed"
+    out = tmp_path_factory.mktemp("studies") / "uninterrupted"
     run_study(tiny_study(), dataset_folder, out)
     return out
 
 
 @pytest.fixture(scope="session")
 def numbers() -> Callable[[Path], dict[str, dict[str, Any]]]:
-    """Give a study's results by trial, but for their clock and place."""
+    """Read the results of a study by trial, without times and paths."""
 
     def read(out: Path) -> dict[str, dict[str, Any]]:
         results = {path.parent.name: json.loads(path.read_text()) for path in out.glob("trials/*/result.json")}
@@ -76,7 +76,7 @@ def numbers() -> Callable[[Path], dict[str, dict[str, Any]]]:
 
 @pytest.fixture(scope="session")
 def begun() -> Callable[[Path], list[str]]:
-    """Give the names of a study's trials that were begun, sorted, each as often as it was."""
+    """Read the names of the trials of a study that were started, sorted, one for each start."""
 
     def read(out: Path) -> list[str]:
         logs = "".join(path.read_text() for path in out.glob("trials/*/log.txt"))
@@ -106,7 +106,7 @@ def made_result(variant: str, seed: int, score: float | None) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def table_of() -> Callable[[Study, dict[str, list[float | None]]], StudyTable]:
-    """Make the table where each variant's seeds 0, 1, ... have these scores."""
+    """Make the table in which the seeds 0, 1, ... of each variant have these scores."""
 
     def make(study: Study, scores: dict[str, list[float | None]]) -> StudyTable:
         results = {

@@ -22,7 +22,7 @@ def test_without_arguments_it_lists_the_studies_with_their_questions(capsys: pyt
     assert listed["losses"] == "Which loss learns to find ships best?"
 
 
-def test_a_finished_study_is_shown_for_people_and_as_json(
+def test_a_finished_study_is_printed_as_table_and_as_json(
     finished_study: Path,
     tiny_study: StudyMaker,
     dataset_folder: Path,
@@ -33,9 +33,9 @@ def test_a_finished_study_is_shown_for_people_and_as_json(
     (tmp_path / "tiny.yaml").write_text(dump_study(tiny_study()))
     arguments = ["study", str(tmp_path / "tiny.yaml"), str(dataset_folder), str(tmp_path / "study")]
     assert run(arguments) == 0
-    said = capsys.readouterr().out
-    assert "Does Dice do as well as both?" in said
-    assert "report.html" in "".join(said.split())
+    output = capsys.readouterr().out
+    assert "Does Dice do as well as both?" in output
+    assert "report.html" in "".join(output.split())
     assert run([*arguments, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [row["variant"] for row in report["rows"]] == ["both", "dice"]
@@ -47,14 +47,14 @@ def test_a_finished_study_is_shown_for_people_and_as_json(
     [
         (["losses"], "give a dataset and a folder to write: shipseg study losses DATASET OUT"),
         (["loses", "DATASET", "OUT"], "unknown study 'loses', did you mean 'losses'?"),
-        (["losses", "DATASET", "DATASET"], "the study would be written into the dataset"),
-        (["losses", "DATASET", "OUT", "--seeds", "0;1"], "--seeds must be whole numbers with commas between them"),
+        (["losses", "DATASET", "DATASET"], "the study cannot be written into the dataset"),
+        (["losses", "DATASET", "OUT", "--seeds", "0;1"], "--seeds must be comma-separated whole numbers such as 0,1,2"),
         (["losses", "DATASET", "OUT", "--seeds", "1,1"], "seeds must be different from each other"),
         (["losses", "DATASET", "OUT", "--workers", "0"], "workers must be at least 1, got 0"),
         (["losses", "nowhere", "OUT"], "there is no dataset folder nowhere"),
     ],
 )
-def test_what_is_wrong_is_one_sentence_and_nothing_is_written(
+def test_an_error_is_one_sentence_and_nothing_is_written(
     arguments: list[str],
     sentence: str,
     dataset_folder: Path,
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(
 ) -> None:
     places = {"DATASET": str(dataset_folder), "OUT": str(tmp_path / "out")}
     assert run(["study", *(places.get(word, word) for word in arguments)]) == 1
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert sentence in errors
+    assert errors.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -49,14 +49,14 @@ def test_each_variant_has_a_panel_with_its_mean_as_far_as_all_seeds_have_come() 
     assert [len(axes.lines) for axes in shown] == [1, 2, 1]  # its own, and the baseline's
 
 
-def test_a_variant_far_better_than_those_before_it_is_seen_whole() -> None:
+def test_the_axes_fit_the_best_variant() -> None:
     low, high = ([1.0, 2.0], [0.1, 0.2]), ([1.0, 2.0], [0.1, 0.9])
     for axes in study_curves({"a": [low], "b": [high], "c": [low]}, baseline="a").axes:
         assert axes.get_ylim()[0] == 0
         assert axes.get_ylim()[1] > 0.9
 
 
-def test_nineteen_variants_stand_in_rows_of_four() -> None:
+def test_nineteen_variants_are_in_rows_of_four() -> None:
     figure = study_curves({f"v{n}": [([1.0], [0.5])] for n in range(19)}, baseline="v0")
     assert sum(axes.get_visible() for axes in figure.axes) == 19
     columns = {round(axes.get_position().x0, 2) for axes in figure.axes}

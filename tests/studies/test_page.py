@@ -1,4 +1,4 @@
-"""The page and files of a study, finished or not."""
+"""The page and the files of a study, finished or not."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def test_the_page_of_an_unfinished_study_says_what_is_missing_and_what_failed(
     layout.write_result(out, trials[1], failure(trials[1], "the loss <became> NaN"))
     write_tables(out, study, trials, open_dataset(dataset_folder))
     page = (out / "report.html").read_text()
-    words = " ".join(re.sub(r"<[^>]*>", " ", page.partition("</style>")[2]).split())
-    assert "Unfinished: 1 of 4 trials are missing." in words
-    assert "1 of 4 trials failed" in words
-    assert "both baseline missing: seed 0" in words
-    assert "dice failed: seed 0" in words
-    assert "the loss &lt;became&gt; NaN" in words
-    assert "What is &lt;equal&gt;." in words
-    assert "0.539" in words
-    assert "Nothing can be said about differences: no variant has two seeds behind it" in words
+    text = " ".join(re.sub(r"<[^>]*>", " ", page.partition("</style>")[2]).split())
+    assert "Unfinished: 1 of 4 trials are missing." in text
+    assert "1 of 4 trials failed" in text
+    assert "both baseline missing: seed 0" in text
+    assert "dice failed: seed 0" in text
+    assert "the loss &lt;became&gt; NaN" in text
+    assert "What is &lt;equal&gt;." in text
+    assert "0.539" in text
+    assert "Differences cannot be tested: no variant has two finished seeds" in text
     assert page.count("<svg") == 2
     # Self-contained: nothing is fetched.
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
@@ -48,7 +48,7 @@ def test_the_page_gives_the_commands_of_every_trial(finished_study: Path) -> Non
     assert details.count("shipseg evaluate ") == 4
 
 
-def test_a_study_of_which_nothing_is_done_has_a_page(
+def test_a_study_without_finished_trials_has_a_page(
     tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path
 ) -> None:
     study = tiny_study()

@@ -1,4 +1,4 @@
-"""A study does each trial once and whole: undisturbed, killed, shared, with failures among its trials."""
+"""A study runs each trial once: uninterrupted, killed, shared by coordinators, with failed trials."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRIALS = ["both-seed0", "both-seed1", "dice-seed0", "dice-seed1"]
 
 
 def start(study: Study, dataset: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
-    """Start the command on a study in a session of its own."""
+    """Start the command on a study in its own session."""
     file = out.with_suffix(".yaml")
     file.write_text(dump_study(study))
     command = [sys.executable, "-m", "shipseg", "study", str(file), str(dataset), str(out), *options]
@@ -54,7 +54,7 @@ def test_a_study_leaves_a_table_a_page_curves_and_a_folder_for_each_trial(
     for name in TRIALS:
         kept = {path.name for path in (finished_study / "trials" / name).iterdir()}
         assert kept == {"recipe.yaml", "run", "scores", "result.json", "log.txt"}
-        # Checkpoints of finished trials are five times the model and of no more use.
+        # Checkpoints of finished trials, five times as large as the model, are deleted.
         assert not list((finished_study / "trials" / name / "run").glob("*.ckpt"))
     results = numbers(finished_study)
     assert len({result["seed_dice"] for result in results.values()}) == 4
@@ -69,7 +69,7 @@ def test_a_study_leaves_a_table_a_page_curves_and_a_folder_for_each_trial(
         assert (finished_study / name).stat().st_size > 0
 
 
-def test_run_again_it_has_nothing_to_do(
+def test_a_finished_study_run_again_does_nothing(
     finished_study: Path, tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(finished_study, tmp_path / "study")
@@ -104,13 +104,13 @@ def test_another_study_in_the_folder_is_refused(
         run_study(tiny_study(**changes), dataset_folder, finished_study)
 
 
-def test_a_recipe_that_was_changed_since_is_refused(
+def test_a_recipe_that_was_changed_since_the_start_is_refused(
     finished_study: Path, tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(finished_study, tmp_path / "study")
     recipe = tmp_path / "study/trials/both-seed0/recipe.yaml"
     recipe.write_text(recipe.read_text().replace("epochs: 2", "epochs: 3"))
-    with pytest.raises(ConfigError, match="is not what the recipe base gives today"):
+    with pytest.raises(ConfigError, match="differs from the recipe base, which was changed since the study started"):
         run_study(tiny_study(), dataset_folder, tmp_path / "study")
 
 
@@ -140,19 +140,19 @@ def test_a_dataset_without_cached_images_is_refused_before_every_trial_fails(
     tiny_study: StudyMaker, airbus_folder: Path, tmp_path: Path
 ) -> None:
     prepare(airbus_folder, tmp_path / "native", PrepareOptions(size="native", workers=1))
-    with pytest.raises(ConfigError, match="variant both of study tiny is shown whole images, .* --size 256"):
+    with pytest.raises(ConfigError, match="variant both of study tiny needs cached images, .* --size 256"):
         run_study(tiny_study(), tmp_path / "native", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_with_other_things_is_refused(tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "diary.txt").touch()
     with pytest.raises(StorageError, match=r"is not empty and holds no study \(found: diary.txt\)"):
         run_study(tiny_study(), dataset_folder, tmp_path)
 
 
 @pytest.mark.slow
-def test_killed_with_its_workers_in_the_middle_it_goes_on_and_ends_with_the_same_numbers(
+def test_a_study_killed_with_its_workers_resumes_and_has_the_same_results(
     finished_study: Path, tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path, numbers: Numbers, begun: Begun
 ) -> None:
     out = tmp_path / "study"
@@ -161,7 +161,7 @@ def test_killed_with_its_workers_in_the_middle_it_goes_on_and_ends_with_the_same
     (worker,) = workers_of(out)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
-    wait_for(lambda: not Path(f"/proc/{worker}").exists())  # it ends by itself, with its coordinator
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())  # it stops by itself, after its coordinator
     done = start(tiny_study(), dataset_folder, out)
     done.communicate(timeout=120)
     assert done.returncode == 0
@@ -171,7 +171,7 @@ def test_killed_with_its_workers_in_the_middle_it_goes_on_and_ends_with_the_same
 
 
 @pytest.mark.slow
-def test_stopped_by_sigterm_it_stops_its_workers_and_goes_on_later(
+def test_sigterm_stops_the_workers_and_the_study_can_be_resumed(
     finished_study: Path, tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path, numbers: Numbers, begun: Begun
 ) -> None:
     out = tmp_path / "study"
@@ -179,16 +179,16 @@ def test_stopped_by_sigterm_it_stops_its_workers_and_goes_on_later(
     wait_for(lambda: len(begun(out)) == 2)
     workers = workers_of(out)
     stopped.terminate()
-    said = stopped.communicate(timeout=90)[0].decode()
+    output = stopped.communicate(timeout=90)[0].decode()
     assert stopped.returncode == 128 + signal.SIGTERM
-    assert "run the same command again to go on" in said
+    assert "run the same command again to resume" in output
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     run_study(tiny_study(), dataset_folder, out, workers=2)
     assert numbers(out) == numbers(finished_study)
 
 
 @pytest.mark.slow
-def test_two_coordinators_on_one_folder_do_each_trial_once(
+def test_two_coordinators_on_one_folder_run_each_trial_once(
     finished_study: Path, tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path, numbers: Numbers, begun: Begun
 ) -> None:
     out = tmp_path / "study"
@@ -200,25 +200,25 @@ def test_two_coordinators_on_one_folder_do_each_trial_once(
 
 
 @pytest.mark.slow
-def test_a_trial_that_diverges_is_in_the_table_with_its_reason_and_stops_no_other(
+def test_a_trial_that_diverges_is_listed_with_its_reason_and_the_others_run(
     tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path, numbers: Numbers
 ) -> None:
     wild = {"train.lr": 100, "train.optimizer": "sgd", "train.clip_norm": None, "loss.weights": {"bce": 1e30}}
     study = tiny_study(seeds=[0], variants=[{"name": "wild", "set": wild}, {"name": "both"}])
     process = start(study, dataset_folder, tmp_path / "study")
-    said = process.communicate(timeout=120)[0].decode()
+    output = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 1
     results = numbers(tmp_path / "study")
     assert "became infinite or NaN" in str(results["wild-seed0"]["failed"])
     assert results["both-seed0"]["failed"] == ""
-    assert "wild, seed 0:" in " ".join(said.split())
+    assert "wild, seed 0:" in " ".join(output.split())
     page = (tmp_path / "study" / "report.html").read_text()
     assert "1 of 2 trials failed" in page
     assert "failed: seed 0" in page
 
 
 @pytest.mark.slow
-def test_a_trial_whose_process_dies_twice_is_recorded_and_stops_no_other(
+def test_a_trial_whose_process_dies_twice_is_recorded_and_the_others_run(
     tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path, numbers: Numbers, begun: Begun
 ) -> None:
     out = tmp_path / "study"
@@ -237,7 +237,7 @@ def test_a_trial_whose_process_dies_twice_is_recorded_and_stops_no_other(
 
 
 @pytest.mark.slow
-def test_what_meets_every_trial_ends_the_study_with_its_sentence(
+def test_an_error_of_every_trial_ends_the_study_with_its_message(
     tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path, numbers: Numbers
 ) -> None:
     out = tmp_path / "study"
@@ -246,7 +246,7 @@ def test_what_meets_every_trial_ends_the_study_with_its_sentence(
         run_study(tiny_study(name="other"), dataset_folder, out)
     shutil.rmtree(out / "claims")
     (out / "claims").write_text("in the way")
-    with pytest.raises(ShipsegError, match="leases cannot be written, a file or folder of another kind is in the way"):
+    with pytest.raises(ShipsegError, match="claims cannot be written, a file or folder of another kind is in the way"):
         run_study(tiny_study(), dataset_folder, out)
     assert len(numbers(out)) == 2
 

@@ -1,4 +1,4 @@
-"""Studies are complete and checked, and say what is wrong with them in one sentence."""
+"""Studies are complete and validated, and errors in them are one sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shipseg.model.encoders import encoder_names
 from shipseg.studies.spec import Study, dump_study, load_study, study_names
 from shipseg.studies.trials import expand
 
-ASKED_FOR = [
+STUDIES = [
     "augmentations",
     "batch-size",
     "encoders",
@@ -36,13 +36,13 @@ WHOLE = {
 }
 
 
-def test_the_studies_that_were_asked_for_are_there() -> None:
-    assert study_names() == ASKED_FOR
+def test_all_studies_are_bundled() -> None:
+    assert study_names() == STUDIES
 
 
 @pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("name", ASKED_FOR)
-def test_every_study_of_ours_can_be_run_in_both_forms(name: str, *, quick: bool) -> None:
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_bundled_study_can_be_run_in_both_forms(name: str, *, quick: bool) -> None:
     study = load_study(name)
     assert study.question.endswith("?")
     resolved = study.resolved(quick=quick)
@@ -56,8 +56,8 @@ def test_every_study_of_ours_can_be_run_in_both_forms(name: str, *, quick: bool)
         assert trial.recipe.network.encoder in encoder_names()
 
 
-@pytest.mark.parametrize("name", ASKED_FOR)
-def test_the_quick_form_takes_some_two_thousand_images_of_a_small_network(name: str) -> None:
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_quick_form_uses_about_two_thousand_images_and_a_small_network(name: str) -> None:
     for trial in expand(load_study(name).resolved(quick=True)):
         recipe = trial.recipe
         epochs = sum(phase.epochs for phase in recipe.resolved_phases())
@@ -67,7 +67,7 @@ def test_the_quick_form_takes_some_two_thousand_images_of_a_small_network(name: 
         assert recipe.network.architecture == "compact" or name == "encoders"
 
 
-def test_batches_of_any_size_see_the_same_images() -> None:
+def test_batches_of_any_size_use_the_same_number_of_images() -> None:
     for quick, images in ((False, 8000), (True, 2560)):
         for trial in expand(load_study("batch-size").resolved(quick=quick)):
             recipe = trial.recipe
@@ -76,11 +76,11 @@ def test_batches_of_any_size_see_the_same_images() -> None:
             assert abs(seen - images) <= recipe.train.epochs * recipe.train.batch_size
 
 
-def test_each_of_the_references_twelve_augmentations_stands_alone() -> None:
+def test_each_of_the_references_twelve_augmentations_is_a_variant_of_its_own() -> None:
     alone = {
         tuple(t.recipe.augment.names) for t in expand(load_study("augmentations")) if len(t.recipe.augment.names) == 1
     }
-    assert alone == {(name,) for name in AUGMENTATIONS if name != "rgb-shift"}, "ours, of which the reference has none"
+    assert alone == {(name,) for name in AUGMENTATIONS if name != "rgb-shift"}, "rgb-shift is not in the reference"
 
 
 def test_a_written_study_is_read_back(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_written_study_is_read_back(tmp_path: Path) -> None:
     assert study.seeds == (3, 4)
 
 
-def test_what_wins_over_what_in_the_quick_form(tmp_path: Path) -> None:
+def test_the_order_of_overrides_in_the_quick_form(tmp_path: Path) -> None:
     values = WHOLE | {
         "set": {"train.epochs": 7, "train.batch_size": 5},
         "quick": {
@@ -118,23 +118,23 @@ def test_a_quick_recipe_replaces_the_studys_recipe_and_settings_and_keeps_some_v
     ("changes", "sentence"),
     [
         ({"baselin": "a"}, "unknown key baselin in .*, did you mean baseline?"),
-        ({"baseline": "c"}, "baseline names c, which is none of the variants a, b"),
-        ({"question": None}, "question must be a text, got None"),
+        ({"baseline": "c"}, "baseline names c, which is not one of the variants a, b"),
+        ({"question": None}, "question must be a string, got None"),
         ({"seeds": []}, r"seeds must not be empty, got \[\]"),
         ({"seeds": [1, 1]}, "seeds must be different from each other"),
         ({"seeds": [-1]}, "seeds.0 must be at least 0, got -1"),
         ({"metric": "dice"}, "metric must be 'airbus_score'"),
         ({"variants": []}, r"variants must not be empty, got \[\]"),
-        ({"variants": [{"name": "a"}, {"name": "a"}]}, "variants must have different names, a comes twice"),
+        ({"variants": [{"name": "a"}, {"name": "a"}]}, "variants must have different names, a is given twice"),
         ({"variants": [{"name": "../a"}]}, "variants.0.name .*pattern"),
         ({"variants": [{"name": "a", "prepare": {"size": 3}}]}, "variants.0.prepare.size"),
-        ({"reference": {"z": {"Dice": 1}}}, "reference names z, which is none of the variants"),
-        ({"quick": {"variants": {"z": {}}}}, "quick.variants names z, which is none of the variants"),
-        ({"quick": {"only": ["z"]}}, "quick.only names z, which is none of the variants"),
+        ({"reference": {"z": {"Dice": 1}}}, "reference names z, which is not one of the variants"),
+        ({"quick": {"variants": {"z": {}}}}, "quick.variants names z, which is not one of the variants"),
+        ({"quick": {"only": ["z"]}}, "quick.only names z, which is not one of the variants"),
         ({"quick": {"seeds": [2, 2]}}, "quick.seeds must be different"),
     ],
 )
-def test_what_is_wrong_with_a_study_is_one_sentence(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+def test_an_error_in_a_study_is_one_sentence(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(WHOLE | changes))
     with pytest.raises(ConfigError, match=sentence) as caught:
         load_study(tmp_path / "mine.yaml")
@@ -150,20 +150,20 @@ def test_what_is_wrong_with_a_study_is_one_sentence(changes: dict[str, Any], sen
         ("question: So?", "recipe is missing in .*mine.yaml"),
     ],
 )
-def test_what_is_no_study_is_said(text: str, sentence: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_study_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ConfigError, match=sentence):
         load_study(tmp_path / "mine.yaml")
 
 
-def test_an_unknown_study_is_answered_with_the_nearest() -> None:
+def test_an_unknown_study_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"unknown study 'loses', did you mean 'losses'\?"):
         load_study("loses")
     with pytest.raises(ConfigError, match=r"study file .*none.yaml cannot be read \(No such file"):
         load_study("none.yaml")
 
 
-def test_a_study_without_a_quick_form_says_so() -> None:
+def test_a_study_without_a_quick_form_is_refused_with_quick() -> None:
     with pytest.raises(ConfigError, match="study x has no quick form"):
         Study.model_validate(WHOLE | {"name": "x"}).resolved(quick=True)
 

@@ -1,4 +1,4 @@
-"""The table of a study adds up."""
+"""The tables of a study have the right rows, means and sentences."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def test_fewer_false_alarms_are_better(tiny_study: StudyMaker, table_of: TableMa
     table = table_of(tiny_study(metric="false_alarm_images"), {"both": [0.5, 0.51], "dice": [0.1, 0.11]})
     assert table.best is not None
     assert table.best.variant == "dice"
-    assert verdict(table)[1] == "Better than “both”, beyond the noise: dice (-0.400)."
+    assert verdict(table)[1] == "Significantly better than “both”: dice (-0.400)."
 
 
-def test_the_words_say_what_exceeds_the_noise_and_what_does_not(tiny_study: StudyMaker, table_of: TableMaker) -> None:
+def test_the_verdict_lists_significant_and_other_differences(tiny_study: StudyMaker, table_of: TableMaker) -> None:
     study = tiny_study(variants=[{"name": name} for name in ("both", "up", "down", "same")])
     scores: dict[str, list[float | None]] = {
         "both": [0.50, 0.51],
@@ -69,28 +69,28 @@ def test_the_words_say_what_exceeds_the_noise_and_what_does_not(tiny_study: Stud
         "same": [0.50, 0.52],
     }
     sentences = verdict(table_of(study, scores))
-    assert sentences[0].startswith("Two trainings of the same variant that differ in the seed alone lie 0.009 apart")
+    assert sentences[0].startswith("The standard deviation of the reference's Dice over seeds is 0.009; differences to")
     assert sentences[1:] == (
-        "Better than “both”, beyond the noise: up (+0.300).",
-        "Worse than “both”, beyond the noise: down (-0.300).",
-        "Within the noise of “both”: same (+0.005).",
-        "In images with a false alarm, beyond its own noise: up (+0.300), down (-0.300).",
+        "Significantly better than “both”: up (+0.300).",
+        "Significantly worse than “both”: down (-0.300).",
+        "Not significantly different from “both”: same (+0.005).",
+        "Significantly different in images with a false alarm: up (+0.300), down (-0.300).",
     )
 
 
-def test_with_one_seed_nothing_is_said(tiny_study: StudyMaker, table_of: TableMaker) -> None:
+def test_with_one_seed_differences_cannot_be_tested(tiny_study: StudyMaker, table_of: TableMaker) -> None:
     table = table_of(tiny_study(seeds=[0]), {"both": [0.5], "dice": [0.9]})
     (sentence,) = verdict(table)
-    assert sentence.startswith("Nothing can be said about differences: no variant has two seeds behind it")
+    assert sentence.startswith("Differences cannot be tested: no variant has two finished seeds")
     assert "±" not in as_markdown(table).split("\n")[2]
 
 
-def test_a_failed_baseline_leaves_nothing_to_compare_with(tiny_study: StudyMaker, table_of: TableMaker) -> None:
+def test_without_a_finished_baseline_differences_cannot_be_tested(tiny_study: StudyMaker, table_of: TableMaker) -> None:
     study = tiny_study()
     trials = expand(study)
     good = {f"dice-seed{each['seed']}": each for each in table_of(study, {"dice": [0.5, 0.6]}).trials}
     table = tabulate(study, trials, good | {t.name: failure(t, "it broke") for t in trials if t.variant == "both"})
-    assert verdict(table) == ("Nothing can be said about differences: the baseline “both” has no finished trial.",)
+    assert verdict(table) == ("Differences cannot be tested: the baseline “both” has no finished trial.",)
     assert [trial["failed"] for trial in table.failed] == ["it broke", "it broke"]
     assert table.rows[0].failed == (0, 1)
     assert table.rows[0].scores["seed_dice"] is None
@@ -111,20 +111,20 @@ def test_the_markdown_table_is_one_with_figures_of_the_reference_and_the_command
     assert lines[lines.index("```bash") :] == [*commands, ""]
 
 
-def test_where_every_variant_scores_the_same_at_each_seed_nothing_is_said(
+def test_with_equal_scores_for_all_seeds_differences_cannot_be_tested(
     tiny_study: StudyMaker, table_of: TableMaker
 ) -> None:
     (sentence,) = verdict(table_of(tiny_study(), {"both": [0.5, 0.5], "dice": [0.4, 0.4]}))
-    assert sentence.endswith("every variant has the same score at each of its seeds: most likely nothing was learned.")
+    assert sentence.endswith("has the same score for all of its seeds: most likely nothing was learned.")
 
 
-def test_airbus_scores_are_measured_against_predicting_nothing(tiny_study: StudyMaker, table_of: TableMaker) -> None:
+def test_airbus_scores_are_compared_with_predicting_nothing(tiny_study: StudyMaker, table_of: TableMaker) -> None:
     scores: dict[str, list[float | None]] = {"both": [0.5, 0.51], "dice": [0.9, 0.91]}
-    judged_by_it = replace(table_of(tiny_study(metric="airbus_score"), scores), empty_share=0.4894)
-    assert verdict(judged_by_it)[-1] == "Predicting nothing gets an Airbus score of 0.489 on these images."
-    judged_by_another = replace(table_of(tiny_study(metric="pooled_dice"), scores), empty_share=0.4894)
-    assert not any("Predicting nothing" in sentence for sentence in verdict(judged_by_another))
+    by_airbus_score = replace(table_of(tiny_study(metric="airbus_score"), scores), empty_share=0.4894)
+    assert verdict(by_airbus_score)[-1] == "Predicting nothing gets an Airbus score of 0.489 on these images."
+    by_dice = replace(table_of(tiny_study(metric="pooled_dice"), scores), empty_share=0.4894)
+    assert not any("Predicting nothing" in sentence for sentence in verdict(by_dice))
 
 
-def test_a_difference_that_rounds_to_nothing_is_not_below_it() -> None:
+def test_a_difference_that_rounds_to_zero_has_a_plus() -> None:
     assert [signed(value) for value in (-0.0004, 0.0, 0.0004, -0.0006)] == ["+0.000", "+0.000", "+0.000", "-0.001"]

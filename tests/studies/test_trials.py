@@ -1,4 +1,4 @@
-"""The commands beside a row repeat it."""
+"""The trials of a study, and the commands that repeat them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ StudyMaker = Callable[..., Study]
 
 
 def run_line(command: str, folder: Path) -> None:
-    """Run a printed line as a shell would, with this interpreter's shipseg."""
+    """Run a printed command as a shell would, with this interpreter's shipseg."""
     name, *words = shlex.split(command)[1:]
     assert name == "shipseg"
     threads = shlex.split(command)[0].partition("=")[2]
@@ -36,22 +36,22 @@ def test_trials_come_seed_by_seed(tiny_study: StudyMaker) -> None:
     assert names == ["both-seed4", "dice-seed4", "both-seed7", "dice-seed7"]
 
 
-def test_a_variant_may_stand_on_a_recipe_of_its_own(tiny_study: StudyMaker) -> None:
+def test_a_variant_may_have_its_own_recipe(tiny_study: StudyMaker) -> None:
     phases = {"phases": [{"epochs": 2}]}
     study = tiny_study(variants=[{"name": "both"}, {"name": "other", "recipe": "model-1-simple", "set": phases}])
     both, other = expand(study)[:2]
     assert both.recipe.loss.weights == {"bce": 1.0, "dice": 1.0}
     assert other.recipe.loss.weights == {"focal": 1.0}
-    assert other.recipe.network.architecture == "compact"  # what the study sets holds for all
+    assert other.recipe.network.architecture == "compact"  # keys set by the study apply to all variants
 
 
-def test_a_study_s_epochs_do_not_pass_by_a_recipe_s_phases(tiny_study: StudyMaker) -> None:
+def test_epochs_of_a_study_are_refused_for_a_recipe_with_phases(tiny_study: StudyMaker) -> None:
     study = tiny_study(variants=[{"name": "both"}, {"name": "other", "recipe": "model-1-simple"}])
     with pytest.raises(ConfigError, match="variant other of study tiny: train.epochs has no effect on recipe model-1"):
         expand(study)
 
 
-def test_the_printed_flags_give_the_very_recipe(tiny_study: StudyMaker, dataset_folder: Path) -> None:
+def test_the_printed_flags_give_the_same_recipe(tiny_study: StudyMaker, dataset_folder: Path) -> None:
     odd = {
         "train.lr": 1e-5,
         "augment.names": [],
@@ -89,7 +89,7 @@ def test_running_the_printed_commands_gives_the_same_numbers(finished_study: Pat
 
 
 @pytest.mark.slow
-def test_a_variant_of_another_size_is_repeated_from_the_source_on(
+def test_the_commands_of_a_variant_of_another_size_prepare_its_dataset(
     tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path
 ) -> None:
     small, same = expand(

@@ -1,4 +1,4 @@
-"""A worker does what nobody else holds, and goes on where a killed one stopped."""
+"""A worker runs trials that no other worker holds, and resumes those of killed workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_killed_in_the_middle_of_a_training_another_one_goes_on_and_the_numbers_are_the_same(
+def test_a_trial_of_a_killed_worker_is_resumed_with_the_same_results(
     finished_study: Path, tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path, numbers: Numbers, begun: Begun
 ) -> None:
     out = tmp_path / "study"
@@ -55,7 +55,7 @@ def test_killed_in_the_middle_of_a_training_another_one_goes_on_and_the_numbers_
     assert (out / "trials/both-seed0/result.json").stat().st_mtime_ns == first
 
 
-def test_a_trial_that_another_machine_holds_is_waited_for(
+def test_a_worker_waits_for_a_trial_that_another_machine_holds(
     finished_study: Path,
     tiny_study: StudyMaker,
     dataset_folder: Path,
@@ -78,7 +78,7 @@ def test_a_trial_that_another_machine_holds_is_waited_for(
     assert begun(out) == ["dice-seed0"]
 
 
-def test_a_variant_of_another_size_is_prepared_anew_and_scored_on_the_same_images(
+def test_a_variant_of_another_size_is_prepared_again_and_scored_on_the_same_images(
     tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path
 ) -> None:
     variants = [{"name": "both"}, {"name": "small", "prepare": {"size": 32}}]
@@ -116,7 +116,7 @@ def test_a_full_disk_is_not_the_trials_own_failure(
         run_trial(trial, open_dataset(dataset_folder), tmp_path)
 
 
-def test_what_was_prepared_with_a_drop_list_cannot_be_prepared_at_another_size(
+def test_a_dataset_with_a_drop_list_cannot_be_prepared_at_another_size(
     tiny_study: StudyMaker, dataset_folder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(dataset_folder, tmp_path / "dataset")
@@ -125,4 +125,4 @@ def test_what_was_prepared_with_a_drop_list_cannot_be_prepared_at_another_size(
     (tmp_path / "dataset/report.json").write_text(json.dumps(report))
     (trial,) = expand(tiny_study(seeds=[0], variants=[{"name": "both", "prepare": {"size": 32}}]))
     result = run_trial(trial, open_dataset(tmp_path / "dataset"), tmp_path / "study")
-    assert "was prepared with a drop list, which it does not keep" in result["failed"]
+    assert "was prepared with a drop list, which it does not store" in result["failed"]

@@ -34,8 +34,8 @@ def tiny() -> RecipeMaker:
 
 @pytest.fixture(scope="session")
 def finished_run(dataset_folder: Path, tiny: RecipeMaker, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of `tiny()` that nobody disturbed; not to be changed."""
-    run = tmp_path_factory.mktemp("runs") / "undisturbed"
+    """An uninterrupted run of `tiny()`; not to be changed."""
+    run = tmp_path_factory.mktemp("runs") / "uninterrupted"
     TrainAndTestModel(tiny(), dataset_folder, run).train()
     return run
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from shipseg.config import NetworkConfig, TrainConfig
 from shipseg.model.network import ShipNetwork, build_network
-from shipseg.training.assembly import OPTIMIZERS, AveragedNetwork, build_optimizer, set_learning_rate, share_of_new
+from shipseg.training.assembly import OPTIMIZERS, AveragedNetwork, build_optimizer, ema_weight, set_learning_rate
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_the_average_starts_as_a_copy_that_does_not_learn(network: ShipNetwork) 
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_weights_and_norm_statistics_move_by_the_share_of_the_new(network: ShipNetwork) -> None:
+def test_weights_and_norm_statistics_move_by_the_ema_weight(network: ShipNetwork) -> None:
     average = AveragedNetwork(network, decay=0.9)
     with torch.no_grad():
         for value in network.state_dict().values():
@@ -46,11 +46,11 @@ def test_counts_are_copied(network: ShipNetwork) -> None:
     assert all(average.network.state_dict()[name].item() == 7 for name in counts)
 
 
-def test_the_average_forgets_faster_at_the_start() -> None:
-    # min(decay, (1 + step) / (10 + step)): keeps 1/10, then 2/11, at last the decay
-    assert share_of_new(0, 0.999) == pytest.approx(0.9)
-    assert share_of_new(1, 0.999) == pytest.approx(9 / 11)
-    assert share_of_new(10**6, 0.999) == pytest.approx(0.001)
+def test_the_decay_is_lower_at_the_start() -> None:
+    # The decay is min(decay, (1 + step) / (10 + step)): 1/10, 2/11 ... 0.999.
+    assert ema_weight(0, 0.999) == pytest.approx(0.9)
+    assert ema_weight(1, 0.999) == pytest.approx(9 / 11)
+    assert ema_weight(10**6, 0.999) == pytest.approx(0.001)
 
 
 def one_weight() -> nn.Linear:
@@ -62,7 +62,7 @@ def one_weight() -> nn.Linear:
 @pytest.mark.parametrize(
     ("name", "after"),
     [
-        # The gradient is 2 and the rate 0.1 for each, without decay.
+        # For each, the gradient is 2, the rate 0.1, without weight decay.
         ("sgd", 1 - 0.1 * 2),
         ("adam", 1 - 0.1),  # the first step of Adam is the rate, whatever the gradient
         ("adamw", 1 - 0.1),
@@ -70,7 +70,7 @@ def one_weight() -> nn.Linear:
         ("rmsprop", 1 - 0.1 * 2 / (0.01 * 4) ** 0.5),  # its mean square starts with a hundredth of the gradient's
     ],
 )
-def test_the_first_step_of_each_optimiser_is_the_one_worked_out_by_hand(name: str, after: float) -> None:
+def test_the_first_step_of_each_optimiser_is_as_worked_out_by_hand(name: str, after: float) -> None:
     layer = one_weight()
     config = TrainConfig.model_validate({"optimizer": name, "lr": 0.1, "weight_decay": 0})
     optimizer = build_optimizer(layer, config)
@@ -83,7 +83,7 @@ def test_every_optimiser_of_a_recipe_is_known() -> None:
     assert sorted(OPTIMIZERS) == ["adagrad", "adam", "adamw", "rmsprop", "sgd"]
 
 
-def test_decay_pulls_kernels_and_leaves_biases_and_norms() -> None:
+def test_weight_decay_applies_to_kernels_and_not_to_biases_and_norms() -> None:
     network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
     with torch.no_grad():
         for parameter in network.parameters():

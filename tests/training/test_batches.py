@@ -43,7 +43,9 @@ def equal(one: Batch, other: Batch) -> bool:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_batches_left_of_an_epoch_are_its_last_ones(workers: int, data: PreparedDataset, tiny: RecipeMaker) -> None:
+def test_the_remaining_batches_of_an_epoch_are_its_last_ones(
+    workers: int, data: PreparedDataset, tiny: RecipeMaker
+) -> None:
     whole = batches_after(3, data, tiny(), process())  # the second epoch
     rest = batches_after(5, data, tiny(train={"workers": workers}), process())
     assert (len(whole), len(rest)) == (3, 1)
@@ -52,13 +54,13 @@ def test_the_batches_left_of_an_epoch_are_its_last_ones(workers: int, data: Prep
 
 
 @pytest.mark.timeout(60)
-def test_loading_processes_do_not_wait_for_threads_of_opencv_that_stayed_behind(
+def test_loading_processes_do_not_wait_for_opencv_threads_of_their_parent(
     data: PreparedDataset, tiny: RecipeMaker
 ) -> None:
-    augment = {"names": ("elastic-transform",)}  # OpenCV spreads it over threads
-    here = batches_after(0, data, tiny(augment=augment), process())
-    elsewhere = batches_after(0, data, tiny(augment=augment, train={"workers": 2}), process())
-    assert [equal(one, other) for one, other in zip(here, elsewhere, strict=True)] == [True] * 3
+    augment = {"names": ("elastic-transform",)}  # OpenCV runs it in several threads
+    own = batches_after(0, data, tiny(augment=augment), process())
+    by_workers = batches_after(0, data, tiny(augment=augment, train={"workers": 2}), process())
+    assert [equal(one, other) for one, other in zip(own, by_workers, strict=True)] == [True] * 3
 
 
 def test_the_global_batch_is_the_same_whatever_the_number_of_processes(
@@ -72,17 +74,17 @@ def test_the_global_batch_is_the_same_whatever_the_number_of_processes(
     assert sorted(pixels) == sorted(image.numpy().tobytes() for image in alone.images_n3hw)
 
 
-def test_validation_shows_every_image_once_whatever_the_number_of_processes(
+def test_validation_uses_every_image_once_whatever_the_number_of_processes(
     data: PreparedDataset, tiny: RecipeMaker
 ) -> None:
-    everyone = sorted(data.rows("val")["ImageId"])
+    all_ids = sorted(data.rows("val")["ImageId"])
     for world_size in (1, 2, 3):
         recipe = tiny(train={"batch_size": 3})
         parts = [
             ValidationBatches(data, recipe, processes=process(rank, world_size), pin_memory=False)
             for rank in range(world_size)
         ]
-        assert sorted(name for part in parts for batch in part for name in batch.image_ids) == everyone
+        assert sorted(name for part in parts for batch in part for name in batch.image_ids) == all_ids
 
 
 def test_native_images_are_validated_whole_one_by_one(native_folder: Path, tiny: RecipeMaker) -> None:
@@ -91,7 +93,9 @@ def test_native_images_are_validated_whole_one_by_one(native_folder: Path, tiny:
     assert {tuple(batch.images_n3hw.shape) for batch in batches} == {(1, 3, 128, 128)}
 
 
-def test_more_processes_than_the_batch_can_feed_are_refused(data: PreparedDataset, tiny: RecipeMaker) -> None:
+def test_a_batch_that_cannot_be_divided_among_the_processes_is_refused(
+    data: PreparedDataset, tiny: RecipeMaker
+) -> None:
     with pytest.raises(ConfigError, match=r"train\.batch_size 4 cannot be divided among 3 processes"):
         TrainingBatches(data, tiny(), processes=process(0, 3), pin_memory=False)
 
@@ -125,6 +129,6 @@ def test_a_loading_process_that_dies_is_one_sentence(
         return original(self, key)
 
     monkeypatch.setattr(AirbusShipDetectionDataset, "__getitem__", die)
-    with pytest.raises(TrainingError, match=r"a loading process died or hangs \(.*lower train\.workers") as caught:
+    with pytest.raises(TrainingError, match=r"a data-loading process died or hangs \(.*lower train\.workers") as caught:
         batches_after(0, data, tiny(train={"workers": 1}), process())
     assert "\n" not in str(caught.value)

@@ -41,7 +41,7 @@ def test_a_folder_without_a_checkpoint_holds_none(tmp_path: Path) -> None:
     assert not holds_checkpoint(tmp_path)
 
 
-def test_what_was_saved_comes_back_with_strides_and_all(tmp_path: Path) -> None:
+def test_saved_tensors_are_read_back_with_their_strides(tmp_path: Path) -> None:
     weight = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
     optimizer = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "betas": (0.9, 0.999)}]}
     save_checkpoint(tmp_path, {"network": {"weight": weight}, "optimizer": optimizer, "best": None, "state": "{}"})
@@ -54,7 +54,7 @@ def test_what_was_saved_comes_back_with_strides_and_all(tmp_path: Path) -> None:
     assert values["best"] is None
 
 
-def test_the_one_before_is_kept_as_the_previous(tmp_path: Path) -> None:
+def test_the_old_checkpoint_is_kept_as_the_previous(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, content(step))
     assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
@@ -64,7 +64,7 @@ def test_the_one_before_is_kept_as_the_previous(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "one bit", "other file"])
-def test_a_damaged_checkpoint_is_reported_and_the_previous_taken(
+def test_a_damaged_checkpoint_is_reported_and_the_previous_used(
     damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     save_checkpoint(tmp_path, content(1))
@@ -84,7 +84,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_taken(
     with caplog.at_level(logging.WARNING):
         assert found_step(tmp_path) == 1
     assert "last.ckpt is damaged" in caplog.text
-    assert "going on from" in caplog.text
+    assert "resuming from" in caplog.text
 
 
 def test_two_damaged_checkpoints_are_an_error_that_names_both(tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ class Trap:
 def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"format": 1, "state": Trap()}, LAST)
-    with pytest.raises(CheckpointError, match="is not a checkpoint of ours"):
+    with pytest.raises(CheckpointError, match="is not a shipseg checkpoint"):
         find_checkpoint(tmp_path)
     assert not Path("trapped").exists()
-    pickle.loads(pickle.dumps(Trap()))  # the trap itself is sound
+    pickle.loads(pickle.dumps(Trap()))  # unpickling it does execute code
     assert Path("trapped").exists()
 
 
@@ -116,7 +116,7 @@ def test_a_checkpoint_of_another_version_is_refused() -> None:
         read_checkpoint(data.getvalue(), origin=Path("last.ckpt"))
 
 
-def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_remains(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, content(1))
     before = (tmp_path / LAST).read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -134,7 +134,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tmp_path: Pat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_disk_that_is_really_full_is_named_as_such(tmp_path: Path) -> None:
+def test_a_full_file_system_is_named_as_the_cause(tmp_path: Path) -> None:
     import subprocess
 
     disk = tmp_path / "disk"

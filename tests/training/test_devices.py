@@ -17,8 +17,8 @@ def test_without_a_gpu_auto_is_the_cpu() -> None:
 
 
 @NO_GPU
-def test_a_gpu_that_is_not_there_is_a_sentence() -> None:
-    with pytest.raises(ConfigError, match=r"train\.device cuda:1 needs GPU number 1 and torch sees 0"):
+def test_a_missing_gpu_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"train\.device cuda:1 needs GPU 1, and torch finds 0 GPUs"):
         resolve_device("cuda:1")
 
 
@@ -31,7 +31,7 @@ def test_other_names_are_refused(name: str) -> None:
 @pytest.mark.parametrize(("available", "name", "rank", "expected"), [
     (2, "auto", 1, "cuda:1"), (2, "cuda", 0, "cuda:0"), (2, "cuda:1", 0, "cuda:1"), (2, "cpu", 1, "cpu"),
 ])  # fmt: skip
-def test_each_process_of_a_machine_takes_its_own_gpu(
+def test_each_process_of_a_machine_uses_its_own_gpu(
     available: int, name: str, rank: int, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -39,7 +39,7 @@ def test_each_process_of_a_machine_takes_its_own_gpu(
     assert resolve_device(name, local_rank=rank) == torch.device(expected)
 
 
-def test_torchs_settings_and_generator_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchs_settings_and_generator_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = torch.get_rng_state()
     with numerics(deterministic=True):
@@ -59,7 +59,7 @@ def test_torchs_settings_and_generator_come_back(monkeypatch: pytest.MonkeyPatch
         (RuntimeError("put_ does not have a deterministic implementation, but"), r"needs put_.*train\.deterministic"),
     ],
 )
-def test_what_a_device_refuses_is_a_sentence(error: RuntimeError, sentence: str) -> None:
+def test_a_failure_on_the_device_is_one_sentence(error: RuntimeError, sentence: str) -> None:
     with pytest.raises(TrainingError, match=sentence), explained_failures():
         raise error
 

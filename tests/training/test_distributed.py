@@ -25,7 +25,7 @@ from shipseg.errors import ShipsegError, StorageError
 from shipseg.training.distributed import joined
 
 def refuse():
-    raise StorageError("no room here")
+    raise StorageError("no space left")
 
 with joined(torch.device("cpu")) as processes:
     rank = processes.rank
@@ -82,7 +82,7 @@ def test_two_processes_agree_add_up_and_average() -> None:
         assert found == {
             "world_size": 2,
             "agreed": {"data": "616263", "rank": 0},
-            "refused": "no room here",
+            "refused": "no space left",
             "gathered": [0, 10],
             "integers": [[2**54 + 2, 1]],  # exact, beyond what a float holds
             "floats": [1.0, 1.0],
@@ -90,16 +90,16 @@ def test_two_processes_agree_add_up_and_average() -> None:
         }
 
 
-def test_a_process_that_dies_ends_the_others_with_a_sentence() -> None:
+def test_a_process_that_dies_ends_the_others_with_one_sentence() -> None:
     found, lost = run_two("one dies")
     assert lost is None
     assert found is not None
-    assert found["lost"].startswith("LostProcessError: process 0 of 2 lost the others, of which one has stopped")
+    assert found["lost"].startswith("LostProcessError: process 0 of 2 lost the connection, because another process")
     assert "--resume" in found["lost"]
     assert "\n" not in found["lost"]
 
 
-def test_a_process_alone_exchanges_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_process_exchanges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined(torch.device("cpu")) as alone:
         assert alone == Processes(rank=0, world_size=1, device=torch.device("cpu"))
@@ -109,12 +109,12 @@ def test_a_process_alone_exchanges_with_nobody(monkeypatch: pytest.MonkeyPatch) 
         weight = torch.ones(2)
         alone.average_([weight], weight=1.0)
         assert weight.tolist() == [1.0, 1.0]
-        with pytest.raises(StorageError, match="no room"):
+        with pytest.raises(StorageError, match="no space left"):
             alone.agree(_refuse)
 
 
 def _refuse() -> None:
-    raise StorageError("no room")
+    raise StorageError("no space left")
 
 
 SCRIPT = """
@@ -153,7 +153,7 @@ def test_sigterm_to_torchrun_stops_all_at_one_step_and_a_resume_is_exact(
         command = [sys.executable, *launcher, str(tmp_path / "recipe.yaml"), str(dataset_folder), str(run)]
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
-    _finish(start(tmp_path / "undisturbed"))
+    _finish(start(tmp_path / "uninterrupted"))
     stopped = start(tmp_path / "stopped")
     while not (tmp_path / "stopped" / "previous.ckpt").exists():
         time.sleep(0.01)
@@ -161,11 +161,11 @@ def test_sigterm_to_torchrun_stops_all_at_one_step_and_a_resume_is_exact(
     stopped.send_signal(signal.SIGTERM)
     _, errors = stopped.communicate(timeout=100)
     assert stopped.returncode != 0
-    assert errors.count("TrainingInterrupted: SIGTERM stopped the run after a checkpoint was written") == 2
+    assert errors.count("TrainingInterrupted: SIGTERM stopped the run after a checkpoint was saved") == 2
     with pytest.raises(TrainingError, match=r"was started with 2 process\(es\) and now there are 1: start it with 2"):
         TrainAndTestModel(recipe, dataset_folder, tmp_path / "stopped").train(resume=True)
     _finish(start(tmp_path / "stopped"))
-    assert run_differences(tmp_path / "undisturbed", tmp_path / "stopped") == []
+    assert run_differences(tmp_path / "uninterrupted", tmp_path / "stopped") == []
 
 
 def _finish(process: subprocess.Popen[str]) -> None:

@@ -19,14 +19,14 @@ def test_a_copy_is_equal(finished_run: Path, copy: Path) -> None:
     assert run_differences(finished_run, copy) == []
 
 
-def test_clocks_may_differ(finished_run: Path, copy: Path) -> None:
+def test_times_may_differ(finished_run: Path, copy: Path) -> None:
     text = (copy / "history.csv").read_text()
     seconds = text.splitlines()[1].split(",")[-2]
     (copy / "history.csv").write_text(text.replace(f",{seconds},", ",123.0,"))
     assert run_differences(finished_run, copy) == []
 
 
-def test_one_bit_of_one_tensor_is_seen(finished_run: Path, copy: Path) -> None:
+def test_one_bit_of_one_tensor_is_a_difference(finished_run: Path, copy: Path) -> None:
     stored = find_checkpoint(copy)
     assert stored is not None
     content = read_checkpoint(stored.data, origin=copy)
@@ -37,14 +37,14 @@ def test_one_bit_of_one_tensor_is_seen(finished_run: Path, copy: Path) -> None:
     assert run_differences(finished_run, copy) == [f"checkpoint: /average/{name}"]
 
 
-def test_another_last_digit_in_the_history_is_seen(finished_run: Path, copy: Path) -> None:
+def test_another_last_digit_in_the_history_is_a_difference(finished_run: Path, copy: Path) -> None:
     text = (copy / "history.csv").read_text()
     loss = text.splitlines()[1].split(",")[4]
     (copy / "history.csv").write_text(text.replace(loss, f"{loss[:-1]}{(int(loss[-1]) + 5) % 10}"))
     assert run_differences(finished_run, copy) == ["history.csv"]
 
 
-def test_other_weights_are_seen(finished_run: Path, copy: Path) -> None:
+def test_other_weights_are_a_difference(finished_run: Path, copy: Path) -> None:
     weights = copy / "model" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1

@@ -1,4 +1,4 @@
-"""A training can start from a model's weights; everything else about a run stays as it is."""
+"""Fine-tuning: a training starts from the weights of a model; everything else in a run is the same."""
 
 from __future__ import annotations
 
@@ -37,13 +37,11 @@ SHORT = {
 
 @pytest.fixture
 def recipe(model_folder: Path) -> Recipe:
-    """The recipe `fine-tune`, cut to 6 steps, from the tiny model."""
+    """The recipe `fine-tune`, shortened to 6 steps, from the tiny model."""
     return recipe_from(load_recipe("fine-tune", SHORT), model_folder)
 
 
-def test_the_network_is_the_models_and_its_weights_are_the_first(
-    recipe: Recipe, model_folder: Path, dataset_folder: Path
-) -> None:
+def test_network_and_initial_weights_are_the_models(recipe: Recipe, model_folder: Path, dataset_folder: Path) -> None:
     from shipseg.data.prepared import open_dataset
 
     network, card = load_network(model_folder)
@@ -51,14 +49,14 @@ def test_the_network_is_the_models_and_its_weights_are_the_first(
     start = read_start(recipe)
     assert start is not None
     processes = Processes(rank=0, world_size=1, device=torch.device("cpu"))
-    made = assemble(recipe, open_dataset(dataset_folder), processes=processes, initial=start.tensors)
-    assert made.average is not None
+    parts = assemble(recipe, open_dataset(dataset_folder), processes=processes, initial=start.tensors)
+    assert parts.average is not None
     for key, value in network.body.state_dict().items():
-        assert torch.equal(made.network.body.state_dict()[key], value)
-        assert torch.equal(made.average.network.body.state_dict()[key], value)
+        assert torch.equal(parts.network.body.state_dict()[key], value)
+        assert torch.equal(parts.average.network.body.state_dict()[key], value)
 
 
-def test_the_card_says_where_it_came_from(
+def test_the_card_names_the_model_it_started_from(
     recipe: Recipe, model_folder: Path, dataset_folder: Path, tmp_path: Path
 ) -> None:
     report = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train()
@@ -69,52 +67,52 @@ def test_the_card_says_where_it_came_from(
 
 
 @pytest.mark.parametrize("keep_below", [0, 1000])
-def test_rules_are_kept_where_validation_images_are_too_few(
+def test_the_decision_rule_is_kept_if_validation_images_are_too_few(
     keep_below: int, model_folder: Path, dataset_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = Path(shutil.copytree(model_folder, tmp_path / "model"))
     card = read_card(model)
     decision = Decision(threshold=0.31, min_peak=0.8, min_area_px=3, metric="airbus_score")
-    rules = {
+    fields = {
         "decision": decision,
         "calibration": Calibration(method="temperature", temperature=1.5),
         "choice": {"data": "synth", "counts": {"images": 260, "images_without_ships": 130}},
         "input": card.input.model_copy(update={"views": 4}),
     }
-    (model / CARD_FILE).write_text(card.model_copy(update=rules).model_dump_json())
+    (model / CARD_FILE).write_text(card.model_copy(update=fields).model_dump_json())
     recipe = recipe_from(load_recipe("fine-tune", SHORT | {"threshold.keep_below": keep_below}), model)
     trained = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train().model
-    made = read_card(trained)
+    new_card = read_card(trained)
     if not keep_below:
-        assert made.decision != decision
-        assert (made.input.views, made.calibration) == (1, None)
+        assert new_card.decision != decision
+        assert (new_card.input.views, new_card.calibration) == (1, None)
         return
-    assert (made.decision, made.input.views, made.calibration) == (decision, 4, rules["calibration"])
-    assert "validation images are too few to choose rules for 'best Airbus score' on: those of tiny are" in caplog.text
+    assert (new_card.decision, new_card.input.views, new_card.calibration) == (decision, 4, fields["calibration"])
+    assert "too few to choose a decision rule for 'best Airbus score': the one of tiny is kept" in caplog.text
     assert "Chosen on synth, for tiny, whose rules were kept: 260 images, 130" in (trained / "README.md").read_text()
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(None, True), (False, False)])
-def test_rectangles_stay_a_habit_even_where_rules_are_chosen_anew(
-    asked: bool | None, expected: bool, model_folder: Path, dataset_folder: Path, tmp_path: Path
+@pytest.mark.parametrize(("requested", "expected"), [(None, True), (False, False)])
+def test_rectangles_are_kept_even_if_a_new_decision_rule_is_chosen(
+    requested: bool | None, expected: bool, model_folder: Path, dataset_folder: Path, tmp_path: Path
 ) -> None:
     model = Path(shutil.copytree(model_folder, tmp_path / "model"))
     card = read_card(model).model_copy(update={"decision": Decision(rectangles=True)})
     (model / CARD_FILE).write_text(card.model_dump_json())
-    overrides = {"threshold.keep_below": 0, "threshold.rectangles": asked}
+    overrides = {"threshold.keep_below": 0, "threshold.rectangles": requested}
     recipe = recipe_from(load_recipe("fine-tune", SHORT | overrides), model)
     trained = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train().model
     assert read_card(trained).decision.rectangles is expected
 
 
-def test_rules_that_nobody_chose_are_not_kept(recipe: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+def test_a_default_decision_rule_is_not_kept(recipe: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
     threshold = recipe.threshold.model_copy(update={"keep_below": 1000})
     chosen = recipe.model_copy(update={"threshold": threshold})
     report = TrainAndTestModel(chosen, dataset_folder, tmp_path / "run").train()
     assert read_card(report.model).choice["data"].endswith(", split val")
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits_even_when_the_model_is_gone(
+def test_a_stopped_run_resumes_exactly_even_if_the_model_was_deleted(
     model_folder: Path, dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Path(shutil.copytree(model_folder, tmp_path / "model"))
@@ -138,17 +136,19 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_even_when_the_model_is_
     assert run_differences(whole.run, stopped.run) == []
 
 
-def test_a_recipe_that_wants_another_network_is_refused_with_the_key(model_folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"recipe base wants network\.architecture = unet and .* has compact: leave"):
+def test_a_recipe_with_another_network_is_refused_with_the_key(model_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recipe base sets network\.architecture = unet, and .* has compact: leave"):
         recipe_from(load_recipe("base"), model_folder)
     same = load_recipe("fine-tune", {"network.architecture": "compact", "network.widths": "[8, 8, 8, 8, 8]"})
     assert recipe_from(same, model_folder).network == read_card(model_folder).network
     other = load_recipe("fine-tune", {"network.widths": "[8, 8]"})
-    with pytest.raises(ConfigError, match=r"wants network\.widths = \[8, 8\] and .* has \[8, 8, 8, 8, 8\]"):
+    with pytest.raises(ConfigError, match=r"sets network\.widths = \[8, 8\], and .* has \[8, 8, 8, 8, 8\]"):
         recipe_from(other, model_folder)
 
 
-def test_a_wider_compact_network_grows_from_the_model(model_folder: Path, dataset_folder: Path, tmp_path: Path) -> None:
+def test_a_wider_compact_network_starts_from_the_model(
+    model_folder: Path, dataset_folder: Path, tmp_path: Path
+) -> None:
     recipe = recipe_from(load_recipe("fine-tune", SHORT | {"network.widths": "[12, 8, 8, 10, 8]"}), model_folder)
     assert recipe.network.widths == (12, 8, 8, 10, 8)
     assert recipe.network.architecture == "compact"
@@ -159,26 +159,26 @@ def test_a_wider_compact_network_grows_from_the_model(model_folder: Path, datase
     assert read_card(report.model).network.widths == (12, 8, 8, 10, 8)
 
 
-def test_another_resolution_is_refused(model_folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"learnt from images in mode crops and recipe fine-tune shows it resized"):
+def test_another_input_mode_is_refused(model_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"trained with input\.mode crops, and recipe fine-tune has resized: give"):
         recipe_from(load_recipe("fine-tune", {"input.mode": "resized"}), model_folder)
 
 
 def test_fine_tuning_needs_a_model(dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shipseg(["train", str(dataset_folder), str(tmp_path / "run"), "--recipe", "fine-tune"]) == 1
-    assert "recipe fine-tune goes on from a model and none is given: name it with --from" in capsys.readouterr().err
+    assert "recipe fine-tune starts from a model, and none is given: add --from MODEL" in capsys.readouterr().err
     with pytest.raises(ModelError, match="there is no model"):
         recipe_from(load_recipe("fine-tune"), tmp_path / "nowhere")
 
 
-def test_the_command_takes_a_bundled_name(
+def test_the_command_accepts_the_name_of_a_bundled_model(
     model_folder: Path, dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     from shipseg.inference import locate
 
     shutil.copytree(model_folder, tmp_path / "models" / "shipseg-small")
-    (tmp_path / "models" / "shipseg-small.onnx").write_bytes(b"not looked into")
+    (tmp_path / "models" / "shipseg-small.onnx").write_bytes(b"not read")
     monkeypatch.setattr(locate, "bundled_folder", lambda: tmp_path / "models")
     overrides = [word for key, value in SHORT.items() for word in (f"--{key}", str(value))]
     arguments = [

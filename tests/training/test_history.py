@@ -19,7 +19,7 @@ def row(epoch: int, loss: float = 0.1) -> EpochRow:
     )  # fmt: skip
 
 
-def test_the_columns_are_those_of_the_plan() -> None:
+def test_the_columns_are_these() -> None:
     assert ",".join(COLUMNS) == (
         "epoch,phase,step,lr,train_loss,val_loss,val_pooled_dice,val_pooled_iou,val_image_dice,best,seconds,images_per_s"
     )
@@ -27,7 +27,7 @@ def test_the_columns_are_those_of_the_plan() -> None:
 
 
 @given(loss=st.floats(min_value=1e-300, max_value=1e300))
-def test_every_float_comes_back_to_the_bit(loss: float, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_float_is_read_back_exactly(loss: float, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("history") / "history.csv"
     rows = [row(1, loss), row(2, math.nextafter(loss, math.inf))]
     write_history(path, rows)
@@ -41,13 +41,13 @@ def test_a_run_without_an_epoch_has_a_header_and_no_rows(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "epoch\nx\n"])
-def test_another_file_is_refused_with_a_sentence(text: str, tmp_path: Path) -> None:
+def test_another_file_is_refused_with_one_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text(text)
     with pytest.raises(TrainingError, match="is not the history of a run"):
         read_history(tmp_path / "history.csv")
 
 
-def test_scalars_of_steps_beyond_an_interruption_are_purged(tmp_path: Path) -> None:
+def test_scalars_of_steps_after_the_checkpoint_are_purged(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
     killed = Scalars(tmp_path, step=0)
@@ -62,7 +62,7 @@ def test_scalars_of_steps_beyond_an_interruption_are_purged(tmp_path: Path) -> N
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 1), (2, 2), (3, 3), (4, 40)]
 
 
-def test_without_a_folder_scalars_go_nowhere(tmp_path: Path) -> None:
+def test_without_a_folder_no_scalars_are_written(tmp_path: Path) -> None:
     scalars = Scalars(None, step=0)
     scalars.add({"train/loss": 1.0}, step=1)
     scalars.close()

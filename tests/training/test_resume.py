@@ -1,4 +1,4 @@
-"""A run that is stopped, by whatever and wherever, becomes the run that nobody stopped: bit for bit."""
+"""A run that was stopped, by any cause at any point, resumes bit for bit as if it had not been stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RecipeMaker = Callable[..., Recipe]
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it. What it leaves undone, a real kill would leave undone."""
+    """Stands for SIGKILL: nothing catches it, and everything after it is left undone, as after a real kill."""
 
 
 def kill_at_write(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
@@ -94,10 +94,10 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, stage: str, number: signal.Signals)
 @pytest.mark.parametrize(
     ("stage", "number", "steps"),
     [
-        ("training 1", signal.SIGTERM, 2),  # the step under way is finished
+        ("training 1", signal.SIGTERM, 2),  # the current step is finished
         ("training 4", signal.SIGINT, 5),
         ("checkpoint 4", signal.SIGTERM, 5),
-        ("validating 3", signal.SIGINT, 3),  # the checkpoint before the validation stands
+        ("validating 3", signal.SIGINT, 3),  # the last checkpoint is the one before the validation
         ("choosing 6", signal.SIGTERM, 6),
     ],
 )
@@ -109,9 +109,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_resume_is_exact(
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         stop_at(patch, stage, number)
-        with pytest.raises(
-            TrainingInterrupted, match=f"{number.name} stopped the run .* --resume goes on exactly there"
-        ):
+        with pytest.raises(TrainingInterrupted, match=f"{number.name} stopped the run .* with --resume to continue"):
             trainer.train()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
     stored = find_checkpoint(trainer.run)
@@ -122,20 +120,20 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_resume_is_exact(
     assert run_differences(finished_run, trainer.run) == []
 
 
-def test_a_continuation_that_was_stopped_goes_on_exactly(
+def test_a_continuation_that_was_stopped_resumes_exactly(
     finished_run: Path, dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil
 
-    undisturbed, stopped = (Path(shutil.copytree(finished_run, tmp_path / name)) for name in ("a", "b"))
-    TrainAndTestModel(tiny(), dataset_folder, undisturbed).continue_training(epochs=1, lr=1e-3)
+    uninterrupted, stopped = (Path(shutil.copytree(finished_run, tmp_path / name)) for name in ("a", "b"))
+    TrainAndTestModel(tiny(), dataset_folder, uninterrupted).continue_training(epochs=1, lr=1e-3)
     trainer = TrainAndTestModel(tiny(), dataset_folder, stopped)
     with monkeypatch.context() as patch:
         stop_at(patch, "training 7", signal.SIGTERM)
         with pytest.raises(TrainingInterrupted):
             trainer.continue_training(epochs=1, lr=1e-3)
     trainer.train(resume=True)
-    assert run_differences(undisturbed, stopped) == []
+    assert run_differences(uninterrupted, stopped) == []
 
 
 def test_a_network_that_draws_random_numbers_resumes_exactly(
@@ -147,15 +145,15 @@ def test_a_network_that_draws_random_numbers_resumes_exactly(
         return network
 
     monkeypatch.setattr(assembly, "build_network", with_dropout)
-    undisturbed = TrainAndTestModel(tiny(), dataset_folder, tmp_path / "undisturbed")
-    undisturbed.train()
+    uninterrupted = TrainAndTestModel(tiny(), dataset_folder, tmp_path / "uninterrupted")
+    uninterrupted.train()
     stopped = TrainAndTestModel(tiny(), dataset_folder, tmp_path / "stopped")
     with monkeypatch.context() as patch:
         stop_at(patch, "training 3", signal.SIGTERM)
         with pytest.raises(TrainingInterrupted):
             stopped.train()
     stopped.train(resume=True)
-    assert run_differences(undisturbed.run, stopped.run) == []
+    assert run_differences(uninterrupted.run, stopped.run) == []
 
 
 def test_a_damaged_last_checkpoint_costs_steps_and_no_bit(
@@ -175,12 +173,12 @@ def test_a_damaged_last_checkpoint_costs_steps_and_no_bit(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_stops_the_run_with_a_sentence_and_room_lets_it_go_on_exactly(
+def test_a_full_disk_stops_the_run_with_one_sentence_and_with_more_space_it_resumes_exactly(
     finished_run: Path, dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    # The checkpoint before the first step fits (200 kB); one with the optimiser's memory beside it does not.
+    # The checkpoint before the first step fits (200 kB); a second one with the optimiser state does not.
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", run], check=False).returncode:
         pytest.skip("this machine does not let even root mount a disk")
     try:
@@ -195,7 +193,7 @@ def test_a_full_disk_stops_the_run_with_a_sentence_and_room_lets_it_go_on_exactl
         subprocess.run(["umount", run], check=True)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
     dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path
 ) -> None:
     from shipseg.data.prepared import open_dataset
@@ -215,7 +213,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(
     assert state.step < int(str(caught.value).partition("at step ")[2].partition(" ")[0])
 
 
-def test_two_trainings_do_not_share_a_folder(dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path) -> None:
+def test_two_trainings_cannot_use_one_folder(dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path) -> None:
     holder = (
         "import sys, time; from pathlib import Path; from shipseg.training.run_folder import locked\n"
         "with locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
@@ -232,7 +230,7 @@ def test_two_trainings_do_not_share_a_folder(dataset_folder: Path, tiny: RecipeM
     finally:
         process.kill()
         process.communicate()
-    TrainAndTestModel(tiny(train={"epochs": 1}), dataset_folder, run).train()  # the lock went with its holder
+    TrainAndTestModel(tiny(train={"epochs": 1}), dataset_folder, run).train()  # the lock ended with its holder
 
 
 @pytest.mark.slow

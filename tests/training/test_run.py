@@ -26,7 +26,7 @@ def copy_of(run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run, tmp_path / "run"))
 
 
-def test_a_run_leaves_all_that_the_plan_names(finished_run: Path) -> None:
+def test_a_run_writes_all_of_its_files(finished_run: Path) -> None:
     names = {path.relative_to(finished_run).as_posix() for path in finished_run.rglob("*") if path.is_file()}
     assert {"recipe.yaml", "history.csv", "curves.png", "last.ckpt", "model/model.safetensors"} <= names
     assert any(name.startswith("tensorboard/events") for name in names)
@@ -47,7 +47,7 @@ def test_the_recipe_is_written_in_full_and_reads_back(finished_run: Path, tiny: 
     assert written.model_copy(update={"phases": ()}) == tiny()
 
 
-def test_the_card_tells_what_the_model_is_and_how_it_was_made(
+def test_the_card_describes_the_model_and_its_training(
     finished_run: Path, dataset_folder: Path, tiny: RecipeMaker
 ) -> None:
     card = read_card(finished_run / "model")
@@ -70,7 +70,7 @@ def test_the_card_tells_what_the_model_is_and_how_it_was_made(
     )
 
 
-def test_the_threshold_chosen_on_validation_stands_in_the_card_with_its_curve(finished_run: Path) -> None:
+def test_the_threshold_chosen_on_validation_is_in_the_card_with_its_curve(finished_run: Path) -> None:
     card = read_card(finished_run / "model")
     curve = card.threshold_curve
     assert card.decision.metric == "pooled_dice"
@@ -79,15 +79,15 @@ def test_the_threshold_chosen_on_validation_stands_in_the_card_with_its_curve(fi
     assert curve["pooled_dice"][place] == max(curve["pooled_dice"])
 
 
-def test_a_wish_that_cannot_be_granted_does_not_lose_the_run(
+def test_a_target_that_cannot_be_met_does_not_lose_the_run(
     dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wish = {"precision": 1.0, "calibration": "isotonic"}
-    recipe = tiny(threshold=wish, train={"epochs": 1}, sampling={"batches_per_epoch": 1})
+    target = {"precision": 1.0, "calibration": "isotonic"}
+    recipe = tiny(threshold=target, train={"epochs": 1}, sampling={"batches_per_epoch": 1})
     report = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train()
     card = read_card(report.model)
     assert card.training["finished"] is True
-    # One step of training outlines no ship: the wish gives way to the metric, or gets the nearest.
+    # After one step no ship is detected: the metric replaces the target, or the nearest precision is used.
     assert card.decision.metric == "pooled_dice" or "not reached" in card.decision.metric
     assert "ship precision of at least 1" in caplog.text
     assert card.calibration is not None
@@ -106,11 +106,11 @@ def test_the_model_predicts(finished_run: Path) -> None:
 
 
 def test_a_folder_with_a_run_is_not_overwritten(finished_run: Path, dataset_folder: Path, tiny: RecipeMaker) -> None:
-    with pytest.raises(TrainingError, match=r"already holds a run: go on with it \(--resume\), or choose another"):
+    with pytest.raises(TrainingError, match=r"already holds a run: resume it with --resume, or choose another"):
         TrainAndTestModel(tiny(), dataset_folder, finished_run).train()
 
 
-def test_a_finished_run_resumed_says_so_and_changes_nothing(
+def test_resuming_a_finished_run_logs_it_and_changes_nothing(
     finished_run: Path, dataset_folder: Path, tiny: RecipeMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()}
@@ -124,7 +124,7 @@ def test_a_finished_run_resumed_says_so_and_changes_nothing(
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_resume_where_there_is_no_run_starts_one(
+def test_resume_without_a_run_starts_one(
     finished_run: Path, dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path
 ) -> None:
     report = TrainAndTestModel(tiny(), dataset_folder, tmp_path / "run").train(resume=True)
@@ -156,7 +156,7 @@ def test_another_seed_is_another_run(
         ({"augment": {"names": ("d4",)}}, r"augment\.names = "),
     ],
 )
-def test_a_changed_recipe_is_refused_by_the_name_of_the_change(
+def test_a_changed_recipe_is_refused_with_the_changed_key(
     changes: dict[str, dict[str, object]],
     sentence: str,
     finished_run: Path,
@@ -167,7 +167,9 @@ def test_a_changed_recipe_is_refused_by_the_name_of_the_change(
         TrainAndTestModel(tiny(**changes), dataset_folder, finished_run).train(resume=True)
 
 
-def test_what_changes_no_bit_may_change(finished_run: Path, dataset_folder: Path, tiny: RecipeMaker) -> None:
+def test_keys_without_effect_on_the_result_may_change(
+    finished_run: Path, dataset_folder: Path, tiny: RecipeMaker
+) -> None:
     changed = tiny(train={"workers": 1, "checkpoint_every_steps": 50, "device": "cpu"})
     assert TrainAndTestModel(changed, dataset_folder, finished_run).train(resume=True).was_finished
 
@@ -180,7 +182,7 @@ def test_another_dataset_is_refused(finished_run: Path, airbus_folder: Path, tin
         TrainAndTestModel(tiny(), tmp_path / "other", finished_run).train(resume=True)
 
 
-def test_other_conditions_are_reported(
+def test_another_environment_is_reported(
     finished_run: Path, dataset_folder: Path, tiny: RecipeMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     import torch
@@ -192,10 +194,10 @@ def test_other_conditions_are_reported(
     finally:
         torch.set_num_threads(threads)
     assert f"threads {threads} -> {threads + 1}" in caplog.text
-    assert "not to the bit" in caplog.text
+    assert "not bit for bit" in caplog.text
 
 
-def test_a_continued_run_has_one_more_phase_and_keeps_the_optimisers_memory(
+def test_a_continued_run_has_one_more_phase_and_keeps_the_optimiser_state(
     finished_run: Path, dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path
 ) -> None:
     run = copy_of(finished_run, tmp_path)
@@ -211,10 +213,10 @@ def test_a_continued_run_has_one_more_phase_and_keeps_the_optimisers_memory(
     stored = find_checkpoint(run)
     assert stored is not None
     optimizer = read_checkpoint(stored.data, origin=run)["optimizer"]
-    assert {int(values["step"]) for values in optimizer["state"].values()} == {9}  # Adam has counted all the way
+    assert {int(values["step"]) for values in optimizer["state"].values()} == {9}  # Adam's step count continues
 
 
-def test_a_run_can_be_continued_again_and_again_but_not_twice_by_one_wish(
+def test_a_run_can_be_continued_repeatedly_but_a_resumed_continuation_is_not_repeated(
     finished_run: Path, dataset_folder: Path, tmp_path: Path
 ) -> None:
     run = copy_of(finished_run, tmp_path)
@@ -225,7 +227,7 @@ def test_a_run_can_be_continued_again_and_again_but_not_twice_by_one_wish(
     assert trainer.continue_training(epochs=1).epochs == 4
 
 
-def test_the_first_recipe_and_todays_both_go_on_with_a_continued_run(
+def test_a_continued_run_resumes_with_its_first_and_with_its_current_recipe(
     finished_run: Path, dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path
 ) -> None:
     run = copy_of(finished_run, tmp_path)
@@ -234,7 +236,7 @@ def test_the_first_recipe_and_todays_both_go_on_with_a_continued_run(
     assert TrainAndTestModel.open(dataset_folder, run).train(resume=True).was_finished
 
 
-def test_where_there_is_no_run_none_can_be_continued(dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path) -> None:
+def test_a_folder_without_a_run_cannot_be_continued(dataset_folder: Path, tiny: RecipeMaker, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="holds no run"):
         TrainAndTestModel.open(dataset_folder, tmp_path / "nothing")
     with pytest.raises(TrainingError, match="holds no run to continue"):

@@ -16,7 +16,7 @@ def rates(schedule: ScheduleConfig, *, num_steps: int = 100, steps_per_epoch: in
     return [learning_rate(phase, Moment(step, num_steps, steps_per_epoch, falls)) for step in range(num_steps)]
 
 
-def test_constant_stays() -> None:
+def test_constant_does_not_change() -> None:
     assert set(rates(ScheduleConfig(name="constant"))) == {0.1}
 
 
@@ -53,11 +53,11 @@ def test_one_cycle_rises_from_a_25th_for_three_tenths_and_falls_to_its_final_sha
     assert values[-1] == pytest.approx(0.001)
 
 
-def test_plateau_applies_each_fall() -> None:
+def test_plateau_applies_each_reduction() -> None:
     assert rates(ScheduleConfig(name="plateau", factor=0.1), falls=2) == pytest.approx([0.001] * 100)
 
 
-def test_plateau_bears_patience_validations_and_falls_at_the_next() -> None:
+def test_plateau_tolerates_patience_validations_and_reduces_the_rate_at_the_next() -> None:
     schedule = ScheduleConfig(name="plateau", patience=1)
     plateau, falls = Plateau(), []
     for score in (0.5, 0.6, 0.6, 0.55, 0.59, 0.58, 0.7):

@@ -11,7 +11,7 @@ from shipseg.training import signals
 from shipseg.training.signals import StopRequest, listening
 
 
-def test_a_signal_is_a_request_and_no_interruption() -> None:
+def test_a_signal_is_recorded_and_does_not_interrupt() -> None:
     with listening() as stop:
         assert not stop.requested
         os.kill(os.getpid(), signal.SIGTERM)
@@ -21,13 +21,13 @@ def test_a_signal_is_a_request_and_no_interruption() -> None:
         stop.check()
 
 
-def test_at_once_means_at_once() -> None:
+def test_inside_at_once_a_signal_interrupts() -> None:
     with listening() as stop, pytest.raises(TrainingInterrupted), stop.at_once():
         os.kill(os.getpid(), signal.SIGINT)
         pytest.fail("the signal had to end the block")
 
 
-def test_a_request_from_before_ends_what_may_stop_at_once() -> None:
+def test_an_earlier_signal_interrupts_at_the_start_of_at_once() -> None:
     with listening() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(TrainingInterrupted), stop.at_once():
@@ -37,14 +37,14 @@ def test_a_request_from_before_ends_what_may_stop_at_once() -> None:
 def test_a_second_ctrl_c_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening() as stop:
         os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)  # torchrun passes on what the terminal sent already
+        os.kill(os.getpid(), signal.SIGINT)  # torchrun forwards what the terminal has already sent
         assert stop.requested
         monkeypatch.setattr(signals, "_SECOND_REQUEST_AFTER_S", -1.0)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_the_handlers_of_before_come_back() -> None:
+def test_the_old_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with listening():
         assert signal.getsignal(signal.SIGTERM) != before[0]

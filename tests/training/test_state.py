@@ -34,7 +34,7 @@ def run_epoch(run: RunState, result: Scores) -> bool:
     return run.close_epoch(result, lr=0.1, seconds=3.0)
 
 
-def test_an_epochs_row_holds_means_and_speeds() -> None:
+def test_the_row_of_an_epoch_has_mean_loss_and_speed() -> None:
     run = state(2)
     run_epoch(run, scores())
     row = run.history[0]
@@ -44,7 +44,7 @@ def test_an_epochs_row_holds_means_and_speeds() -> None:
     assert (run.loss_sum, run.train_seconds) == (0.0, 0.0)
 
 
-def test_the_best_is_the_first_of_the_highest() -> None:
+def test_the_best_is_the_first_with_the_highest_score() -> None:
     run = state(4)
     assert [run_epoch(run, scores(value)) for value in (0.5, 0.6, 0.6, 0.55)] == [True, True, False, False]
     assert run.best is not None
@@ -52,12 +52,12 @@ def test_the_best_is_the_first_of_the_highest() -> None:
     assert [row.best for row in run.history] == [1, 1, 0, 0]
 
 
-def test_of_losses_the_lowest_is_best() -> None:
+def test_the_lowest_loss_is_best() -> None:
     run = state(3, train=TrainConfig(best_metric="loss"))
     assert [run_epoch(run, scores(loss=value)) for value in (0.5, 0.6, 0.4)] == [True, False, True]
 
 
-def test_phases_follow_each_other_each_from_its_own_start() -> None:
+def test_the_schedule_restarts_in_each_phase() -> None:
     run = state(1, 2, schedule=ScheduleConfig(name="step", every_epochs=1, factor=0.5))
     rates = []
     for _ in range(3):
@@ -68,7 +68,7 @@ def test_phases_follow_each_other_each_from_its_own_start() -> None:
     assert run.is_trained
 
 
-def test_a_plateau_forgets_at_the_end_of_its_phase() -> None:
+def test_plateau_is_reset_at_the_end_of_a_phase() -> None:
     run = state(3, 2, schedule=ScheduleConfig(name="plateau", patience=0, factor=0.5))
     rates = []
     for value in (0.5, 0.4, 0.4, 0.4, 0.4):
@@ -77,7 +77,7 @@ def test_a_plateau_forgets_at_the_end_of_its_phase() -> None:
     assert rates == pytest.approx([0.1, 0.1, 0.05, 0.1, 0.1])
 
 
-def test_early_stopping_ends_the_run_after_so_many_validations_in_vain() -> None:
+def test_early_stopping_ends_the_run_after_that_many_validations_without_improvement() -> None:
     run = state(10, train=TrainConfig(early_stopping_epochs=2))
     for value in (0.5, 0.4, 0.6, 0.6):
         run_epoch(run, scores(value))
@@ -87,7 +87,7 @@ def test_early_stopping_ends_the_run_after_so_many_validations_in_vain() -> None
     assert run.stopped_early
 
 
-def test_a_phase_appended_after_early_stopping_begins_where_the_run_stopped() -> None:
+def test_a_phase_appended_after_early_stopping_starts_where_the_run_stopped() -> None:
     run = state(1, 10, 5, train=TrainConfig(early_stopping_epochs=1))
     run_epoch(run, scores(0.5))
     run_epoch(run, scores(0.4))
@@ -96,7 +96,7 @@ def test_a_phase_appended_after_early_stopping_begins_where_the_run_stopped() ->
     assert (run.phase_number, run.learning_rate(), run.is_trained, run.appended) == (2, 0.02, False, 1)
 
 
-def test_a_phase_appended_to_an_interrupted_run_waits_for_the_others() -> None:
+def test_a_phase_appended_to_an_interrupted_run_comes_after_the_others() -> None:
     run = state(2)
     run.step = 3
     run.append(PhaseConfig(epochs=1, lr=0.02, schedule=CONSTANT))
@@ -107,7 +107,7 @@ def test_a_phase_appended_to_an_interrupted_run_waits_for_the_others() -> None:
     assert run.learning_rate() == 0.02
 
 
-def test_todays_recipe_names_the_phases_as_they_are() -> None:
+def test_the_current_recipe_has_the_appended_phases() -> None:
     run = state(2)
     run.append(PhaseConfig(epochs=1, lr=0.02, schedule=CONSTANT))
     assert [phase.epochs for phase in run.current_recipe().phases] == [2, 1]
@@ -119,9 +119,7 @@ def test_todays_recipe_names_the_phases_as_they_are() -> None:
     loss=st.floats(allow_nan=False, allow_infinity=False, min_value=0),
     patience=st.integers(0, 2),
 )
-def test_written_and_read_again_the_state_is_the_same_to_the_bit(
-    values: list[float], loss: float, patience: int
-) -> None:
+def test_the_state_is_read_back_exactly(values: list[float], loss: float, patience: int) -> None:
     run = state(3, 9, schedule=ScheduleConfig(name="plateau", patience=patience))
     for value in values:
         run_epoch(run, scores(value, loss=math.nextafter(loss, 0)))

@@ -19,8 +19,8 @@ from shipseg.training.validation import validate
 ALONE = Processes(rank=0, world_size=1, device=torch.device("cpu"))
 
 
-class Painted(nn.Module):
-    """Takes the first channel for the probability times 200, so that a test paints what is predicted."""
+class FirstChannel(nn.Module):
+    """Returns the first channel divided by 200 as the probability, so that a test sets what is predicted."""
 
     multiple = 32
 
@@ -35,26 +35,26 @@ class Painted(nn.Module):
 
 def forward_pass(precision: str = "fp32") -> Forward:
     train = TrainConfig.model_validate({"precision": precision, "channels_last": False})
-    return Forward.of(train, loss=build_loss(LossConfig(weights={"bce": 1.0})), device=torch.device("cpu"))
+    return Forward.from_config(train, loss=build_loss(LossConfig(weights={"bce": 1.0})), device=torch.device("cpu"))
 
 
-def batch_of(*pictures: tuple[list[int], list[float]]) -> Batch:
+def batch_of(*rows: tuple[list[int], list[float]]) -> Batch:
     """Return images of 1 x n pixels with these values in the first channel, and their coverage."""
-    images = torch.zeros(len(pictures), 3, 1, len(pictures[0][0]), dtype=torch.uint8)
-    targets = torch.zeros(len(pictures), 1, 1, len(pictures[0][1]))
-    for place, (values, coverage) in enumerate(pictures):
-        images[place, 0, 0] = torch.tensor(values)
-        targets[place, 0, 0] = torch.tensor(coverage)
-    return Batch(images, targets, tuple(f"{place}.jpg" for place in range(len(pictures))))
+    images = torch.zeros(len(rows), 3, 1, len(rows[0][0]), dtype=torch.uint8)
+    targets = torch.zeros(len(rows), 1, 1, len(rows[0][1]))
+    for index, (values, coverage) in enumerate(rows):
+        images[index, 0, 0] = torch.tensor(values)
+        targets[index, 0, 0] = torch.tensor(coverage)
+    return Batch(images, targets, tuple(f"{index}.jpg" for index in range(len(rows))))
 
 
 def scores_of(*batches: Batch, stop: StopRequest | None = None, network: nn.Module | None = None) -> Any:
     return validate(
-        network or Painted(), list(batches), forward=forward_pass(), processes=ALONE, stop=stop or StopRequest()  # type: ignore[arg-type]
+        network or FirstChannel(), list(batches), forward=forward_pass(), processes=ALONE, stop=stop or StopRequest()  # type: ignore[arg-type]
     )  # fmt: skip
 
 
-def test_all_scores_of_two_small_images_are_those_worked_out_by_hand() -> None:
+def test_all_scores_of_two_small_images_are_as_worked_out_by_hand() -> None:
     # Probabilities 0.9 0.4 0.1 0.1 against ship, ship, sea, sea; and one false alarm of 0.6 in an image without ships.
     found = scores_of(batch_of(([180, 80, 20, 20], [1, 1, 0, 0])), batch_of(([120, 20, 20, 20], [0, 0, 0, 0])))
     # At 0.5: one of two ship pixels found, one false alarm: Dice 2 / (2 + 1 + 1), IoU 1 / 3.
@@ -80,7 +80,7 @@ def test_a_split_without_ships_has_no_image_dice() -> None:
     assert scores_of(batch_of(([20, 20], [0, 0]))).image_dice == 0
 
 
-def test_an_image_whose_loss_is_no_number_is_named() -> None:
+def test_an_image_whose_loss_is_not_finite_is_named() -> None:
     class Broken(nn.Module):
         multiple = 1
 
@@ -100,7 +100,7 @@ def test_a_signal_stops_it_between_two_batches() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (33, 50), (1, 70), (31, 32)])
 def test_images_of_any_size_are_padded_for_the_network_and_cut_again(height: int, width: int) -> None:
-    network = Painted()
+    network = FirstChannel()
     images = torch.randint(1, 199, (2, 3, height, width), dtype=torch.uint8)
     logits = padded_logits(network, images)
     assert all(side % 32 == 0 for side in network.sizes[0])

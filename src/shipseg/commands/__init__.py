@@ -1,1 +1,1 @@
-"""The commands, by theme. Each imports what it needs when it runs, so that `shipseg --help` is quick."""
+"""The commands, by topic. Each imports the library when it runs, so that `shipseg --help` is fast."""

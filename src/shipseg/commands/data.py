@@ -1,4 +1,4 @@
-"""`synth`, `prepare`, `demo`: making and preparing data."""
+"""`synth`, `prepare`, `explore` and `demo`: make, prepare and inspect data."""
 
 from __future__ import annotations
 
@@ -33,23 +33,22 @@ def synth(
     workers: int | None = None,
     json: bool = False,
 ) -> int:
-    """Make synthetic images in an Airbus-format folder, or GeoTIFF scenes, with their true ships.
+    """Generate synthetic images in Airbus format, or GeoTIFF scenes, with their true ships.
 
     Args:
-        out: Folder to write: train_v2/*.jpg and train_ship_segmentations_v2.csv; or scene-000.tif, scene-000.ships.gpkg
-            and so on.
-        images: Number of images; 100 unless given, none where scenes are asked for.
+        out: Output folder: train_v2/*.jpg and train_ship_segmentations_v2.csv; scene-000.tif and scene-000.ships.gpkg.
+        images: Number of images. Default: 100, or 0 with --scenes.
         scenes: Number of scenes.
-        seed: The same seed gives the same images and scenes.
-        size: Side of an image in pixels, or HEIGHTxWIDTH.
-        empty_share: Share of images without a ship, 0 to 1.
-        overlap: Share of images that are cut, overlapping, from common scenes, as in the challenge's data.
-        scene_size: Side of a scene in pixels, or HEIGHTxWIDTH; 4096 unless given.
-        scene_kind: What is on a scene; mixed, unless given: a coast with harbours, an anchorage before them, open sea.
-        metres_per_pixel: Ground sample distance of images and scenes.
-        sparse: Paint only an eighth of a scene, the rest stays black: very large scenes for trials of speed and memory.
-        label: What a mask covers: the ship's rectangle (the challenge's habit) or its hull.
-        workers: Processes; as many as there are cores unless given.
+        seed: Random seed; the same seed gives the same images and scenes.
+        size: Size of an image in pixels: SIDE or HEIGHTxWIDTH.
+        empty_share: Share of images without ships, from 0 to 1.
+        overlap: Share of images that overlap others, cut from common scenes as in the challenge's data, from 0 to 1.
+        scene_size: Size of a scene in pixels: SIDE or HEIGHTxWIDTH. Default: 4096.
+        scene_kind: Content of a scene. Default: mixed, a coast with harbours, an anchorage off it, and open sea.
+        metres_per_pixel: Ground sample distance of images and scenes, in metres.
+        sparse: Paint only an eighth of a scene and leave the rest black, to test speed and memory on large scenes.
+        label: Shape of a mask: a rectangle around the ship, as in the challenge's labels, or its hull.
+        workers: Number of worker processes. Default: the number of CPU cores.
         json: Print the summary as JSON.
     """
     from dataclasses import asdict
@@ -59,45 +58,45 @@ def synth(
 
     config = WorldConfig(size=sides(size), empty_share=empty_share, label=label, metres_per_pixel=metres_per_pixel)
     if not scenes:
-        _refuse({"--scene-size": scene_size, "--scene-kind": scene_kind, "--sparse": sparse or None})
+        _refuse_scene_flags({"--scene-size": scene_size, "--scene-kind": scene_kind, "--sparse": sparse or None})
     shape = sides(scene_size or "4096", flag="--scene-size")
     images = (0 if scenes else 100) if images is None else images
-    facts, short = dict[str, Any](), dict[str, Any]()
+    facts, rows = dict[str, Any](), dict[str, Any]()  # the JSON summary, and the rows of the table
     with progress.shown():
         if images or not scenes:
-            made = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
-            facts |= asdict(made)
-            short |= _images_dataset_summary(made)
+            folder = write_airbus_folder(out, images=images, seed=seed, config=config, overlap=overlap, workers=workers)
+            facts |= asdict(folder)
+            rows |= _image_rows(folder)
         if scenes:
-            how: dict[str, Any] = {"shape": shape, "kind": scene_kind or "mixed", "config": config, "sparse": sparse}
-            written = write_scenes(out, scenes=scenes, seed=seed, workers=workers, **how)
+            options: dict[str, Any] = {"shape": shape, "kind": scene_kind or "mixed", "sparse": sparse}
+            written = write_scenes(out, scenes=scenes, seed=seed, workers=workers, config=config, **options)
             facts |= {"scenes": asdict(written)}
-            short |= _scenes_dataset_summary(written)
-    show(f"Synthetic data in {out}", facts if json else short, as_json=json)
+            rows |= _scene_rows(written)
+    show(f"Synthetic data in {out}", facts if json else rows, as_json=json)
     return 0
 
 
-def _refuse(of_scenes: Mapping[str, object]) -> None:
-    """Refuse flags that only scenes have."""
-    if alone := [flag for flag, value in of_scenes.items() if value is not None]:
-        raise ConfigError(f"{alone[0]} is about scenes and none are asked for: add --scenes 1, or leave it out")
+def _refuse_scene_flags(flags: Mapping[str, object]) -> None:
+    """Raise if a flag that applies to scenes only was given."""
+    if given := [flag for flag, value in flags.items() if value is not None]:
+        raise ConfigError(f"{given[0]} applies to scenes only: add --scenes 1, or leave it out")
 
 
-def _images_dataset_summary(made: FolderSummary) -> dict[str, Any]:
+def _image_rows(folder: FolderSummary) -> dict[str, Any]:
     return {
-        "images": made.num_images,
-        "without ships": made.num_empty,
-        "ships": made.num_ships,
-        "made now": made.num_made,
-        "already there": made.num_kept,
-        "next": f"shipseg prepare {made.folder} DATASET",
+        "images": folder.num_images,
+        "without ships": folder.num_empty,
+        "ships": folder.num_ships,
+        "generated now": folder.num_made,
+        "generated before": folder.num_kept,
+        "next": f"shipseg prepare {folder.folder} DATASET",
     }
 
 
-def _scenes_dataset_summary(written: ScenesSummary) -> dict[str, Any]:
+def _scene_rows(written: ScenesSummary) -> dict[str, Any]:
     return {
-        "scenes": f"{written.num_scenes}, {written.num_made} of them made now with {written.num_ships:,} ships",
-        "score a model": f"shipseg evaluate {written.folder} SCORES --model MODEL",
+        "scenes": f"{written.num_scenes}, {written.num_made} of them generated now with {written.num_ships:,} ships",
+        "next": f"shipseg evaluate {written.folder} SCORES --model MODEL",
     }
 
 
@@ -119,22 +118,25 @@ def prepare(
     workers: int | None = None,
     json: bool = False,
 ) -> int:
-    """Check, clean, group, split and cache an Airbus folder (a CSV of ImageId, EncodedPixels, and its images).
+    """Check, clean, group, split and cache an Airbus folder as a dataset.
+
+    The folder holds images and a CSV with the columns ImageId and EncodedPixels. To resume a command that was killed,
+    run it again.
 
     Args:
         airbus_dir: Folder with the CSV, and the images beside it or in one subfolder.
-        dataset: Folder to write. Killed and run again, the command goes on where it stopped.
-        size: Longest side of the cached images in pixels, or `native`: cache no pixels, train on crops of the files.
-        csv: The CSV, where the folder holds several.
-        images: The folder of images, where there are several.
-        val_share: Share of the images for validation; whole groups of overlapping images.
-        test_share: Share of the images for a test split.
-        seed: Decides the split and which empty images are kept.
-        drop_list: File with one ImageId a line to leave out.
-        min_kb: Leave out files of this many kB or fewer (the reference solution: 52).
-        keep_empty: Share of the images without ships to keep (the reference solution: 0.3).
-        any_size: Keep images that have another size than most.
-        workers: Processes; as many as there are cores unless given.
+        dataset: Output folder.
+        size: Longest side of the cached images in pixels; `native` caches none and trains on crops of the files.
+        csv: CSV to use if the folder has several.
+        images: Image folder to use if there are several.
+        val_share: Share of the images for validation, from 0 to 1; groups of overlapping images are not split.
+        test_share: Share of the images for testing, from 0 to 1.
+        seed: Random seed of the split and of --keep-empty.
+        drop_list: Text file of images to leave out, one ImageId per line.
+        min_kb: Leave out files of this size in kB or smaller (reference solution: 52). Default: none.
+        keep_empty: Share of the images without ships to keep, from 0 to 1 (reference solution: 0.3). Default: all.
+        any_size: Keep images whose size differs from the most common one.
+        workers: Number of worker processes. Default: the number of CPU cores.
         json: Print the report as JSON.
     """
     from shipseg import progress
@@ -156,40 +158,15 @@ def prepare(
     )
     with progress.shown():
         report = run_prepare(airbus_dir, dataset, options)
-    show(f"Dataset {dataset}", report.summary if json else _dataset_summary(report.summary), as_json=json)
+    show(f"Dataset {dataset}", report.summary if json else _dataset_rows(report.summary), as_json=json)
     return 0
 
 
-def demo(
-    out: Path = Path("demo"),
-    /,
-    *,
-    quick: bool = False,
-    seed: int = 0,
-    json: bool = False,
-) -> int:
-    """Go the whole way on a small synthetic set: make it, prepare, train, evaluate, predict, report.
-
-    Args:
-        out: Folder to write; the page to open is OUT/report.html.
-        quick: A minute's worth only, to see that everything runs; the network learns little.
-        seed: Decides the images and the network.
-        json: Print the summary as JSON.
-    """
-    from shipseg import progress
-    from shipseg.demo import run_demo
-
-    with progress.shown():
-        report = run_demo(out, quick=quick, seed=seed)
-    show("shipseg demo", report, as_json=json)
-    return 0
-
-
-def _dataset_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what people want to know of a prepared dataset; the rest stands in report.json."""
+def _dataset_rows(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rows of the summary; report.json has the rest."""
     kept, groups = summary["kept"], summary["groups"]
-    shown = {
-        "in the table": f"{summary['images']:,} images, {summary['ships']:,} ships",
+    rows = {
+        "in the CSV": f"{summary['images']:,} images, {summary['ships']:,} ships",
         "kept": f"{kept['images']:,} images, {kept['without_ships']:,} of them without ships; {kept['ships']:,} ships",
         "left out": ", ".join(
             f"{lost['images']:,} {reason} ({lost['ships']:,} ships)" for reason, lost in summary["left_out"].items()
@@ -203,15 +180,110 @@ def _dataset_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
         f"split {name}": f"{part['images']:,} images, {part['ships']:,} ships, {part['groups']:,} groups"
         for name, part in summary["splits"].items()
     }
-    proof = {"groups that stand on two sides": summary["leak"]["groups_on_two_sides"]}
-    return shown | splits | proof | {"more in": "report.json, problems.csv, split.json"}
+    leak = {"groups in two splits": summary["leak"]["groups_on_two_sides"]}
+    return rows | splits | leak | {"details": "report.json, problems.csv, split.json"}
+
+
+def explore(
+    source: Path,
+    out: Path,
+    /,
+    *,
+    csv: Path | None = None,
+    images: Path | None = None,
+    labels_size: str = "768",
+    drop_list: Path | None = None,
+    workers: int | None = None,
+    json: bool = False,
+) -> int:
+    """Report statistics of a dataset, an Airbus folder or a CSV, with hints for training.
+
+    To resume a command that was killed, run it again: files that were read are not read again.
+
+    Args:
+        source: Prepared dataset, Airbus folder (CSV and images), folder with a CSV only, or CSV.
+        out: Output folder: report.html, facts.json, ships.csv (one row per ship) and the reference's index,
+            train_ship_segmentation_post_EDA.csv.
+        csv: CSV to use if an Airbus folder has several.
+        images: Image folder to use if an Airbus folder has several.
+        labels_size: Size of the images in pixels, SIDE or HEIGHTxWIDTH, if there are labels only.
+        drop_list: Text file with one ImageId per line: report what leaving these images out would cost.
+        workers: Number of worker processes. Default: the number of CPU cores.
+        json: Print facts.json.
+    """
+    import shutil
+
+    from shipseg import progress
+    from shipseg.exploration.explore import ExploreOptions, write_exploration
+    from shipseg.exploration.explore import explore as run_explore
+
+    if out.resolve() == source.resolve():
+        raise ConfigError(f"the report cannot be written into the data folder {source}: choose another folder")
+    store = out / ".explore"
+    options = ExploreOptions(
+        csv=csv,
+        images=images,
+        labels_size=sides(labels_size, flag="--labels-size"),
+        drop_list=drop_list,
+        workers=workers,
+        store=store,
+    )
+    with progress.shown():
+        exploration = run_explore(source, options)
+        page = write_exploration(exploration, out)
+    shutil.rmtree(store, ignore_errors=True)
+    facts = exploration.facts
+    show(f"Statistics of {source}", facts if json else _exploration_rows(facts, page), as_json=json)
+    return 0
+
+
+def _exploration_rows(facts: Mapping[str, Any], page: Path) -> dict[str, Any]:
+    """Return the rows of the summary; facts.json has the rest."""
+    imbalance, ships, lost = facts["imbalance"], facts["ships"], facts["cleaning"]["own"]["lost"]
+    rows: dict[str, Any] = {
+        "images": f"{imbalance['images']:,}, {100 * imbalance['empty_share']:.1f} % of them empty",
+        "ships": f"{imbalance['ships']:,}, {imbalance['several']:,} images have several",
+    }
+    if ships["measured"]:
+        area = ships["area_px"]["quantiles"]
+        rows["ship area"] = f"median {area['50']:,.0f} px, 5 % below {area['5']:,.0f}, 5 % above {area['95']:,.0f}"
+    rows["cleaning would leave out"] = f"{lost['images']:,} images with {lost['ships']:,} ships"
+    if facts["groups"]:
+        rows["overlap with another image"] = f"{facts['groups']['images_in_groups_of_several']:,} images"
+    rows |= {f"hint {number}": hint["finding"] for number, hint in enumerate(facts["hints"], start=1)}
+    return rows | {"report": page}
+
+
+def demo(
+    out: Path = Path("demo"),
+    /,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    json: bool = False,
+) -> int:
+    """Run every step on a small synthetic set: generate, prepare, train, evaluate, predict, report.
+
+    Args:
+        out: Output folder; open OUT/report.html.
+        quick: Run for about a minute only, to check the installation; the network learns little.
+        seed: Random seed of the images and of the training.
+        json: Print the summary as JSON.
+    """
+    from shipseg import progress
+    from shipseg.demo import run_demo
+
+    with progress.shown():
+        report = run_demo(out, quick=quick, seed=seed)
+    show("shipseg demo", report, as_json=json)
+    return 0
 
 
 def sides(text: str, *, flag: str = "--size") -> tuple[int, int]:
-    """Return the height and width that a flag gives as one number of pixels or as HEIGHTxWIDTH.
+    """Return the height and width given by a flag as SIDE or HEIGHTxWIDTH, in pixels.
 
     Raises:
-        ConfigError: It gives neither.
+        ConfigError: The text is neither.
     """
     parts = text.lower().split("x")
     if len(parts) not in (1, 2) or not all(_is_number(part) and int(part) > 0 for part in parts):
@@ -228,76 +300,5 @@ def _cache_size(text: str) -> int | Literal["native"]:
 
 
 def _is_number(text: str) -> bool:
-    """Return whether a text is a whole number in the digits 0 to 9: other alphabets have digits too."""
+    """Return whether a text consists of the digits 0 to 9; `isdecimal` alone accepts those of other alphabets."""
     return text.isascii() and text.isdecimal()
-
-
-def explore(
-    source: Path,
-    out: Path,
-    /,
-    *,
-    csv: Path | None = None,
-    images: Path | None = None,
-    labels_size: str = "768",
-    drop_list: Path | None = None,
-    workers: int | None = None,
-    json: bool = False,
-) -> int:
-    """Show what is in a dataset, an Airbus folder or a label table, and what follows for training.
-
-    Args:
-        source: A prepared dataset, an Airbus folder (CSV and images), a folder with a CSV alone, or a CSV.
-        out: Folder to write: report.html, facts.json, ships.csv (one row per ship) and the reference's index,
-            train_ship_segmentation_post_EDA.csv. Killed and run again, the command goes on where it stopped reading.
-        csv: The CSV, where an Airbus folder holds several.
-        images: The folder of images, where an Airbus folder holds several.
-        labels_size: Side of the images in pixels, or HEIGHTxWIDTH, where there are only labels.
-        drop_list: File with one ImageId a line: see what leaving these out would cost.
-        workers: Processes; as many as there are cores unless given.
-        json: Print facts.json.
-    """
-    import shutil
-
-    from shipseg import progress
-    from shipseg.exploration.explore import ExploreOptions, write_exploration
-    from shipseg.exploration.explore import explore as run_explore
-
-    if out.resolve() == source.resolve():
-        raise ConfigError(f"the page would be written among the data in {source}: choose another folder for it")
-    store = out / ".explore"
-    options = ExploreOptions(
-        csv=csv,
-        images=images,
-        labels_size=sides(labels_size, flag="--labels-size"),
-        drop_list=drop_list,
-        workers=workers,
-        store=store,
-    )
-    with progress.shown():
-        exploration = run_explore(source, options)
-        page = write_exploration(exploration, out)
-    shutil.rmtree(store, ignore_errors=True)
-    show(
-        f"What is in {source}",
-        exploration.facts if json else _exploration_summary(exploration.facts, page),
-        as_json=json,
-    )
-    return 0
-
-
-def _exploration_summary(facts: Mapping[str, Any], page: Path) -> dict[str, Any]:
-    """Return what people want to know at once."""
-    imbalance, ships, lost = facts["imbalance"], facts["ships"], facts["cleaning"]["own"]["lost"]
-    shown: dict[str, Any] = {
-        "images": f"{imbalance['images']:,}, {100 * imbalance['empty_share']:.1f} % of them empty",
-        "ships": f"{imbalance['ships']:,}, {imbalance['several']:,} images have several",
-    }
-    if ships["measured"]:
-        area = ships["area_px"]["quantiles"]
-        shown["ship area"] = f"median {area['50']:,.0f} px, 5 % below {area['5']:,.0f}, 5 % above {area['95']:,.0f}"
-    shown["cleaning would leave out"] = f"{lost['images']:,} images with {lost['ships']:,} ships"
-    if facts["groups"]:
-        shown["share ground with another"] = f"{facts['groups']['images_in_groups_of_several']:,} images"
-    shown |= {f"hint {number}": hint["finding"] for number, hint in enumerate(facts["hints"], start=1)}
-    return shown | {"report": page}

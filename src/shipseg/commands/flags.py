@@ -11,18 +11,18 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from shipseg.evaluation.labelled import Source
 
-__all__ = ["LabelFlags", "RuleFlags"]
+__all__ = ["DecisionFlags", "LabelFlags"]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class LabelFlags:
-    """Which labelled images of a folder are meant.
+    """Flags that select labelled images.
 
     Args:
-        split: Which split of a dataset: train, val or test; val unless given.
-        csv: The CSV, where an Airbus folder holds several.
-        images: The folder of images, where an Airbus folder holds several.
+        split: Split of a prepared dataset: train, val or test. Default: val.
+        csv: CSV to use if an Airbus folder has several.
+        images: Image folder to use if an Airbus folder has several.
     """
 
     split: str | None = None
@@ -31,11 +31,11 @@ class LabelFlags:
 
     @property
     def given(self) -> list[str]:
-        """Flags that were given, as they were written."""
+        """The flags that were given, as written on the command line."""
         return [f"--{flag.name}" for flag in fields(self) if getattr(self, flag.name) is not None]
 
     def open(self, data: Path) -> Source:
-        """Return the images.
+        """Return the labelled images.
 
         Raises:
             DataError: There are none.
@@ -47,18 +47,21 @@ class LabelFlags:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class RuleFlags:
-    """How ships are made of probabilities, whatever the model's card says.
+class DecisionFlags:
+    """Flags that override the decision rule of a model.
 
     Args:
-        separate: Part ships that touch where that is clear, or do not; as the model's card says unless given.
-        rectangles: Pictures: make ships filled rectangles where one fits, or do not; as the card says unless given.
+        split_touching: Split touching ships where the boundary is clear. Default: as in the model's card.
+        rectangles: Images: replace ships by filled rectangles where one fits. Default: as in the model's card.
     """
 
-    separate: Annotated[bool | None, Parameter(negative="--no-separate")] = None
+    split_touching: Annotated[
+        bool | None,
+        Parameter(name=("--split-touching", "--separate"), negative=("--no-split-touching", "--no-separate")),
+    ] = None
     rectangles: Annotated[bool | None, Parameter(negative="--no-rectangles")] = None
 
     @property
     def only_for_images(self) -> list[str]:
-        """Flags that were given and are for pictures alone, as they were written."""
+        """The flags that were given and apply to images only, as written on the command line."""
         return [] if self.rectangles is None else ["--rectangles" if self.rectangles else "--no-rectangles"]

@@ -1,4 +1,4 @@
-"""`study`: what changes when one thing is varied."""
+"""`study`: compare variants of a training over several seeds."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def study(
     seeds: str | None = None,
     json: bool = False,
 ) -> int:
-    """Train what varies with several seeds each, and say which differences exceed the noise.
+    """Train variants with several seeds each and report which differences are significant.
 
-    Without arguments: list the studies and their questions. Killed and run again, the command goes on; the same command
-    on the same OUT from several machines shares the trials among them.
+    Without arguments, list the studies and their questions. To resume a command that was killed, run it again. Several
+    machines that run the same command on the same OUT share the trials.
 
     Args:
-        name: Name of a study, or a YAML file.
-        dataset: Folder made by `shipseg prepare`.
-        out: Folder to write: report.html, table.csv, table.md, results.csv, curves.png, study.yaml, trials/.
-        quick: The study's quick form: a small network, few steps; meant for a dataset prepared with --size 128.
-        workers: Trainings side by side, each with its share of the cores; 1 unless given.
-        seeds: Seeds to train each variant with, as in 0,1,2; the study's own unless given.
+        name: Name of a study or YAML file.
+        dataset: Dataset made by `shipseg prepare`.
+        out: Output folder: report.html, table.csv, table.md, results.csv, curves.png, study.yaml, trials/.
+        quick: Run the quick form of the study, a small network and few steps, on a dataset prepared with --size 128.
+        workers: Number of trainings in parallel, which share the CPU cores. Default: 1.
+        seeds: Seeds of each variant, such as 0,1,2. Default: the study's own.
         json: Print the table as JSON.
     """
     from shipseg.studies.spec import load_study, study_names
@@ -48,28 +48,28 @@ def study(
     if dataset is None or out is None:
         raise ConfigError(f"give a dataset and a folder to write: shipseg study {name} DATASET OUT")
     if out.resolve() == dataset.resolve():
-        raise ConfigError(f"the study would be written into the dataset {dataset}: choose another folder for it")
+        raise ConfigError(f"the study cannot be written into the dataset {dataset}: choose another folder")
 
     from shipseg import progress
     from shipseg.studies.run import run_study
 
     with progress.shown():
         report = run_study(loaded, dataset, out, quick=quick, workers=workers, seeds=_seeds(seeds))
-    show(f"Study {loaded.name}: {loaded.question}", _as_dict(report) if json else _in_short(report), as_json=json)
+    show(f"Study {loaded.name}: {loaded.question}", _as_dict(report) if json else _report_rows(report), as_json=json)
     return 0 if report.ok else 1
 
 
-def _in_short(report: StudyReport) -> dict[str, Any]:
-    """Return what people want to know of a finished study."""
+def _report_rows(report: StudyReport) -> dict[str, Any]:
+    """Return the rows of the summary; * marks significant differences."""
     from shipseg.studies.tables import signed
 
-    table = {}
+    rows = {}
     for row in report.rows:
-        judged = next(value for key, value in row.items() if key not in ("variant", "seeds"))
+        score = next(value for key, value in row.items() if key not in ("variant", "seeds"))
         difference = "" if row["difference"] is None else f", {signed(row['difference'])}"
-        table[row["variant"]] = f"{judged or 'no score'}{difference}{' *' if row['exceeds_noise'] else ''}"
+        rows[row["variant"]] = f"{score or 'no score'}{difference}{' *' if row['exceeds_noise'] else ''}"
     failed = {"failed": "; ".join(report.failed)} if report.failed else {}
-    return table | failed | {"verdict": " ".join(report.verdict), "report": report.page}
+    return rows | failed | {"verdict": " ".join(report.verdict), "report": report.page}
 
 
 def _as_dict(report: StudyReport) -> dict[str, Any]:
@@ -81,5 +81,5 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
         return None
     parts = text.split(",")
     if not all(part.strip().isascii() and part.strip().isdecimal() for part in parts):
-        raise ConfigError(f"--seeds must be whole numbers with commas between them, as in 0,1,2, got {text!r}")
+        raise ConfigError(f"--seeds must be comma-separated whole numbers such as 0,1,2, got {text!r}")
     return tuple(int(part) for part in parts)

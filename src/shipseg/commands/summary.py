@@ -1,4 +1,4 @@
-"""What a command says at its end: a table for people, one JSON object for machines."""
+"""The summary at the end of a command: a table, or one JSON object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["show"]
 
 
 def show(title: str, summary: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print `summary` on standard output: as JSON, or as a table with a row for each value."""
+    """Print `summary` to standard output: as JSON, or as a table with one row per value."""
     if as_json:
         json.dump(summary, sys.stdout, default=_plain, indent=2)
         print(flush=True)
@@ -41,7 +41,7 @@ def _plain(value: Any) -> Any:
 def _rows(summary: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows = []
     for key, value in summary.items():
-        # A path or file name stays as it is; our own keys read better with spaces.
+        # In keys that are not paths or file names, underscores are printed as spaces.
         name = prefix + (str(key) if "/" in str(key) or "." in str(key) else str(key).replace("_", " "))
         if isinstance(value, Mapping):
             rows += _rows(value, f"{name}: ")

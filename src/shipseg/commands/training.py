@@ -1,4 +1,4 @@
-"""`train`, `continue`, `recipes`: training networks."""
+"""`train`, `continue` and `recipes`: train networks."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ def train(
     overrides: Annotated[list[str] | None, Parameter(name="--set")] = None,
     json: bool = False,
 ) -> int:
-    """Train a network on a prepared dataset; the run can be killed at any moment and resumed exactly.
+    """Train a network on a prepared dataset.
+
+    A run can be killed at any moment; --resume continues it with bit-for-bit the same result.
 
     Args:
-        dataset: Folder made by `shipseg prepare`.
-        run: Folder to write: recipe.yaml, history.csv, curves.png, tensorboard/, last.ckpt, model/.
-        recipe: Name of a recipe (see `shipseg recipes`) or a YAML file.
-        from_: Start from the weights of this model, and with its network: a run, a model folder, or the name of a
-            model that comes with shipseg; as in --recipe fine-tune --from shipseg-small.
-        overrides: SECTION.KEY=VALUE of the recipe; also written --SECTION.KEY VALUE, as in --train.lr 3e-4;
+        dataset: Dataset made by `shipseg prepare`.
+        run: Output folder: recipe.yaml, history.csv, curves.png, tensorboard/, last.ckpt, model/.
+        recipe: Name of a recipe (see `shipseg recipes`) or YAML file.
+        from_: Model to fine-tune, with its network: run, model folder or name of a bundled model; as in
+            --recipe fine-tune --from shipseg-small.
+        overrides: Override a recipe value: SECTION.KEY=VALUE, also written --SECTION.KEY VALUE, as in --train.lr 3e-4.
             `shipseg recipes base` prints all keys.
-        resume: Go on from the last checkpoint, or start where there is none; safe in a restart loop.
+        resume: Resume from the last checkpoint, or start if there is none; safe in a restart loop.
         json: Print the summary as JSON.
     """
     from shipseg import progress
@@ -47,14 +49,14 @@ def train(
     from shipseg.training.run import TrainAndTestModel
 
     if run.resolve() == dataset.resolve():
-        raise ConfigError(f"the run would be written into the dataset {dataset}: choose another folder for it")
+        raise ConfigError(f"the run cannot be written into the dataset {dataset}: choose another folder")
     loaded = load_recipe(recipe, recipe_pairs(overrides or []))
     if from_ is not None:
         loaded = recipe_from(loaded, from_)
     with progress.shown(enabled=_is_first_process()):
         report = TrainAndTestModel(loaded, dataset, run).train(resume=resume)
     if _is_first_process():
-        show(f"Trained in {run}", report.as_dict() if json else _in_short(report), as_json=json)
+        show(f"Trained in {run}", report.as_dict() if json else _report_rows(report), as_json=json)
     return 0
 
 
@@ -68,14 +70,14 @@ def continue_(
     resume: bool = False,
     json: bool = False,
 ) -> int:
-    """Train a finished run for some more epochs, with its optimiser's state and best weights kept.
+    """Train a run for more epochs, with its optimiser state and best weights.
 
     Args:
-        dataset: The dataset that it was trained on.
+        dataset: Dataset of the run.
         run: Folder of the run.
-        epochs: How many epochs to add.
-        lr: Their learning rate; the run's own unless given.
-        resume: Go on with a continuation that was killed.
+        epochs: Number of epochs to add.
+        lr: Learning rate of these epochs. Default: the recipe's.
+        resume: Resume a continuation that was killed.
         json: Print the summary as JSON.
     """
     from shipseg import progress
@@ -84,7 +86,7 @@ def continue_(
     with progress.shown(enabled=_is_first_process()):
         report = TrainAndTestModel.open(dataset, run).continue_training(epochs=epochs, lr=lr, resume=resume)
     if _is_first_process():
-        show(f"Trained in {run}", report.as_dict() if json else _in_short(report), as_json=json)
+        show(f"Trained in {run}", report.as_dict() if json else _report_rows(report), as_json=json)
     return 0
 
 
@@ -92,8 +94,8 @@ def recipes(name: str | None = None, /, *, json: bool = False) -> int:
     """List the recipes, or print one in full.
 
     Args:
-        name: A recipe's name or file; prints every value of it as YAML.
-        json: Print the list, or the recipe, as JSON.
+        name: Name of a recipe or YAML file, to print with every value as YAML.
+        json: Print the list or the recipe as JSON.
     """
     from shipseg.recipes import dump_recipe, load_recipe, recipe_names
 
@@ -108,23 +110,23 @@ def recipes(name: str | None = None, /, *, json: bool = False) -> int:
     return 0
 
 
-def _in_short(report: TrainingReport) -> dict[str, Any]:
-    """Return what people want to know of a finished run."""
-    state = "was finished before, nothing to do" if report.was_finished else "finished"
-    chosen = report.decision
+def _report_rows(report: TrainingReport) -> dict[str, Any]:
+    """Return the rows of the summary."""
+    state = "already finished" if report.was_finished else "finished"
+    decision = report.decision
     return {
         "run": state + (" by early stopping" if report.stopped_early else ""),
         "trained": f"{report.epochs} epochs, {report.steps:,} steps, {60 * report.hours:.1f} minutes",
-        "weights kept": f"of epoch {report.best_epoch}",
+        "best epoch": report.best_epoch,
         "validation": f"pooled Dice {report.scores['pooled_dice']:.3f}, image Dice {report.scores['image_dice']:.3f}",
-        "threshold": f"{chosen.threshold:.3f}, smallest peak {chosen.min_peak:.2f}, chosen for {chosen.metric}",
+        "threshold": f"{decision.threshold:.3f}, peak threshold {decision.min_peak:.2f}, chosen for {decision.metric}",
         "model": report.model,
         "next": f"shipseg evaluate DATASET SCORES --model {report.run}",
     }
 
 
 def recipe_pairs(overrides: list[str]) -> dict[str, Any]:
-    """Return overrides given as SECTION.KEY=VALUE by their keys.
+    """Return the values of overrides given as SECTION.KEY=VALUE, by key.
 
     Raises:
         ConfigError: One has no value.
@@ -139,7 +141,7 @@ def recipe_pairs(overrides: list[str]) -> dict[str, Any]:
 
 
 def _is_first_process() -> bool:
-    """Return whether this is the process of a torchrun group that speaks."""
+    """Return whether this process prints: under torchrun, the first one does."""
     import os
 
     return os.environ.get("RANK", "0") == "0"

@@ -1,7 +1,6 @@
-"""Recipes: complete training configurations as YAML files, ours (in this folder, addressed by name) or the user's.
+"""Recipes: complete training configurations as YAML, bundled ones (in this folder) by name, others by file.
 
-Keys are checked: an unknown one is refused with the nearest valid one. `--train.lr 3e-4` on a command line overrides
-one value.
+Unknown keys are rejected, with the nearest valid key. `--train.lr 3e-4` on the command line overrides a value.
 """
 
 from __future__ import annotations
@@ -22,20 +21,22 @@ _MAX_SHOWN = 60
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with shipseg."""
+    """Return the names of the bundled recipes."""
     folder = resources.files("shipseg") / "recipes"
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
 def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Return the recipe of that name or in that YAML file, with dotted keys overridden.
+    """Return the recipe of that name or in that YAML file, with the overrides applied.
 
     Args:
         name_or_file: One of `recipe_names()`, or a path to a YAML file.
-        overrides: e.g. `{"train.lr": 3e-4, "augment.names": "[d4, color-jitter]"}`; texts are read as YAML.
+        overrides: Values by dotted key, e.g. `{"train.lr": 3e-4, "augment.names": "[d4, color-jitter]"}`; strings are
+            parsed as YAML.
 
     Raises:
-        ConfigError: No such recipe, not YAML, an unknown key, a value out of its range, or `train.epochs` over phases.
+        ConfigError: There is no such recipe, the file is not YAML, a key is unknown, a value is out of range, or
+            `train.epochs` is set for a recipe with phases.
 
     Example:
         >>> load_recipe("base", {"train.epochs": 2}).train.epochs
@@ -48,7 +49,7 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         detail = " ".join(str(error).split())
         raise ConfigError(f"{origin} is not YAML: {detail}") from error
     except RecursionError as error:
-        raise ConfigError(f"{origin} is nested too deeply for a recipe: see `shipseg recipes base` for one") from error
+        raise ConfigError(f"{origin} is nested too deeply: see `shipseg recipes base` for a valid recipe") from error
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -62,7 +63,7 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     if values.get("phases") and "train.epochs" in given and "phases" not in given:
         raise ConfigError(
             f"train.epochs has no effect on {origin}, whose phases have epochs of their own: give phases instead, as "
-            "in --phases '[{epochs: 2, lr: 1.0e-4}]', or --phases '[]' to go by train.epochs"
+            "in --phases '[{epochs: 2, lr: 1.0e-4}]', or --phases '[]' to use train.epochs"
         )
     return validated(Recipe, values, origin)
 
@@ -91,7 +92,7 @@ def _read(name_or_file: str | Path) -> tuple[str, str]:
 def _override(values: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = parts = key.split(".")
     if not all(parts):
-        raise ConfigError(f"--{key} is no key of a recipe, one of its parts is empty: write --SECTION.KEY VALUE")
+        raise ConfigError(f"--{key} is not a recipe key, one of its parts is empty: write --SECTION.KEY VALUE")
     node = values
     for place, parent in enumerate(parents, start=1):
         child = node.get(parent)
@@ -99,7 +100,7 @@ def _override(values: dict[str, Any], key: str, value: Any) -> None:
             child = node[parent] = {}
         if not isinstance(child, dict):
             section = ".".join(parts[:place])
-            raise ConfigError(f"--{key} cannot be set, {section} is no section of keys: give {section} as a whole")
+            raise ConfigError(f"--{key} cannot be set, {section} is not a section: give {section} as a whole")
         node = child
     node[last] = _read_value(key, value) if isinstance(value, str) else value
 

@@ -1,1 +1,1 @@
-"""Studies: what changes when one thing is varied, over several seeds, with the noise told apart from the difference."""
+"""Studies: variants of a training compared over several seeds, with tests of significance."""

@@ -1,4 +1,4 @@
-"""A study's folder: what stands where, and whether it is this study's."""
+"""Layout of a study's folder, and checks that the folder belongs to the study."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from shipseg.studies.trials import Trial
 
 __all__ = [
     "begin",
-    "leases",
+    "dataset_folder",
+    "existing_seeds",
+    "leases_folder",
     "log_file",
-    "prepared",
     "read_result",
     "result_file",
     "run_folder",
     "scores_folder",
-    "seeds_so_far",
     "study_file",
     "trial_folder",
     "write_result",
@@ -38,13 +38,13 @@ def study_file(out: Path) -> Path:
     return out / "study.yaml"
 
 
-def leases(out: Path) -> Path:
-    """Return the folder that says who works on what."""
+def leases_folder(out: Path) -> Path:
+    """Return the folder of the leases on trials."""
     return out / "claims"
 
 
-def prepared(out: Path, size: int | str) -> Path:
-    """Return the folder of the dataset at another size."""
+def dataset_folder(out: Path, size: int | str) -> Path:
+    """Return the folder of the dataset prepared at another size."""
     return out / "datasets" / f"size-{size}"
 
 
@@ -54,7 +54,7 @@ def trial_folder(out: Path, trial: Trial) -> Path:
 
 
 def run_folder(out: Path, trial: Trial) -> Path:
-    """Return the folder of a trial's training."""
+    """Return the folder of a trial's training run."""
     return trial_folder(out, trial) / "run"
 
 
@@ -64,20 +64,20 @@ def scores_folder(out: Path, trial: Trial) -> Path:
 
 
 def log_file(out: Path, trial: Trial) -> Path:
-    """Return the file with what the library said during a trial."""
+    """Return the log file of a trial."""
     return trial_folder(out, trial) / "log.txt"
 
 
 def result_file(out: Path, trial: Trial) -> Path:
-    """Return the file whose presence says that a trial is finished."""
+    """Return the file with the result of a trial; it exists once the trial is finished."""
     return trial_folder(out, trial) / "result.json"
 
 
 def read_result(out: Path, trial: Trial) -> dict[str, Any] | None:
-    """Return a trial's result, or None while it has none.
+    """Return a trial's result, or None if it has none yet.
 
     Raises:
-        ConfigError: The file is not one of ours.
+        ConfigError: The file is not the result of a trial.
     """
     path = result_file(out, trial)
     try:
@@ -85,14 +85,12 @@ def read_result(out: Path, trial: Trial) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is no result of a trial ({error}): remove it, and the trial is done again"
-        ) from error
+        raise ConfigError(f"{path} is not the result of a trial ({error}): remove it to run the trial again") from error
     return dict(result)
 
 
 def write_result(out: Path, trial: Trial, result: Mapping[str, Any]) -> None:
-    """Write a trial's result: it is finished then.
+    """Write a trial's result, which marks it as finished.
 
     Raises:
         StorageError: It cannot be written.
@@ -101,13 +99,13 @@ def write_result(out: Path, trial: Trial, result: Mapping[str, Any]) -> None:
 
 
 def begin(out: Path, study: Study, trials: Sequence[Trial], data: PreparedDataset) -> None:
-    """Make the folder this study's, or see that it is.
+    """Create the study's folder, or check that an existing one belongs to it.
 
     Raises:
         ConfigError: It holds another study, or this one on another dataset or with other recipes.
-        StorageError: It holds something else, or cannot be written.
+        StorageError: It holds other files, or cannot be written.
     """
-    _refuse_what_is_not_a_study(out)
+    _refuse_other_files(out)
     files.ensure_folder(out)
     if study_file(out).is_file():
         _check_same_study(load_study(study_file(out)), study, out)
@@ -116,30 +114,30 @@ def begin(out: Path, study: Study, trials: Sequence[Trial], data: PreparedDatase
     if known is not None and known["fingerprint"] != data.fingerprint:
         raise ConfigError(
             f"{out} holds the study on another dataset ({known['dataset']}, fingerprint {known['fingerprint'][:12]}) "
-            f"than {data.root} ({data.fingerprint[:12]}): give that one, or choose another folder"
+            f"than {data.root} ({data.fingerprint[:12]}): give that dataset, or choose another folder"
         )
     files.write_json(out / _DATASET_FILE, {"dataset": str(data.root), "fingerprint": data.fingerprint})
     for trial in trials:
         path = trial_folder(out, trial) / _RECIPE_FILE
-        # Compared as recipes: what a later version of shipseg added with a default makes no other training.
+        # Compared as recipes: a key that a later version of shipseg added with a default does not change the training.
         if path.is_file() and load_recipe(path) != trial.recipe:
             raise ConfigError(
-                f"{path} is not what the recipe {trial.recipe_name} gives today: it was changed since the study began, "
+                f"{path} differs from the recipe {trial.recipe_name}, which was changed since the study started: "
                 "choose another folder"
             )
         files.write_text(path, dump_recipe(trial.recipe))
 
 
-def seeds_so_far(out: Path) -> tuple[int, ...]:
-    """Return the seeds of the study that the folder holds; none where it holds none."""
+def existing_seeds(out: Path) -> tuple[int, ...]:
+    """Return the seeds of the study in the folder; empty if it holds none."""
     return load_study(study_file(out)).seeds if study_file(out).is_file() else ()
 
 
-def _refuse_what_is_not_a_study(out: Path) -> None:
+def _refuse_other_files(out: Path) -> None:
     if out.is_dir() and not study_file(out).is_file():
-        others = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
-        if others:
-            raise StorageError(f"{out} is not empty and holds no study (found: {others[0]}): choose another folder")
+        names = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+        if names:
+            raise StorageError(f"{out} is not empty and holds no study (found: {names[0]}): choose another folder")
 
 
 def _check_same_study(before: Study, now: Study, out: Path) -> None:

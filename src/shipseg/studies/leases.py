@@ -1,7 +1,8 @@
-"""Who works on what, on one machine or on several that share a folder: a file for each lease, kept fresh.
+"""Leases on work, for the processes of one machine or of several that share a folder.
 
-A lease is a file `NAME.N` that only one process can create. Whoever takes over from a dead holder creates `NAME.N+1`;
-the highest number holds. Nothing is removed while the work is unfinished, so no two processes can come to hold it.
+A lease is a file `NAME.N` that only one process can create, and that its holder refreshes. A process that takes over
+from a dead holder creates `NAME.N+1`; the highest number is valid. No file is removed while the work is unfinished, so
+two processes never hold the same lease.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from pathlib import Path
 
 from shipseg import files
 
-__all__ = ["FRESH_S", "Holder", "Lease", "forget", "holder", "take"]
+__all__ = ["EXPIRY_S", "Holder", "Lease", "acquire", "holder", "remove"]
 
-FRESH_S = 300.0
-"""A lease of another machine that was not refreshed for this long is nobody's."""
+EXPIRY_S = 300.0
+"""A lease of another machine expires when it was not refreshed for this long."""
 _REFRESH_EVERY_S = 20.0
 _RELEASED = "{}\n"
 
@@ -32,37 +33,37 @@ class Holder:
     """The process that holds a lease."""
 
     machine: str
-    """Host, boot and process namespace: where the number of a process means the same."""
+    """Host, boot and process namespace, within which process numbers are unique."""
     pid: int
     started: str
-    """When the process began, in the system's clock ticks: numbers of processes are used again."""
+    """Start time of the process in clock ticks: process numbers are reused."""
 
     @classmethod
     def this_process(cls) -> Holder:
-        """Return the process that asks."""
+        """Return this process."""
         return cls(_machine(), os.getpid(), _started(os.getpid()) or "")
 
-    def is_gone(self) -> bool:
-        """Return whether the process has ended; only of a process of this machine."""
+    def has_ended(self) -> bool:
+        """Return whether the process has ended; valid for processes of this machine only."""
         return _started(self.pid) != self.started
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that this process took."""
+    """A lease that this process acquired."""
 
     path: Path
 
-    def holds(self) -> bool:
-        """Return whether nobody has taken over."""
+    def is_valid(self) -> bool:
+        """Return whether no other process has taken over."""
         newest = _newest(self.path.parent, self.path.name.rpartition(".")[0])
         return newest is None or newest == self.path
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep the lease fresh inside the block, and release it at its end.
+    def held(self) -> Iterator[None]:
+        """Refresh the lease inside the block, and release it at its end.
 
-        Where another process takes over all the same (this machine slept, or lost the folder), this one gets SIGTERM.
+        If another process takes over (this machine was suspended or lost the folder), this one gets SIGTERM.
         """
         ended = threading.Event()
         threading.Thread(target=self._refresh, args=(ended,), daemon=True).start()
@@ -73,28 +74,28 @@ class Lease:
             self.release()
 
     def release(self) -> None:
-        """Let others take the work at once."""
+        """Release the lease, so that another process can acquire it immediately."""
         if self.path.exists():
             files.write_text(self.path, _RELEASED)
 
     def _refresh(self, ended: threading.Event) -> None:
         while not ended.wait(_REFRESH_EVERY_S):
-            if not self.holds():
+            if not self.is_valid():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             with contextlib.suppress(OSError):
                 os.utime(self.path)
 
 
-def take(folder: Path, name: str) -> Lease | None:
-    """Return a lease on `name` for this process, or None where another one holds it.
+def acquire(folder: Path, name: str) -> Lease | None:
+    """Return a lease on `name` for this process, or None if another process holds it.
 
-    A lease is nobody's when its process of this machine has ended, or when another machine did not refresh it for
-    `FRESH_S`. A process of this machine that lives but does not move (stopped by hand) keeps its lease.
+    A lease ends when its process on this machine has ended, or when its process on another machine did not refresh it
+    for `EXPIRY_S`. A process of this machine that is suspended keeps its lease.
 
     Args:
-        folder: Where the leases lie; made where there is none.
-        name: What is claimed; a file name.
+        folder: Folder of the leases; created if it does not exist.
+        name: Name of the work; a file name.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -115,24 +116,24 @@ def take(folder: Path, name: str) -> Lease | None:
 
 
 def holder(folder: Path, name: str) -> Holder | None:
-    """Return who holds `name`, alive or not, or None."""
+    """Return the holder of `name`, running or not, or None if there is none."""
     newest = _newest(folder, name)
     return None if newest is None else _read(newest)
 
 
-def forget(folder: Path, name: str) -> None:
+def remove(folder: Path, name: str) -> None:
     """Remove all leases on finished work."""
-    for path in _claims(folder, name):
+    for path in _lease_files(folder, name):
         path.unlink(missing_ok=True)
 
 
-def _claims(folder: Path, name: str) -> list[Path]:
-    # Names of trials may hold dots themselves: what stands before the last one must be the whole name.
+def _lease_files(folder: Path, name: str) -> list[Path]:
+    # Names of trials may contain dots: the part before the last dot must be the whole name.
     return [path for path in folder.glob(f"{name}.*") if path.name[len(name) + 1 :].isdecimal()]
 
 
 def _newest(folder: Path, name: str) -> Path | None:
-    return max(_claims(folder, name), key=_number, default=None)
+    return max(_lease_files(folder, name), key=_number, default=None)
 
 
 def _number(path: Path) -> int:
@@ -145,14 +146,14 @@ def _is_held(path: Path) -> bool:
             return False
         by = _read(path)
         if by is not None and by.machine == _machine():
-            return not by.is_gone()
-        return _now_s(path.parent) - path.stat().st_mtime < FRESH_S
-    except FileNotFoundError:  # finished at this moment
+            return not by.has_ended()
+        return _now_s(path.parent) - path.stat().st_mtime < EXPIRY_S
+    except FileNotFoundError:  # the work was finished just now
         return False
 
 
 def _read(path: Path) -> Holder | None:
-    """Return the holder; None where it is released, or where its first line is not written yet."""
+    """Return the holder; None if the lease is released or not written yet."""
     try:
         return Holder(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -160,7 +161,7 @@ def _read(path: Path) -> Holder | None:
 
 
 def _now_s(folder: Path) -> float:
-    """Return the time by the clock that stamps the folder's files: that of another machine, if it is shared."""
+    """Return the time of the clock that stamps the folder's files, which may be another machine's."""
     probe = folder / f".now-{uuid.uuid4().hex}"
     with files.storage_errors(probe):
         probe.touch()
@@ -174,13 +175,13 @@ def _machine() -> str:
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        # In a container the same number is another process.
+        # Containers have process numbers of their own.
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return " ".join(parts)
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process of this machine began, or None when it has ended (a zombie has)."""
+    """Return the start time of a process of this machine, or None if it has ended (or is a zombie)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""A study's tables as files and as one HTML page; also while it is unfinished."""
+"""The tables of a study, finished or not, as files and as an HTML page."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PAGE_FILE = "report.html"
 
 
 def collect(out: Path, study: Study, trials: Sequence[Trial]) -> StudyTable:
-    """Return the table of what the trials have come to so far."""
-    found = {trial.name: layout.read_result(out, trial) for trial in trials}
-    return tabulate(study, trials, {name: result for name, result in found.items() if result is not None})
+    """Return the table of the results so far."""
+    results = {trial.name: layout.read_result(out, trial) for trial in trials}
+    return tabulate(study, trials, {name: result for name, result in results.items() if result is not None})
 
 
 def write_tables(out: Path, study: Study, trials: Sequence[Trial], data: PreparedDataset) -> StudyTable:
-    """Write results.csv, table.csv, table.md, curves.png and report.html, and return what stands in them.
+    """Write results.csv, table.csv, table.md, curves.png and report.html, and return the table.
 
     Raises:
         StorageError: They cannot be written.
@@ -46,7 +46,7 @@ def write_tables(out: Path, study: Study, trials: Sequence[Trial], data: Prepare
         [(row.variant, list(row.values)) for row in table.rows],
         baseline=study.baseline,
         label=METRICS[study.metric],
-        noise=table.noise.smallest if table.noise else None,
+        noise=table.significance.min_difference if table.significance else None,
     )
     write_page(
         out / PAGE_FILE,
@@ -58,7 +58,7 @@ def write_tables(out: Path, study: Study, trials: Sequence[Trial], data: Prepare
         figure_names=sorted({name for row in table.rows for name in row.reference}),
         verdict=verdict(table),
         varied=_varied(study),
-        common=_in_words({"recipe": study.recipe, **study.set}),
+        common=_as_text({"recipe": study.recipe, **study.set}),
         num_trials=len(trials),
         dataset=_dataset_row(data),
         dots=drawing(dots),
@@ -82,34 +82,34 @@ def _dataset_row(data: PreparedDataset) -> dict[str, Any]:
 
 
 def _curves(out: Path, study: Study, trials: Sequence[Trial]) -> dict[str, list[tuple[list[float], list[float]]]]:
-    """Return, by variant, for each trial that has an epoch behind it: images seen, and validation pooled Dice."""
-    found: dict[str, list[tuple[list[float], list[float]]]] = {variant.name: [] for variant in study.variants}
+    """Return the images seen and the validation pooled Dice of each trial with a finished epoch, by variant."""
+    curves: dict[str, list[tuple[list[float], list[float]]]] = {variant.name: [] for variant in study.variants}
     for trial in trials:
         rows = _history(layout.run_folder(out, trial) / HISTORY_FILE)
         if rows:
             batch = trial.recipe.train.batch_size
-            found[trial.variant].append(([row.step * batch for row in rows], [row.val_pooled_dice for row in rows]))
-    return found
+            curves[trial.variant].append(([row.step * batch for row in rows], [row.val_pooled_dice for row in rows]))
+    return curves
 
 
 def _history(path: Path) -> list[EpochRow]:
     try:
         return read_history(path)
-    except TrainingError:  # none yet, or being replaced at this moment
+    except TrainingError:  # not written yet, or being replaced
         return []
 
 
 def _varied(study: Study) -> list[tuple[str, str]]:
-    """Return what each variant changes, for the page."""
+    """Return the changes of each variant as text."""
     varied = []
     for variant in study.variants:
         changes: dict[str, Any] = {"recipe": variant.recipe} if variant.recipe else {}
         changes |= variant.set
         if variant.prepare is not None:
             changes["prepare.size"] = variant.prepare.size
-        varied.append((variant.name, _in_words(changes) or "nothing"))
+        varied.append((variant.name, _as_text(changes) or "nothing"))
     return varied
 
 
-def _in_words(values: Mapping[str, Any]) -> str:
+def _as_text(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {as_yaml(value)}" for key, value in values.items())

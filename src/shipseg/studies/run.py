@@ -1,4 +1,4 @@
-"""Running a study: its trials side by side, here and elsewhere, and its table and page at the end."""
+"""Run a study: its trials in parallel, on one machine or several, then its table and page."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _PAGE_EVERY_S = 60.0
 
 @dataclass(frozen=True)
 class StudyReport:
-    """How a study ended.
+    """The result of a study.
 
     Args:
-        rows: The table: a row for each variant.
-        verdict: Sentences on which differences exceed the noise.
-        failed: A sentence for each failed trial.
+        rows: The table, one row per variant.
+        verdict: Sentences on which differences are significant.
+        failed: One sentence per failed trial.
         page: The HTML page.
     """
 
@@ -58,28 +58,28 @@ def run_study(
     workers: int | None = None,
     seeds: tuple[int, ...] | None = None,
 ) -> StudyReport:
-    """Train and score every variant with every seed, and return which differences exceed the noise.
+    """Train and score every variant with every seed, and return which differences are significant.
 
-    Killed anywhere and run again, it goes on; run at the same time on the same folder, from this machine or from others
-    that share it, it does each trial once. A trial that fails is in the table with its reason and stops no other.
+    If it was killed, running it again resumes it. Run at the same time on the same folder, on this machine or on others
+    that share the folder, each trial is run once. A failed trial is listed with its reason; the others still run.
 
     Args:
-        study: What varies over which recipe.
-        dataset: Folder made by `shipseg prepare`.
-        out: Folder to write: study.yaml, trials/, results.csv, table.csv, table.md, curves.png, report.html.
-        quick: The study's quick form.
-        workers: Processes that train side by side, each with its share of the cores; 1 unless given.
-        seeds: In place of the study's; those that `out` holds already stay.
+        study: The study.
+        dataset: Dataset made by `shipseg prepare`.
+        out: Output folder: study.yaml, trials/, results.csv, table.csv, table.md, curves.png, report.html.
+        quick: Run the study's quick form.
+        workers: Number of trainings in parallel, which share the CPU cores; None is 1.
+        seeds: Seeds instead of the study's, in addition to those in `out`.
 
     Raises:
-        ConfigError: A recipe or value is wrong, or `out` holds another study.
+        ConfigError: A recipe or a value is invalid, or `out` holds another study.
         DataError: The dataset cannot be read.
         StorageError: The disk is full, or `out` cannot be written.
     """
     dataset, out = Path(dataset), Path(out)
     data = open_dataset(dataset)
     resolved = study.resolved(quick=quick, seeds=seeds)
-    resolved = resolved.model_copy(update={"seeds": tuple(sorted({*resolved.seeds, *layout.seeds_so_far(out)}))})
+    resolved = resolved.model_copy(update={"seeds": tuple(sorted({*resolved.seeds, *layout.existing_seeds(out)}))})
     trials = expand(resolved)
     _check_input(trials, data, resolved)
     workers = available_workers(1 if workers is None else workers)
@@ -97,11 +97,11 @@ def run_study(
 
 
 def _check_input(trials: list[Trial], data: PreparedDataset, study: Study) -> None:
-    """Refuse a dataset on which trials would fail, one after another, for want of cached images."""
+    """Refuse a dataset without cached images if trials need them: they would fail one after another."""
     whole = [t for t in trials if t.recipe.input.mode == "resized" and t.size in (None, "native")]
     if whole and data.canvas is None:
         raise ConfigError(
-            f"variant {whole[0].variant} of study {study.name} is shown whole images, and dataset {data.root} was "
+            f"variant {whole[0].variant} of study {study.name} needs cached images, and dataset {data.root} was "
             "prepared at native size: prepare one with --size 256 (for --quick: --size 128)"
         )
 
@@ -119,14 +119,14 @@ def _work(
     written_s = time.monotonic()
 
     def note() -> str:
-        at_work = [each.name for each in trials if leases.holder(layout.leases(out), each.name) is not None]
+        running = [each.name for each in trials if leases.holder(layout.leases_folder(out), each.name) is not None]
         best = collect(out, study, trials).best
-        said = "" if best is None else f"best so far {best.variant} {best.scores[study.metric]}"
-        return ", ".join(filter(None, (said, f"at work: {' '.join(at_work)}" if at_work else "")))
+        best_text = "" if best is None else f"best so far {best.variant} {best.scores[study.metric]}"
+        return ", ".join(filter(None, (best_text, f"running: {' '.join(running)}" if running else "")))
 
     def finished() -> Iterator[Trial]:
-        with worker_pool(out, dataset, workers=workers, threads=_threads(workers)) as at_work:
-            yield from at_work.finished(waiting)
+        with worker_pool(out, dataset, workers=workers, threads=_threads(workers)) as pool:
+            yield from pool.finished(waiting)
 
     for _ in track(finished(), f"study {study.name}", total=len(trials), done=len(trials) - len(waiting), note=note):
         if time.monotonic() - written_s >= _PAGE_EVERY_S:
@@ -135,8 +135,8 @@ def _work(
 
 
 def _threads(workers: int) -> int:
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) else max(1, available_workers(None) // workers)
+    setting = os.environ.get("OMP_NUM_THREADS", "")
+    return int(setting) if setting.isdecimal() and int(setting) else max(1, available_workers(None) // workers)
 
 
 def _row(table: StudyTable, number: int) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _row(table: StudyTable, number: int) -> dict[str, Any]:
         **scores,
         "difference": row.difference,
         "p": row.p,
-        "exceeds_noise": row.exceeds,
+        "exceeds_noise": row.is_significant,
         "minutes": row.minutes,
         "images_seen": row.images_seen,
     }

@@ -1,4 +1,4 @@
-"""Studies as YAML: a question, what varies over which recipe, on which seeds; ours by name, or the user's by file."""
+"""Studies as YAML: a question, a recipe, its variants and their seeds; bundled ones by name, others by file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ METRICS: dict[str, str] = {
     "false_alarm_images": "images with a false alarm",
     "seed_dice": "the reference's Dice",
 }
-"""Scores that a study can be judged by, and their names for people; `shipseg.evaluation.bootstrap` defines them."""
+"""Scores that variants can be compared by, and their names; `shipseg.evaluation.bootstrap` defines them."""
 
 Overrides = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+_-]*$", max_length=60)]
@@ -53,7 +53,7 @@ Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
 class PrepareConfig(Frozen):
-    """The dataset, prepared anew from its source for a variant, with its own options but for these."""
+    """Options that differ from the dataset's own when it is prepared again from its source for a variant."""
 
     size: Annotated[int, Field(ge=16)] | Literal["native"]
     """Longest side of the cached images in pixels, or `native`."""
@@ -63,93 +63,93 @@ class Variant(Frozen):
     """One row of a study's table."""
 
     name: Name
-    """Also names the folders of its trials."""
+    """Name of the variant and of the folders of its trials."""
     recipe: str | None = None
-    """Name of a recipe or a YAML file; null takes the study's."""
+    """Name of a recipe or a YAML file; null uses the study's."""
     set: Overrides = Field(default_factory=dict)
-    """Dotted keys of the recipe and their values; they win over the study's."""
+    """Dotted keys of the recipe and their values; they override the study's."""
     prepare: PrepareConfig | None = None
     """Train and score on the dataset prepared at another size."""
     note: str = ""
-    """A few words for the table."""
+    """A short remark for the table."""
 
 
 class QuickVariant(Frozen):
-    """What `--quick` changes of one variant."""
+    """Changes of one variant by `--quick`."""
 
     set: Overrides = Field(default_factory=dict)
-    """Wins over the variant's own."""
+    """Overrides the variant's own keys."""
     prepare: PrepareConfig | None = None
-    """In place of the variant's own."""
+    """Replaces the variant's own; null keeps it."""
     note: str | None = None
-    """In place of the variant's own."""
+    """Replaces the variant's own; null keeps it."""
 
 
 class QuickConfig(Frozen):
-    """What `--quick` changes of a study."""
+    """Changes of a study by `--quick`."""
 
     recipe: str | None = None
-    """In place of the study's recipe and `set`; null keeps both."""
+    """Replaces the study's recipe and `set`; null keeps both."""
     set: Overrides = Field(default_factory=dict)
-    """Over all variants; what a variant sets itself wins."""
+    """Keys for all variants; a variant's own keys override them."""
     baseline: str | None = None
-    """In place of the study's."""
+    """Replaces the study's; null keeps it."""
     only: tuple[str, ...] | None = None
-    """Names of the variants that are kept; null keeps all."""
+    """Names of the variants to keep; null keeps all."""
     seeds: Seeds = (0, 1, 2)
-    """In place of the study's."""
+    """Replaces the study's."""
     variants: dict[str, QuickVariant] = Field(default_factory=dict)
-    """By name of the variant."""
+    """Changes of single variants, by name."""
 
 
 class Study(Frozen):
-    """What varies over which recipe and seeds, and what is judged by which score."""
+    """Variants of a recipe, the seeds to train them with, and the score to compare them by."""
 
     name: Name
     question: str
-    """What the study answers, as a sentence with a question mark."""
+    """The question that the study answers, with a question mark."""
     about: str = ""
-    """What to know when reading the table: what is held equal, what the budget is."""
+    """Notes on reading the table: what is held equal, what the budget is."""
     recipe: str
     """Name of a recipe or a YAML file."""
     set: Overrides = Field(default_factory=dict)
     """Dotted keys of the recipe and their values, for all variants."""
     seeds: Seeds = (0, 1, 2)
-    """Each variant is trained once with each."""
+    """Seeds; each variant is trained once with each of them."""
     baseline: str
     """The variant that the others are compared with."""
     metric: Metric = "airbus_score"
-    """The score that differences are judged by."""
+    """The score that variants are compared by."""
     reference: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """By variant: the figures that the reference solution gave for it, by their name."""
+    """Figures of the reference solution, by variant and name."""
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
     """In the order of the table."""
     quick: QuickConfig | None = None
-    """What `--quick` changes; null: the study has no quick form."""
+    """Changes by `--quick`; null: the study has no quick form."""
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         names = [variant.name for variant in self.variants]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"variants must have different names, {twice[0]} comes twice")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"variants must have different names, {repeated[0]} is given twice")
         named: dict[str, Iterable[str]] = {"baseline": [self.baseline], "reference": self.reference}
         if self.quick is not None:
             named |= {"quick.variants": self.quick.variants, "quick.only": self.quick.only or ()}
         for key, used in named.items():
             unknown = [name for name in used if name not in names]
             if unknown:
-                raise ValueError(f"{key} names {unknown[0]}, which is none of the variants {', '.join(names)}")
+                raise ValueError(f"{key} names {unknown[0]}, which is not one of the variants {', '.join(names)}")
         for key, seeds in (("seeds", self.seeds), ("quick.seeds", self.quick.seeds if self.quick else ())):
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"{key} must be different from each other")
         return self
 
     def resolved(self, *, quick: bool = False, seeds: tuple[int, ...] | None = None) -> Study:
-        """Return the study as it will be run: the quick form written out, the requested seeds in place.
+        """Return the study to run, with the changes of the quick form and the given seeds applied.
 
         Raises:
-            ConfigError: It has no quick form, or the seeds are none.
+            ConfigError: It has no quick form, or the seeds are invalid.
         """
         values = self.model_dump(exclude={"quick"}, exclude_defaults=True)
         if quick:
@@ -169,7 +169,7 @@ class Study(Frozen):
 
 
 def study_names() -> list[str]:
-    """Return the names of the studies that come with shipseg."""
+    """Return the names of the bundled studies."""
     folder = resources.files("shipseg") / "studies" / "specs"
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
@@ -181,7 +181,7 @@ def load_study(name_or_file: str | Path) -> Study:
         name_or_file: One of `study_names()`, or a path to a YAML file.
 
     Raises:
-        ConfigError: No such study, not YAML, an unknown key, or a value out of its range.
+        ConfigError: There is no such study, the file is not YAML, a key is unknown, or a value is out of range.
 
     Example:
         >>> load_study("losses").baseline
@@ -202,7 +202,7 @@ def load_study(name_or_file: str | Path) -> Study:
 
 
 def dump_study(study: Study) -> str:
-    """Return the study as YAML without what is at its default; `load_study` reads it back."""
+    """Return the study as YAML, without default values; `load_study` reads it back."""
     values = study.model_dump(mode="json", exclude_defaults=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 

@@ -1,4 +1,4 @@
-"""From a study to its trials: one for each variant and seed, with its recipe and the commands that repeat it alone."""
+"""The trials of a study: one for each variant and seed, with its recipe and the commands that repeat it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Trial:
     variant: str
     seed: int
     recipe_name: str
-    """Name or file of the recipe, as it goes on a command line."""
+    """Name or file of the recipe, as on the command line."""
     overrides: Mapping[str, Any]
-    """Dotted keys over that recipe, the seed among them."""
+    """Dotted keys that override the recipe's, including the seed."""
     recipe: Recipe
-    """The two together."""
+    """The recipe with the overrides applied."""
     size: int | Literal["native"] | None = None
-    """Size of the dataset's cached images where the variant has its own."""
+    """Size of the dataset's cached images if the variant sets it."""
 
     @property
     def name(self) -> str:
@@ -51,24 +51,24 @@ class Trial:
 
 
 def expand(study: Study) -> list[Trial]:
-    """Return the trials of a resolved study: all variants with the first seed, then with the next.
+    """Return the trials of a resolved study: all variants with the first seed, then with the next, and so on.
 
-    So an unfinished study compares all variants on the seeds it has come to.
+    An unfinished study thus compares all variants on the seeds finished so far.
 
     Raises:
-        ConfigError: A recipe is unknown, or a key or value is wrong; the message names the variant.
+        ConfigError: A recipe is unknown, or a key or value is invalid; the message names the variant.
     """
     return [_trial(study, variant, seed) for seed in study.seeds for variant in study.variants]
 
 
 def repeat_commands(trial: Trial, data: PreparedDataset, *, split: str, threads: int) -> list[str]:
-    """Return the shell commands that repeat a trial alone, from an empty folder, with the same numbers.
+    """Return the shell commands that repeat a single trial in an empty folder, with the same results.
 
     Args:
-        trial: Which.
-        data: The study's dataset: where it lies, where it came from, and how it was prepared.
-        split: What the trial was scored on.
-        threads: Threads that it was computed with: their number decides the last bits of sums.
+        trial: The trial.
+        data: The study's dataset, with its source and its options.
+        split: Split that the trial was scored on.
+        threads: Number of threads that the trial used; it affects the last bits of sums.
     """
     commands, dataset = [], data.root
     if trial.size is not None and trial.size != data.report["options"]["size"]:
@@ -82,7 +82,7 @@ def repeat_commands(trial: Trial, data: PreparedDataset, *, split: str, threads:
 
 
 def as_yaml(value: Any) -> str:
-    """Return a value of a recipe as it is written in a line of YAML."""
+    """Return a value of a recipe as one line of YAML."""
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1_000_000, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
@@ -91,7 +91,7 @@ def _trial(study: Study, variant: Variant, seed: int) -> Trial:
     recipe_name = variant.recipe or study.recipe
     overrides = {**study.set, **variant.set, "train.seed": seed}
     try:
-        # As on a command line: a text that looks like something else stays a text.
+        # As on the command line; a string that looks like another type stays a string.
         recipe = load_recipe(recipe_name, {key: as_yaml(value) for key, value in overrides.items()})
     except ConfigError as error:
         raise ConfigError(f"variant {variant.name} of study {study.name}: {error}") from error
@@ -118,10 +118,10 @@ def _prepare_flags(trial: Trial, data: PreparedDataset) -> list[str]:
     return [*flags, "--csv", source["csv"], "--images", source["images"]]
 
 
-# What a trial comes to, as it stands in its result.json.
+# Results of trials, as in result.json.
 
 SCORE_COLUMNS = (*METRICS, *(f"recall {size}" for size in SIZE_BINS))
-"""Scores that a result holds."""
+"""Scores in a result."""
 
 
 def failure(trial: Trial, reason: str) -> dict[str, Any]:
@@ -130,10 +130,10 @@ def failure(trial: Trial, reason: str) -> dict[str, Any]:
 
 
 def scored_split(data: PreparedDataset) -> str:
-    """Return the split that trials are scored on: test where there is one, else val."""
+    """Return the split that trials are scored on: test if there is one, else val."""
     return "val" if data.rows("test").empty else "test"
 
 
 def empty_share(data: PreparedDataset) -> float:
-    """Return the share of the images without a ship in that split."""
+    """Return the share of images without ships in the scored split."""
     return float((data.rows(scored_split(data))["Ships"] == 0).mean())

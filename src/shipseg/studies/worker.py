@@ -1,4 +1,4 @@
-"""A process that works through a study's trials, beside others: `python -m shipseg.studies.worker OUT DATASET`."""
+"""A worker process of a study, which runs trials: `python -m shipseg.studies.worker OUT DATASET`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from shipseg.inference.predictor import load_model
 from shipseg.studies import layout, leases
 from shipseg.studies.spec import METRICS, load_study
 from shipseg.studies.trials import Trial, expand, failure, repeat_commands, scored_split
-from shipseg.studies.worker_pool import ENDS_THE_STUDY
+from shipseg.studies.worker_pool import EXIT_FATAL
 from shipseg.training.checkpoint import LAST, PREVIOUS
 from shipseg.training.history import HISTORY_FILE, read_history
 from shipseg.training.run import TrainAndTestModel
@@ -35,25 +35,25 @@ from shipseg.training.run import TrainAndTestModel
 __all__ = ["delete_checkpoints", "main", "run_trial", "work"]
 
 
-# One trial from its recipe to its result: prepare where needed, train, score at full resolution.
-
 _LOG = logging.getLogger("shipseg.studies.worker")  # also when this module runs as __main__
-_MEETS_EVERY_TRIAL = (StorageError, MissingExtraError, TrainingInterrupted)
-_LOOK_AGAIN_S = 1.0
+_FATAL_ERRORS = (StorageError, MissingExtraError, TrainingInterrupted)
+"""Errors that end the worker; all others become the result of their trial."""
+_LEASE_POLL_S = 1.0
+_PARENT_POLL_S = 0.5
 
 
 def run_trial(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
-    """Do a trial, or go on with it, and return its result; what goes wrong with it alone becomes its result.
+    """Run or resume a trial (prepare if needed, train, score) and return its result; its own errors become its result.
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written.
         MissingExtraError: An optional package is not installed.
-        TrainingInterrupted: A signal stopped the training; a checkpoint was written.
+        TrainingInterrupted: A signal stopped the training; a checkpoint was saved.
     """
     _LOG.info("trial %s begins", trial.name)
     try:
         result = _run_trial_once(trial, data, out)
-    except _MEETS_EVERY_TRIAL:
+    except _FATAL_ERRORS:
         raise
     except ShipsegError as error:
         result = failure(trial, str(error))
@@ -61,13 +61,13 @@ def run_trial(trial: Trial, data: PreparedDataset, out: Path) -> dict[str, Any]:
     return result
 
 
-def _run_trial_once(trial: Trial, given: PreparedDataset, out: Path) -> dict[str, Any]:
-    used = _at_its_size(trial, given, out)
-    split = scored_split(used)
+def _run_trial_once(trial: Trial, study_data: PreparedDataset, out: Path) -> dict[str, Any]:
+    data = _dataset_of(trial, study_data, out)
+    split = scored_split(data)
     run, scores = layout.run_folder(out, trial), layout.scores_folder(out, trial)
-    report = TrainAndTestModel(trial.recipe, used.root, run).train(resume=True)
+    report = TrainAndTestModel(trial.recipe, data.root, run).train(resume=True)
     predictor = load_model(run)
-    evaluation = evaluate(predictor, labelled_from_dataset(used, split))
+    evaluation = evaluate(predictor, labelled_from_dataset(data, split))
     write_evaluation(evaluation, scores)
     metrics = evaluation.metrics
     history = read_history(run / HISTORY_FILE)
@@ -88,12 +88,12 @@ def _run_trial_once(trial: Trial, given: PreparedDataset, out: Path) -> dict[str
         "parameters": _num_parameters(predictor.backend),
         "threads": torch.get_num_threads(),
         "shipseg": __version__,
-        "commands": repeat_commands(trial, given, split=split, threads=torch.get_num_threads()),
+        "commands": repeat_commands(trial, study_data, split=split, threads=torch.get_num_threads()),
     }
 
 
 def delete_checkpoints(trial: Trial, out: Path) -> None:
-    """Remove the checkpoints of a finished trial: five times as large as its model, they are of no more use."""
+    """Delete the checkpoints of a finished trial, which are five times as large as its model."""
     for name in (LAST, PREVIOUS):
         (layout.run_folder(out, trial) / name).unlink(missing_ok=True)
 
@@ -102,28 +102,25 @@ def _num_parameters(backend: Any) -> int:
     return sum(parameter.numel() for parameter in backend.network.parameters())
 
 
-def _at_its_size(trial: Trial, given: PreparedDataset, out: Path) -> PreparedDataset:
-    """Return the dataset, prepared anew from its source where the trial wants another size."""
-    options = given.report["options"]
+def _dataset_of(trial: Trial, study_data: PreparedDataset, out: Path) -> PreparedDataset:
+    """Return the study's dataset, prepared again from its source if the trial has another size."""
+    options = study_data.report["options"]
     if trial.size is None or trial.size == options["size"]:
-        return given
+        return study_data
     if options["drop_list_sha256"] is not None:
         raise ConfigError(
-            f"{given.root} was prepared with a drop list, which it does not keep, so it cannot be prepared anew with "
-            f"size {trial.size}: prepare both datasets yourself and run the study on each"
+            f"{study_data.root} was prepared with a drop list, which it does not store, so it cannot be prepared again "
+            f"with size {trial.size}: prepare both datasets yourself and run the study on each"
         )
-    target = layout.prepared(out, trial.size)
-    kept = {name: options[name] for name in ("val_share", "test_share", "seed", "min_kb", "keep_empty", "any_size")}
-    source = given.report["source"]
-    chosen = PrepareOptions(size=trial.size, **kept, csv=Path(source["csv"]), images=Path(source["images"]), workers=1)
-    while (lease := leases.take(layout.leases(out), target.name)) is None:
-        time.sleep(_LOOK_AGAIN_S)
-    with lease.kept():
-        prepare(Path(source["root"]), target, chosen)
+    target = layout.dataset_folder(out, trial.size)
+    same = {name: options[name] for name in ("val_share", "test_share", "seed", "min_kb", "keep_empty", "any_size")}
+    source = study_data.report["source"]
+    changed = PrepareOptions(size=trial.size, **same, csv=Path(source["csv"]), images=Path(source["images"]), workers=1)
+    while (lease := leases.acquire(layout.leases_folder(out), target.name)) is None:
+        time.sleep(_LEASE_POLL_S)
+    with lease.held():
+        prepare(Path(source["root"]), target, changed)
     return open_dataset(target)
-
-
-_PARENT_CHECK_S = 0.5
 
 
 class _Stopped(BaseException):
@@ -131,8 +128,8 @@ class _Stopped(BaseException):
 
 
 def main(arguments: list[str]) -> int:
-    """Work through the trials of the study in the folder OUT on DATASET and return an exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the coordinator, which ends its workers
+    """Run the trials of the study in the folder OUT on DATASET and return an exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the coordinator, which stops its workers
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     out, dataset = Path(arguments[0]), Path(arguments[1])
@@ -142,50 +139,50 @@ def main(arguments: list[str]) -> int:
         return 128 + signal.SIGTERM
     except ShipsegError as error:
         sys.stderr.write(f"{error}\n")
-        return ENDS_THE_STUDY
+        return EXIT_FATAL
     return 0
 
 
 def work(out: Path, dataset: Path) -> None:
-    """Do trials, one after another, until every trial of the study has a result, from here or from elsewhere.
+    """Run trials, one after another, until every trial of the study has a result, from this worker or from others.
 
     Raises:
         DataError: The dataset cannot be read.
         StorageError: The disk is full, or the folder cannot be written.
-        TrainingInterrupted: SIGTERM stopped a training; a checkpoint was written.
+        TrainingInterrupted: SIGTERM stopped a training; a checkpoint was saved.
     """
     trials, data = expand(load_study(layout.study_file(out))), open_dataset(dataset)
     while True:
         waiting = [trial for trial in trials if not layout.result_file(out, trial).exists()]
         if not waiting:
             return
-        if not any(_done_here(trial, data, out) for trial in waiting):
-            time.sleep(_LOOK_AGAIN_S)
+        if not any(_run_if_free(trial, data, out) for trial in waiting):
+            time.sleep(_LEASE_POLL_S)
 
 
-def _done_here(trial: Trial, data: PreparedDataset, out: Path) -> bool:
-    """Do a trial unless another process holds or has finished it; return whether it was done."""
-    lease = leases.take(layout.leases(out), trial.name)
+def _run_if_free(trial: Trial, data: PreparedDataset, out: Path) -> bool:
+    """Run a trial unless another process holds or has finished it; return whether it was run."""
+    lease = leases.acquire(layout.leases_folder(out), trial.name)
     if lease is None:
         return False
     try:
-        with lease.kept():
+        with lease.held():
             if layout.result_file(out, trial).exists():
                 return False
             with _logged(layout.log_file(out, trial)):
                 result = run_trial(trial, data, out)
-                if lease.holds():
+                if lease.is_valid():
                     layout.write_result(out, trial, result)
                     delete_checkpoints(trial, out)
     finally:
         if layout.result_file(out, trial).exists():
-            leases.forget(layout.leases(out), trial.name)
+            leases.remove(layout.leases_folder(out), trial.name)
     return True
 
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    """Append what the library says to a trial's own log."""
+    """Append the library's log messages to the log file of a trial."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -206,9 +203,9 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (t
 
 
 def _end_with_parent(parent: int) -> None:
-    """Stop as by SIGTERM when the coordinator was killed: nobody would stop this process."""
+    """Send this process SIGTERM when the coordinator was killed and cannot stop it."""
     while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_S)
+        time.sleep(_PARENT_POLL_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

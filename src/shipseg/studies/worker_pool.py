@@ -1,4 +1,4 @@
-"""The worker processes of one coordinator: started, watched, replaced when they die, stopped."""
+"""The worker processes of a study on one machine: start, monitor, replace and stop them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from shipseg.errors import ShipsegError
 from shipseg.studies import layout, leases
 from shipseg.studies.trials import Trial, failure
 
-__all__ = ["ENDS_THE_STUDY", "WorkerPool", "worker_pool"]
+__all__ = ["EXIT_FATAL", "WorkerPool", "worker_pool"]
 
 _LOG = logging.getLogger(__name__)
-ENDS_THE_STUDY = 3
-"""A worker's exit status for an error that would meet every trial; its sentence is the last line on standard error."""
-_LOOK_EVERY_S = 0.3
-_PATIENCE_S = 60.0
-"""How long a worker may take to write its checkpoint when it is stopped."""
-_TRIES = 2
-"""How often a trial is begun whose process dies."""
+EXIT_FATAL = 3
+"""A worker's exit status for an error that every trial would raise; the last line on standard error is its message."""
+_POLL_S = 0.3
+_STOP_TIMEOUT_S = 60.0
+"""Time for a worker to save its checkpoint when it is stopped."""
+_MAX_ATTEMPTS = 2
+"""Number of times that a trial is run if its process dies."""
 
 
 @dataclass(frozen=True)
@@ -36,32 +36,32 @@ class _Worker:
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
 
-    def last_words(self) -> str:
-        """Return the last line that it wrote on standard error."""
+    def last_error_line(self) -> str:
+        """Return the last line that the worker wrote to standard error."""
         self.errors.seek(0)
         lines = self.errors.read().decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 class WorkerPool:
-    """Worker processes on one study.
+    """Worker processes of one study.
 
     Args:
         out: The study's folder.
-        dataset: What it trains on.
-        threads: Threads of each worker.
+        dataset: Folder of the dataset.
+        threads: Number of threads of each worker.
     """
 
     def __init__(self, out: Path, dataset: Path, *, threads: int) -> None:
         self._out, self._dataset, self._threads = out, dataset, threads
         self._workers: list[_Worker] = []
-        self._deaths: Counter[str] = Counter()
+        self._crashes: Counter[str] = Counter()
 
     def start(self) -> None:
         """Start one more worker."""
-        errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the worker)
+        errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the worker runs)
         command = [sys.executable, "-m", "shipseg.studies.worker", str(self._out), str(self._dataset)]
-        # Before torch is imported there: set later, threads that exist already stay.
+        # Must be set before the worker imports torch, which starts its threads.
         environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads)}
         process = subprocess.Popen(  # noqa: S603  (our own module)
             command,
@@ -69,88 +69,88 @@ class WorkerPool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            start_new_session=True,  # Ctrl-C is for the coordinator alone
+            start_new_session=True,  # Ctrl-C goes to the coordinator only
         )
         self._workers.append(_Worker(process, errors))
 
     def finished(self, waiting: Sequence[Trial]) -> Iterator[Trial]:
-        """Yield trials as they get their results, from these workers or from elsewhere, until all have one.
+        """Yield trials as they get their results, from these workers or from others, until all have one.
 
         Raises:
-            ShipsegError: A worker met what would meet every trial, or workers die before they begin one.
+            ShipsegError: A worker raised an error that every trial would raise, or workers die before they start one.
         """
-        left = list(waiting)
-        while left:
-            for trial in [each for each in left if layout.result_file(self._out, each).exists()]:
-                left.remove(trial)
+        unfinished = list(waiting)
+        while unfinished:
+            for trial in [each for each in unfinished if layout.result_file(self._out, each).exists()]:
+                unfinished.remove(trial)
                 yield trial
             for worker in [each for each in self._workers if each.process.poll() is not None]:
                 self._workers.remove(worker)
-                if left:
-                    self._replace(worker, left)
-            time.sleep(_LOOK_EVERY_S if left else 0)
-        for worker in self._workers:  # they see it themselves, and have things to put away
+                if unfinished:
+                    self._replace(worker, unfinished)
+            time.sleep(_POLL_S if unfinished else 0)
+        for worker in self._workers:  # they end by themselves, after they deleted checkpoints and leases
             with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(_PATIENCE_S)
+                worker.process.wait(_STOP_TIMEOUT_S)
 
     def stop(self) -> None:
-        """End all workers; each writes a checkpoint first."""
+        """Stop all workers; each saves a checkpoint first."""
         for worker in self._workers:
             worker.process.terminate()
-        deadline_s = time.monotonic() + _PATIENCE_S
+        deadline_s = time.monotonic() + _STOP_TIMEOUT_S
         try:
             for worker in self._workers:
                 worker.process.wait(max(0.0, deadline_s - time.monotonic()))
         except subprocess.TimeoutExpired:
-            _LOG.warning("a worker did not end within %.0f s of being asked and is killed", _PATIENCE_S)
+            _LOG.warning("a worker did not stop within %.0f s and is killed", _STOP_TIMEOUT_S)
         finally:
             for worker in self._workers:
                 worker.process.kill()
                 worker.process.wait()
                 worker.errors.close()
 
-    def _replace(self, worker: _Worker, left: Sequence[Trial]) -> None:
-        """Start another worker for one that ended before the study did."""
-        status, words = worker.process.returncode, worker.last_words()
+    def _replace(self, worker: _Worker, unfinished: Sequence[Trial]) -> None:
+        """Start another worker for one that ended before the study was finished."""
+        status, message = worker.process.returncode, worker.last_error_line()
         worker.errors.close()
-        if status == ENDS_THE_STUDY:
-            raise ShipsegError(words)
+        if status == EXIT_FATAL:
+            raise ShipsegError(message)
         if status:
-            self._note_death(worker.process.pid, _how(status, words), left)
+            self._record_crash(worker.process.pid, _cause(status, message), unfinished)
         self.start()
 
-    def _note_death(self, pid: int, how: str, left: Sequence[Trial]) -> None:
-        place = layout.leases(self._out)
-        here = leases.Holder.this_process().machine
-        holders = ((trial, leases.holder(place, trial.name)) for trial in left)
-        held = next((trial for trial, by in holders if by is not None and (by.pid, by.machine) == (pid, here)), None)
+    def _record_crash(self, pid: int, cause: str, unfinished: Sequence[Trial]) -> None:
+        folder = layout.leases_folder(self._out)
+        machine = leases.Holder.this_process().machine
+        holders = ((trial, leases.holder(folder, trial.name)) for trial in unfinished)
+        held = next((trial for trial, by in holders if by is not None and (by.pid, by.machine) == (pid, machine)), None)
         name = "" if held is None else held.name
-        self._deaths[name] += 1
-        _LOG.warning("a worker %s%s", how, f" during trial {name}" if name else "")
-        if self._deaths[name] < _TRIES:
+        self._crashes[name] += 1
+        _LOG.warning("a worker %s%s", cause, f" during trial {name}" if name else "")
+        if self._crashes[name] < _MAX_ATTEMPTS:
             return
         if held is None:
-            raise ShipsegError(f"workers of the study die before they begin a trial: the last one {how}")
-        lease = leases.take(place, name)
+            raise ShipsegError(f"workers of the study die before they start a trial: the last one {cause}")
+        lease = leases.acquire(folder, name)
         if lease is not None:
-            with lease.kept():
-                layout.write_result(self._out, held, failure(held, f"its process {how}, {_TRIES} times"))
-            leases.forget(place, name)
+            with lease.held():
+                layout.write_result(self._out, held, failure(held, f"its process {cause}, {_MAX_ATTEMPTS} times"))
+            leases.remove(folder, name)
 
 
 @contextlib.contextmanager
 def worker_pool(out: Path, dataset: Path, *, workers: int, threads: int) -> Iterator[WorkerPool]:
-    """Give running workers, which are stopped at the end of the block, however it ends."""
-    running = WorkerPool(out, dataset, threads=threads)
+    """Give a pool of running workers, and stop them at the end of the block."""
+    pool = WorkerPool(out, dataset, threads=threads)
     try:
         for _ in range(workers):
-            running.start()
-        yield running
+            pool.start()
+        yield pool
     finally:
-        running.stop()
+        pool.stop()
 
 
-def _how(status: int, words: str) -> str:
+def _cause(status: int, message: str) -> str:
     if status < 0:
         return f"was killed by signal {-status}" + (", probably because memory ran out" if status == -9 else "")
-    return f"ended with status {status}" + (f" ({words})" if words else "")
+    return f"ended with status {status}" + (f" ({message})" if message else "")

@@ -1,1 +1,1 @@
-"""Training: dataset x recipe -> run, resumable to the bit."""
+"""Training: a dataset and a recipe become a run, which can be resumed bit for bit."""

@@ -1,4 +1,4 @@
-"""The moving parts of a run: network, its average, optimiser, loss, batches; made from a recipe."""
+"""The parts of a run, built from a recipe: network, moving average, optimiser, forward pass and batches."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ __all__ = [
     "Forward",
     "assemble",
     "build_optimizer",
+    "ema_weight",
     "padded_logits",
     "seed_step",
     "set_learning_rate",
-    "share_of_new",
 ]
 
 
-# The exponential moving average of a network, which is what gets validated and kept.
+# Exponential moving average.
 
 
-def share_of_new(step: int, decay: float) -> float:
-    """Return how much of the average the weights after step `step` (0 for the first) make up.
+def ema_weight(step: int, decay: float) -> float:
+    """Return the weight of the new parameters in the moving average after step `step` (0 for the first).
 
-    The average forgets faster at the start, min(decay, (1 + step) / (10 + step)), or a short training would end with
-    the weights it began with.
+    The decay starts lower, at min(decay, (1 + step) / (10 + step)); otherwise a short training would end close to its
+    initial weights.
     """
     return 1.0 - min(decay, (1 + step) / (10 + step))
 
 
 class AveragedNetwork:
-    """A network's running average: weights and the statistics of its norms.
+    """Exponential moving average of a network: its weights and normalisation statistics.
 
     Args:
-        network: The one that learns; the average starts as its copy.
-        decay: What the average keeps at each step, once it has warmed up.
+        network: The network in training; the average starts as a copy of it.
+        decay: Share of the average that each step keeps, after warm-up.
     """
 
     def __init__(self, network: ShipNetwork, *, decay: float) -> None:
@@ -62,17 +62,17 @@ class AveragedNetwork:
 
     @torch.no_grad()
     def update(self, network: ShipNetwork, *, step: int) -> None:
-        """Move the average towards `network` as it is after step `step` (0 for the first)."""
-        share = share_of_new(step, self.decay)
+        """Update the average with `network` after step `step` (0 for the first)."""
+        weight = ema_weight(step, self.decay)
         averages, values = self.network.state_dict(), network.state_dict()
         for name, average in averages.items():
             if average.is_floating_point():
-                average.lerp_(values[name], share)
+                average.lerp_(values[name], weight)
             else:
                 average.copy_(values[name])
 
 
-# Optimisers by name, over two groups of weights: those that decay, and biases and norms, which do not.
+# Optimisers.
 
 Groups = list[dict[str, Any]]
 
@@ -104,41 +104,41 @@ OPTIMIZERS: dict[str, Callable[[Groups, TrainConfig], Optimizer]] = {
     "rmsprop": _rmsprop,
     "adagrad": _adagrad,
 }
-"""By the name in a recipe's `train.optimizer`."""
+"""Optimisers by their name in a recipe's `train.optimizer`."""
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
-    """Return the recipe's optimiser over all weights of `network` that learn.
+    """Return the recipe's optimiser over all trainable weights of `network`.
 
-    Weight decay acts on kernels only. Biases and the scales of norms are one-dimensional; pulling them to zero
+    Weight decay applies to kernels only: shrinking the one-dimensional weights, biases and normalisation scales,
     regularises nothing.
     """
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return OPTIMIZERS[config.optimizer]([group for group in groups if group["params"]], config)
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
-    """Let the next step of `optimizer` use `lr` for all its groups."""
+    """Set the learning rate of all parameter groups."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
 
-# One pass of a batch through a network: the same in training and in validation.
+# Forward pass.
 
 
 @dataclass(frozen=True)
 class Forward:
-    """How batches go through a network.
+    """The forward pass of a batch and its loss, in training and validation.
 
     Args:
-        loss: Logits and coverage -> scalar.
-        device: Where the network is.
-        bf16: Whether to autocast to bfloat16; the loss is computed in fp32 all the same.
-        channels_last: Whether images are laid out so.
+        loss: Function of logits and coverage that returns a scalar.
+        device: Device of the network.
+        bf16: Whether to autocast to bfloat16; the loss is computed in fp32.
+        channels_last: Whether images use the channels-last memory layout.
     """
 
     loss: Loss
@@ -147,8 +147,8 @@ class Forward:
     channels_last: bool
 
     @classmethod
-    def of(cls, train: TrainConfig, *, loss: Loss, device: torch.device) -> Forward:
-        """Return the pass that a recipe asks for."""
+    def from_config(cls, train: TrainConfig, *, loss: Loss, device: torch.device) -> Forward:
+        """Return the forward pass that a recipe configures."""
         return cls(loss=loss, device=device, bf16=train.precision == "bf16", channels_last=train.channels_last)
 
     def __call__(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -164,7 +164,7 @@ class Forward:
 
 
 def padded_logits(network: nn.Module, images_n3hw: Tensor) -> Tensor:
-    """Return logits (n, 1, h, w) for images of any size: mirrored at the right and bottom to the network's multiple."""
+    """Return logits (n, 1, h, w) for images of any size, padded at the right and bottom to the network's multiple."""
     height, width = images_n3hw.shape[-2:]
     multiple = int(network.multiple)  # type: ignore[arg-type]  # an attribute of ShipNetwork
     below, right = -height % multiple, -width % multiple
@@ -175,18 +175,21 @@ def padded_logits(network: nn.Module, images_n3hw: Tensor) -> Tensor:
     return logits[..., :height, :width]
 
 
+# The parts together.
+
+
 @dataclass
 class Assembly:
-    """What a run trains with.
+    """The parts of a run.
 
     Args:
-        network: The one that learns.
-        average: Its running average, or None where the recipe wants none.
-        optimizer: Over the network's weights.
-        forward: One pass of a batch, with the loss.
-        training: Batches to learn from.
-        validation: The whole validation split.
-        processes: Who shares the batches.
+        network: The network in training.
+        average: Its moving average, or None if the recipe has none.
+        optimizer: Optimiser of the network's weights.
+        forward: Forward pass with the loss.
+        training: Training batches.
+        validation: Batches of the whole validation split.
+        processes: The processes that share the batches.
         best: Weights of the best validation, on the CPU.
     """
 
@@ -201,22 +204,22 @@ class Assembly:
 
     @functools.cached_property
     def norm_statistics(self) -> list[Tensor]:
-        """The batch norms' running means and variances: each process computes its own, all keep the average."""
+        """Running means and variances of batch norms; each process computes its own, and all keep their average."""
         names = ("running_mean", "running_var")
         found = [getattr(module, name, None) for module in self.network.modules() for name in names]
         return [statistic for statistic in found if isinstance(statistic, Tensor)]
 
     @property
-    def judged(self) -> ShipNetwork:
-        """The network that is validated and kept: the average, where there is one."""
+    def eval_network(self) -> ShipNetwork:
+        """The network that is validated and saved: the moving average, if there is one."""
         return self.network if self.average is None else self.average.network
 
     def keep_as_best(self) -> None:
-        """Copy the judged network's weights as the best so far."""
-        self.best = {name: value.detach().cpu().clone() for name, value in self.judged.state_dict().items()}
+        """Copy the weights of the validated network as the best so far."""
+        self.best = {name: value.detach().cpu().clone() for name, value in self.eval_network.state_dict().items()}
 
-    def tensors(self) -> dict[str, Any]:
-        """Return all weights and the optimiser's memory, as a checkpoint holds them."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return all weights and the optimiser state, as stored in a checkpoint."""
         return {
             "network": dict(self.network.state_dict()),
             "average": None if self.average is None else dict(self.average.network.state_dict()),
@@ -224,25 +227,25 @@ class Assembly:
             "best": self.best,
         }
 
-    def restore(self, tensors: Mapping[str, Any]) -> None:
-        """Take the weights and the optimiser's memory of a checkpoint."""
-        self.network.load_state_dict(tensors["network"])
+    def load_state_dict(self, content: Mapping[str, Any]) -> None:
+        """Load the weights and the optimiser state of a checkpoint."""
+        self.network.load_state_dict(content["network"])
         if self.average is not None:
-            self.average.network.load_state_dict(tensors["average"])
-        self.optimizer.load_state_dict(tensors["optimizer"])
-        self.best = tensors["best"]
+            self.average.network.load_state_dict(content["average"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.best = content["best"]
 
 
 def assemble(
     recipe: Recipe, data: PreparedDataset, *, processes: Processes, initial: Mapping[str, Tensor] | None = None
 ) -> Assembly:
-    """Return the parts of a new run, in every process the same.
+    """Return the parts of a new run, identical in every process.
 
     Args:
         recipe: The complete configuration.
-        data: What to train and validate on.
-        processes: Who shares the batches.
-        initial: Weights to start from, as a model folder holds them; None takes those that follow from the seed.
+        data: Dataset to train and validate on.
+        processes: The processes that share the batches.
+        initial: Weights to start from, as in a model folder; None: random weights from the seed.
 
     Raises:
         DataError: The dataset has no images to train or to validate on.
@@ -262,7 +265,7 @@ def assemble(
         network=network,
         average=None if train.ema_decay is None else AveragedNetwork(network, decay=train.ema_decay),
         optimizer=build_optimizer(network, train),
-        forward=Forward.of(train, loss=build_loss(recipe.loss), device=device),
+        forward=Forward.from_config(train, loss=build_loss(recipe.loss), device=device),
         training=TrainingBatches(data, recipe, processes=processes, pin_memory=on_gpu),
         validation=ValidationBatches(data, recipe, processes=processes, pin_memory=on_gpu),
         processes=processes,
@@ -270,5 +273,5 @@ def assemble(
 
 
 def seed_step(seed: int, *, step: int, rank: int) -> None:
-    """Set torch's generators for one step, so that dropout and the like follow from (seed, step, rank) alone."""
+    """Seed torch's generators for one step, so that dropout and the like depend on (seed, step, rank) only."""
     torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]))

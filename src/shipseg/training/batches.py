@@ -1,4 +1,4 @@
-"""Batches for training and validation, loaded here or by processes of their own."""
+"""Batches for training and validation, loaded in this process or by worker processes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from shipseg.training.signals import ignore_in_loader
 
 __all__ = ["Batch", "TrainingBatches", "ValidationBatches"]
 
-_PATIENCE_S = 900
-"""A loading process that gives nothing for so long is stuck (a disk that went away); no batch takes minutes."""
+_LOADER_TIMEOUT_S = 900
+"""A worker process without output for this long is stuck, e.g. on a lost disk; no batch takes minutes."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some images, on the CPU.
+    """A batch of images, on the CPU.
 
     Args:
         images_n3hw: uint8 RGB in 0-255.
         targets_n1hw: float32 coverage in 0-1.
-        image_ids: Their names.
+        image_ids: Names of the images.
     """
 
     images_n3hw: Tensor
@@ -45,17 +45,17 @@ class Batch:
 
 
 class TrainingBatches:
-    """This process's share of every epoch's batches; batch k is the same whenever the run was stopped in between.
+    """This process's share of every epoch's batches; batch k is the same in an interrupted and an uninterrupted run.
 
     Args:
         data: The dataset.
         recipe: The recipe.
-        processes: Who shares the batches.
-        pin_memory: Whether a GPU will fetch them.
+        processes: The processes that share the batches.
+        pin_memory: Whether to pin memory, for a GPU.
 
     Raises:
-        DataError: No training images.
-        ConfigError: Shares that the dataset cannot fill, or a batch that cannot be divided among the processes.
+        DataError: There are no training images.
+        ConfigError: The dataset cannot fill the sampling shares, or a batch cannot be divided among the processes.
     """
 
     def __init__(self, data: PreparedDataset, recipe: Recipe, *, processes: Processes, pin_memory: bool) -> None:
@@ -83,8 +83,8 @@ class TrainingBatches:
         return len(self._sampler)
 
     def after(self, step: int) -> Iterator[Batch]:
-        """Yield the batches that are left of the epoch in which `step` batches of the run have been used."""
-        # Loading processes draw ahead; what counts is what was trained on.
+        """Yield the remaining batches of the epoch, after the run has trained on `step` batches in total."""
+        # Worker processes load ahead: the position is the number of batches trained on.
         self._sampler.state = step
         return _batches(self._loader, self._image_ids)
 
@@ -92,33 +92,33 @@ class TrainingBatches:
 class ValidationBatches:
     """This process's share of the validation split, in a fixed order.
 
-    Resized images come in batches as large as in training. Whole native images come one by one: they may differ in
-    size, and one of them is as many pixels as a batch of crops.
+    Resized images come in batches of the training size. Native images come one by one: their sizes may differ, and one
+    image has as many pixels as a batch of crops.
 
     Args:
         data: The dataset.
         recipe: The recipe.
-        processes: Who shares the batches.
-        pin_memory: Whether a GPU will fetch them.
+        processes: The processes that share the batches.
+        pin_memory: Whether to pin memory, for a GPU.
 
     Raises:
-        DataError: No validation images.
+        DataError: There are no validation images.
     """
 
     def __init__(self, data: PreparedDataset, recipe: Recipe, *, processes: Processes, pin_memory: bool) -> None:
         self._image_ids = _image_ids(data, "val")
         dataset = AirbusShipDetectionDataset(data, "val", recipe_input=recipe.input)
         size = recipe.train.batch_size if recipe.input.mode == "resized" else 1
-        every = range(len(self._image_ids))
-        batches = [list(every[first : first + size]) for first in range(0, len(every), size)]
-        self._mine = batches[processes.rank :: processes.world_size]
+        indices = range(len(self._image_ids))
+        batches = [list(indices[first : first + size]) for first in range(0, len(indices), size)]
+        self._batches = batches[processes.rank :: processes.world_size]
         self._loader = _loader(
-            dataset, self._mine, workers=recipe.train.workers, pin_memory=pin_memory, persistent=False
+            dataset, self._batches, workers=recipe.train.workers, pin_memory=pin_memory, persistent=False
         )
 
     def __len__(self) -> int:
         """Return the number of this process's batches."""
-        return len(self._mine)
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[Batch]:
         return _batches(self._loader, self._image_ids)
@@ -138,14 +138,14 @@ def _loader(
         pin_memory=pin_memory,
         persistent_workers=persistent,
         worker_init_fn=ignore_in_loader if workers else None,
-        timeout=_PATIENCE_S if workers else 0,
+        timeout=_LOADER_TIMEOUT_S if workers else 0,
     )
 
 
 def _batches(loader: DataLoader[Any], image_ids: Sequence[str]) -> Iterator[Batch]:
     with _explained():
         with single_threaded_opencv() if loader.num_workers else contextlib.nullcontext():
-            items = iter(loader)  # starts the loading processes
+            items = iter(loader)  # starts the worker processes
         try:
             for item in items:
                 yield Batch(
@@ -159,11 +159,10 @@ def _batches(loader: DataLoader[Any], image_ids: Sequence[str]) -> Iterator[Batc
 
 
 def _end_processes(items: Iterator[Any]) -> None:
-    """End the loading processes now.
+    """Stop the worker processes now.
 
-    torch leaves that to the iterator's finaliser. An error keeps the iterator alive until the garbage collector finds
-    it, which finalises its queues first: the processes then never hear that they shall end, and waiting for them in
-    vain takes 20 seconds.
+    torch leaves this to the iterator's finaliser. An error keeps the iterator alive until garbage collection, which
+    finalises its queues first: the processes then never receive the message to stop, and joining them takes 20 seconds.
     """
     shut_down = getattr(items, "_shutdown_workers", None)
     if shut_down is not None:
@@ -171,11 +170,11 @@ def _end_processes(items: Iterator[Any]) -> None:
 
 
 class _LoadError(ShipsegError):
-    """An error of ours on its way from a loading process: torch rebuilds an exception from one text only."""
+    """A `ShipsegError` in a worker process: torch can rebuild an exception from a single text only."""
 
 
 class _Reporting(Dataset[Any]):
-    """A dataset whose errors of ours survive the way from a loading process to the training process."""
+    """A dataset whose `ShipsegError`s can be passed from a worker process to the training process."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self._dataset = dataset
@@ -195,17 +194,17 @@ _DEAD_LOADER = re.compile(r"DataLoader worker.*(exited unexpectedly|killed by si
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what a loading process died of into one sentence."""
+    """Turn the failure of a worker process into one sentence."""
     try:
         yield
     except _LoadError as error:
-        # From another process the text comes wrapped in that process's traceback, whose last line is ours.
+        # From a worker process the text is a traceback that ends with our message.
         raise DataError(str(error).strip().rpartition("_LoadError: ")[2].splitlines()[0]) from error
     except RuntimeError as error:
         if not _DEAD_LOADER.search(str(error)):
             raise
         reason = str(error).strip().splitlines()[0]
         raise TrainingError(
-            f"a loading process died or hangs ({reason}): often for lack of memory, lower train.workers; "
-            "--resume goes on from the last checkpoint"
+            f"a data-loading process died or hangs ({reason}): if memory ran out, lower train.workers; "
+            "--resume continues from the last checkpoint"
         ) from error

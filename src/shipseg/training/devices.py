@@ -1,4 +1,4 @@
-"""Which device a run computes on, and how strictly the same run gives the same bits."""
+"""Device of a run, deterministic computation, and messages for failures on the device."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ __all__ = ["explained_failures", "numerics", "resolve_device"]
 
 _NAME = re.compile(r"auto|cpu|cuda(:\d+)?")
 _FILLING: Any = torch.utils.deterministic  # a module whose only attribute is a property made at run time
-# Without it cuBLAS may pick a workspace, and with it an order of sums, anew in every run.
+# Without it cuBLAS may use another workspace, and with it another order of summation, in each run.
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def resolve_device(name: str, *, local_rank: int = 0) -> torch.device:
-    """Return the device that a recipe's `train.device` means for the process `local_rank` of this machine.
+    """Return the device for a recipe's `train.device`, in the process `local_rank` of this machine.
 
     Raises:
-        ConfigError: No such device, or it is not there.
+        ConfigError: The name is invalid, or the device does not exist.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(f"train.device must be auto, cpu, cuda or cuda:N, got {name!r}")
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = int(name.partition(":")[2] or local_rank) if name != "auto" else local_rank
-    if index >= found:
+    if index >= num_gpus:
         raise ConfigError(
-            f"train.device {name} needs GPU number {index} and torch sees {found}: "
-            "use train.device=cpu, or start no more processes than there are GPUs"
+            f"train.device {name} needs GPU {index}, and torch finds {num_gpus} GPUs: "
+            "use train.device=cpu, or start at most one process per GPU"
         )
     return torch.device("cuda", index)
 
 
 @contextlib.contextmanager
 def numerics(*, deterministic: bool) -> Iterator[None]:
-    """Let torch compute reproducibly, or as fast as it can, inside the block.
+    """Make torch deterministic, or as fast as possible, inside the block.
 
-    Its settings and the state of its generator come back afterwards.
+    Its settings and the state of its random generator are restored afterwards.
     """
     before = (
         torch.are_deterministic_algorithms_enabled(),
@@ -57,7 +57,7 @@ def numerics(*, deterministic: bool) -> Iterator[None]:
         os.environ.setdefault(_CUBLAS, ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
-    # Filling every fresh tensor with NaN finds bugs in kernels and costs a pass over memory; ours read nothing unset.
+    # Filling new tensors with NaN reveals bugs in kernels and costs a pass over memory; ours read no unset memory.
     _FILLING.fill_uninitialized_memory = False
     try:
         yield
@@ -70,9 +70,9 @@ def numerics(*, deterministic: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained_failures() -> Iterator[None]:
-    """Turn what cannot be computed into one sentence.
+    """Turn failures on the device into one sentence.
 
-    Too little memory, an operation without a reproducible form, batch normalisation of a single value.
+    These are: not enough memory, an operation that is not deterministic, batch normalisation of a single value.
 
     Raises:
         TrainingError: One of these.
@@ -88,14 +88,14 @@ def explained_failures() -> Iterator[None]:
             ) from error
         if "does not have a deterministic implementation" in text:
             raise TrainingError(
-                f"this recipe needs {text.split(maxsplit=1)[0]}, which gives other bits in every run: use another "
-                "architecture or loss, or train.deterministic=false, which gives up exact resume"
+                f"this recipe needs {text.split(maxsplit=1)[0]}, which is not deterministic: use another architecture "
+                "or loss, or train.deterministic=false, which gives up exact resume"
             ) from error
         raise
     except ValueError as error:
         if "more than 1 value per channel" in str(error):  # torch's batch normalisation
             raise TrainingError(
-                "batch normalisation needs more than one value, and a single image this small gives it one: raise "
+                "batch normalisation needs more than one value per channel, and one image of this size has one: raise "
                 "train.batch_size, input.crop_size or the dataset's size"
             ) from error
         raise

@@ -1,9 +1,8 @@
-"""The processes of one run: alone, or started by torchrun; gloo on CPUs, nccl on GPUs.
+"""The processes of one run: a single one, or several started by torchrun; gloo on CPUs, nccl on GPUs.
 
-Gradients travel in one flat tensor and not through DistributedDataParallel: that regroups its buckets after its first
-step, so with three or more processes the first step after a resume would sum in another order than in the run that was
-never stopped. The same tensor carries the statistics of the norms, the loss and the request to stop: one
-exchange a step.
+Gradients are reduced in one flat tensor, without DistributedDataParallel: that regroups its buckets after its first
+step, so with three or more processes the first step after a resume would sum in another order than in the uninterrupted
+run. The same tensor holds the normalisation statistics, the loss and the request to stop: one all-reduce per step.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ class LostProcessError(TrainingError):
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of the run.
+    """The processes of a run, as seen from this one.
 
     Args:
-        rank: Number of this process.
+        rank: Rank of this process.
         world_size: Number of processes.
-        device: Where tensors must lie to be exchanged.
+        device: Device of the tensors to exchange.
     """
 
     rank: int
@@ -52,11 +51,11 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes."""
+        """Whether this is the process that writes files."""
         return self.rank == 0
 
     def agree(self, decide: Callable[[], Result]) -> Result:
-        """Return what `decide` returns in the first process, in all of them; its error of ours is raised in all."""
+        """Call `decide` in the first process; return its result, or raise its `ShipsegError`, in all processes."""
         if self.world_size == 1:
             return decide()
         answer: list[Any] = [None, None]
@@ -85,7 +84,7 @@ class Processes:
         return values
 
     def add_up(self, values: NDArray[Number]) -> NDArray[Number]:
-        """Return the sum of `values` (any shape, a type that torch knows) over all processes."""
+        """Return the sum of `values` (any shape, a dtype of torch) over all processes."""
         if self.world_size == 1:
             return values
         with _explained(self):
@@ -96,11 +95,11 @@ class Processes:
 
     @torch.no_grad()
     def average_(self, tensors: Sequence[Tensor], *, weight: float) -> None:
-        """Replace every tensor by the sum over processes of `weight` times it, in one exchange.
+        """Replace every tensor by its weighted sum over the processes, in one all-reduce.
 
         Args:
             tensors: float32, of equal shapes in every process.
-            weight: Share of this process; all processes' add up to 1.
+            weight: Weight of this process; the weights of all processes add up to 1.
         """
         if self.world_size == 1:
             return
@@ -112,16 +111,16 @@ class Processes:
             tensor.copy_(values.view(tensor.shape))
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process has called this."""
         self.gather(None)
 
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that torchrun started together with this one (none: alone), and part at the end.
+    """Join the process group that torchrun started, if any, and leave it at the end of the block.
 
     Raises:
-        LostProcessError: The others cannot be reached.
+        LostProcessError: The other processes cannot be reached.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
@@ -143,9 +142,9 @@ def _explained(processes: Processes) -> Iterator[None]:
     """Turn a lost connection into one sentence."""
     try:
         yield
-    except RuntimeError as error:  # what torch.distributed raises, with all its subclasses
+    except RuntimeError as error:  # base class of the errors of torch.distributed
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LostProcessError(
-            f"process {processes.rank} of {processes.world_size} lost the others, of which one has stopped "
-            f"(see its message): go on from the last checkpoint with --resume ({reason[:160]})"
+            f"process {processes.rank} of {processes.world_size} lost the connection, because another process stopped "
+            f"(see its message): resume from the last checkpoint with --resume ({reason[:160]})"
         ) from error

@@ -1,4 +1,4 @@
-"""Whether two finished runs are the same run: bit for bit, clocks aside."""
+"""Bit-for-bit comparison of two finished runs, times excepted."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _CARD_KEYS = ("decision", "threshold_curve", "scores", "files")
 
 
 def run_differences(expected: Path, run: Path) -> list[str]:
-    """Return what differs between two finished runs, clocks aside: nothing, where they are equal to the bit.
+    """Return the differences between two finished runs, times excepted; empty if they are bit-for-bit equal.
 
-    Compared are the model's weights (the whole file), history.csv, the card's threshold, curve and scores, and every
-    tensor and number in last.ckpt.
+    Compares the model's weights (the whole file), history.csv, the card's decision rule, threshold curve and scores,
+    and every tensor and number in last.ckpt.
 
     Args:
-        expected: Folder of a run.
-        run: Folder of another.
+        expected: Folder of the first run.
+        run: Folder of the second run.
 
     Raises:
-        TrainingError: One of them has no checkpoint or no history.
+        TrainingError: One of the runs has no checkpoint or no history.
         CheckpointError: A checkpoint is damaged.
     """
     folders = (expected, run)

@@ -1,4 +1,4 @@
-"""A run's history: one row for each epoch in history.csv, and scalars for TensorBoard."""
+"""A run's history: history.csv with one row per epoch, and TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class EpochRow:
     lr: float
     """Learning rate of the epoch's last step."""
     train_loss: float
-    """Mean over the epoch's batches, on augmented images, while the weights were changing."""
+    """Mean over the epoch's batches, on augmented images, while the weights change."""
     val_loss: float
     val_pooled_dice: float
-    """At the threshold that is best for it."""
+    """At the threshold that maximises it."""
     val_pooled_iou: float
-    """At the threshold that is best for it."""
+    """At the threshold that maximises it."""
     val_image_dice: float
     """Mean over images with ships, at threshold 0.5."""
     best: int
-    """1 when these weights were the best so far, else 0."""
+    """1 if these weights are the best so far, else 0."""
     seconds: float
     """Training and validation of the epoch."""
     images_per_s: float
@@ -49,7 +49,7 @@ class EpochRow:
 
 COLUMNS = tuple(field.name for field in fields(EpochRow))
 CLOCK_COLUMNS = ("seconds", "images_per_s")
-"""Columns that differ from run to run."""
+"""Columns of times, which differ between equal runs."""
 
 
 def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
@@ -65,7 +65,7 @@ def read_history(path: Path) -> list[EpochRow]:
     """Return the rows of a history.csv.
 
     Raises:
-        TrainingError: There is none, or it is not one of ours.
+        TrainingError: The file does not exist, or is no history of a run.
     """
     try:
         with path.open(encoding="utf-8", newline="") as lines:
@@ -81,11 +81,11 @@ _KINDS = {"int": int, "float": float}
 
 
 class Scalars:
-    """A run's TensorBoard scalars, or nothing where `folder` is None.
+    """Writer of a run's TensorBoard scalars.
 
     Args:
-        folder: The run's tensorboard folder.
-        step: Steps taken so far; what an interrupted run noted after later ones is purged.
+        folder: The run's tensorboard folder; None writes nothing.
+        step: Steps taken so far; scalars that an interrupted run wrote for later steps are purged.
     """
 
     def __init__(self, folder: Path | None, *, step: int) -> None:
@@ -98,14 +98,14 @@ class Scalars:
                 self._writer = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add(self, values: Mapping[str, float], *, step: int) -> None:
-        """Note the values as they are after `step` steps."""
+        """Write the values after `step` steps."""
         if self._writer is not None and self._folder is not None:
             with files.storage_errors(self._folder):
                 for name, value in values.items():
                     self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Flush and close; curves that a full disk refuses are not worth a second error."""
+        """Flush and close; a full disk raises no second error here."""
         if self._writer is not None:
             with contextlib.suppress(OSError):
                 self._writer.close()

@@ -1,4 +1,4 @@
-"""The training loop: steps, a validation after each epoch, a checkpoint wherever a kill would cost."""
+"""The training loop: steps, a validation after each epoch, and checkpoints."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["Callbacks", "train_epoch", "train_step", "train_to_the_end", "valida
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What the loop tells the outside; none of it changes the training.
+    """Functions that the loop calls; they do not change the training.
 
     Args:
         save: Writes a checkpoint.
-        publish: Writes what a finished epoch gives, for people: history, curves, the best model.
-        report: Notes scalars after a step.
+        publish: Writes the output of a finished epoch: history, curves, the best model.
+        report: Writes scalars after a step.
     """
 
     save: Callable[[], None]
@@ -36,26 +36,26 @@ class Callbacks:
     report: Callable[[dict[str, float]], None]
 
 
-def train_to_the_end(assembly: Assembly, state: RunState, *, desk: Callbacks, stop: StopRequest) -> None:
-    """Train from wherever `state` stands to the end of its last phase, or to early stopping.
+def train_to_the_end(assembly: Assembly, state: RunState, *, callbacks: Callbacks, stop: StopRequest) -> None:
+    """Train from the position in `state` to the end of the last phase, or to early stopping.
 
     Raises:
         NonFiniteLossError: The loss became NaN or infinite; the message names the batch.
-        TrainingInterrupted: A signal came, and a checkpoint is written.
-        StorageError: A checkpoint cannot be written; the one before it is whole.
+        TrainingInterrupted: A signal came; a checkpoint was saved.
+        StorageError: A checkpoint cannot be written; the one before it is complete.
     """
     while not state.is_trained:
         if state.step_of_epoch < state.steps_per_epoch:
-            train_epoch(assembly, state, desk=desk, stop=stop)
-            desk.save()
-        validate_epoch(assembly, state, desk=desk, stop=stop)
-        desk.save()
-        # What people read follows from the checkpoint and is written after it: a kill in between costs nothing.
-        desk.publish()
+            train_epoch(assembly, state, callbacks=callbacks, stop=stop)
+            callbacks.save()
+        validate_epoch(assembly, state, callbacks=callbacks, stop=stop)
+        callbacks.save()
+        # Published files are derived from the checkpoint and written after it: a kill in between loses nothing.
+        callbacks.publish()
 
 
-def train_epoch(assembly: Assembly, state: RunState, *, desk: Callbacks, stop: StopRequest) -> None:
-    """Take the steps that are left of the epoch under way."""
+def train_epoch(assembly: Assembly, state: RunState, *, callbacks: Callbacks, stop: StopRequest) -> None:
+    """Take the remaining steps of the current epoch."""
     assembly.network.train()
     train, started_s = state.recipe.train, time.perf_counter()
     steps = track(
@@ -68,33 +68,33 @@ def train_epoch(assembly: Assembly, state: RunState, *, desk: Callbacks, stop: S
     for batch in steps:
         note_stage("training", step=state.step)
         lr = state.learning_rate()
-        outcome = train_step(assembly, batch, state=state, lr=lr, wants_stop=stop.requested)
-        _check_finite(outcome, batch, assembly=assembly, state=state)
+        result = train_step(assembly, batch, state=state, lr=lr, wants_stop=stop.requested)
+        _check_finite(result, batch, assembly=assembly, state=state)
         state.step += 1
-        state.loss_sum += outcome.loss
+        state.loss_sum += result.loss
         now_s = time.perf_counter()
         state.train_seconds, started_s = state.train_seconds + now_s - started_s, now_s
-        desk.report({"train/loss": outcome.loss, "train/lr": lr, "train/gradient_norm": outcome.gradient_norm})
-        if outcome.someone_wants_stop:
-            desk.save()
-            assembly.processes.wait()  # or torchrun would end the first process, which writes, with the others
+        callbacks.report({"train/loss": result.loss, "train/lr": lr, "train/gradient_norm": result.gradient_norm})
+        if result.stop_requested:
+            callbacks.save()
+            assembly.processes.wait()  # otherwise torchrun could end the first process while it writes
             raise stop.interruption()
         if state.step % train.checkpoint_every_steps == 0 and state.step_of_epoch < state.steps_per_epoch:
-            desk.save()
+            callbacks.save()
 
 
 @dataclass(frozen=True)
 class _StepResult:
-    """What a step gave, the same in every process but for `own_loss`."""
+    """Result of a step; only `own_loss` differs between processes."""
 
     loss: float
     own_loss: float
     gradient_norm: float
-    someone_wants_stop: bool
+    stop_requested: bool
 
 
 def train_step(assembly: Assembly, batch: Batch, *, state: RunState, lr: float, wants_stop: bool) -> _StepResult:
-    """Take one step: forward, backward, one exchange among the processes, clip, update, average."""
+    """Take one step: forward, backward, one all-reduce, clip, update, average."""
     train, network, processes = state.recipe.train, assembly.network, assembly.processes
     seed_step(train.seed, step=state.step, rank=processes.rank)
     assembly.optimizer.zero_grad(set_to_none=True)
@@ -109,34 +109,34 @@ def train_step(assembly: Assembly, batch: Batch, *, state: RunState, lr: float, 
     if assembly.average is not None:
         assembly.average.update(network, step=state.step)
     loss, stop_share, norm_value, own_value = torch.stack([*shared, norm, own_loss.detach()]).tolist()
-    return _StepResult(loss=loss, own_loss=own_value, gradient_norm=norm_value, someone_wants_stop=stop_share > 0)
+    return _StepResult(loss=loss, own_loss=own_value, gradient_norm=norm_value, stop_requested=stop_share > 0)
 
 
-def _check_finite(outcome: _StepResult, batch: Batch, *, assembly: Assembly, state: RunState) -> None:
-    """Stop at the step whose numbers are no numbers; nothing of it was written."""
-    if math.isfinite(outcome.loss) and math.isfinite(outcome.gradient_norm):
+def _check_finite(result: _StepResult, batch: Batch, *, assembly: Assembly, state: RunState) -> None:
+    """Raise if the loss or the gradient is NaN or infinite; nothing of this step was saved."""
+    if math.isfinite(result.loss) and math.isfinite(result.gradient_norm):
         return
-    what = f"loss became {outcome.loss}" if not math.isfinite(outcome.loss) else "gradient became infinite or NaN"
-    found = assembly.processes.gather((math.isfinite(outcome.own_loss), batch.image_ids))
-    guilty = [ids for finite, ids in found if not finite] or [ids for _, ids in found]
-    images = ", ".join(image_id for ids in guilty for image_id in ids)
+    what = f"loss became {result.loss}" if not math.isfinite(result.loss) else "gradient became infinite or NaN"
+    batches = assembly.processes.gather((math.isfinite(result.own_loss), batch.image_ids))
+    affected = [ids for finite, ids in batches if not finite] or [ids for _, ids in batches]
+    images = ", ".join(image_id for ids in affected for image_id in ids)
     raise NonFiniteLossError(
-        f"the {what} at step {state.step + 1} (epoch {state.epoch + 1}) on {images}: look at these images, "
-        "or start another run with a lower train.lr or with train.clip_norm; the last checkpoint is whole"
+        f"the {what} at step {state.step + 1} (epoch {state.epoch + 1}) on {images}: check these images, "
+        "or start a new run with a lower train.lr or with train.clip_norm; the last checkpoint is valid"
     )
 
 
-def validate_epoch(assembly: Assembly, state: RunState, *, desk: Callbacks, stop: StopRequest) -> None:
-    """Validate, close the epoch, and keep the weights if they are the best so far."""
+def validate_epoch(assembly: Assembly, state: RunState, *, callbacks: Callbacks, stop: StopRequest) -> None:
+    """Validate, close the epoch, and copy the weights if they are the best so far."""
     started_s = time.perf_counter()
     note_stage("validating", step=state.step)
     scores = validate(
-        assembly.judged, assembly.validation, forward=assembly.forward, processes=assembly.processes, stop=stop
+        assembly.eval_network, assembly.validation, forward=assembly.forward, processes=assembly.processes, stop=stop
     )
     seconds = state.train_seconds + time.perf_counter() - started_s
     if state.close_epoch(scores, lr=_last_rate(assembly), seconds=seconds):
         assembly.keep_as_best()
-    desk.report({f"val/{name}": value for name, value in vars(scores).items()})
+    callbacks.report({f"val/{name}": value for name, value in vars(scores).items()})
 
 
 def _last_rate(assembly: Assembly) -> float:

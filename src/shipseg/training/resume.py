@@ -1,4 +1,4 @@
-"""Whether a run may go on: same recipe, data and number of processes, or a sentence that names the difference."""
+"""Checks before a resume: recipe, dataset and number of processes must be those of the run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["check_same_run", "environment"]
 LOG = logging.getLogger(__name__)
 
 _FREE_TO_CHANGE = ("name", "description", "train.workers", "train.checkpoint_every_steps", "train.device")
-"""Keys of a recipe that change no bit of the result (the device: see `environment`)."""
+"""Recipe keys that do not change the result (for the device, see `environment`)."""
 
 
 def environment(device: torch.device) -> dict[str, str]:
-    """Return what else must stay the same for a resumed run to give the same bits."""
+    """Return what else must be equal for a resumed run to be bit-for-bit equal."""
     return {
         "shipseg": __version__,
         "torch": torch.__version__,
@@ -35,9 +35,9 @@ def environment(device: torch.device) -> dict[str, str]:
 
 
 def check_same_run(state: RunState, recipe: Recipe, data: PreparedDataset, *, processes: Processes, run: Path) -> None:
-    """Raise unless recipe, dataset and number of processes are those that the run was started with.
+    """Check that recipe, dataset and number of processes are those that the run was started with.
 
-    What changes only the last bits (versions, threads, kind of device) is reported on the log.
+    Differences that change only the last bits (versions, threads, device type) are logged.
 
     Raises:
         TrainingError: Something differs; the message names it with both values.
@@ -52,20 +52,20 @@ def check_same_run(state: RunState, recipe: Recipe, data: PreparedDataset, *, pr
     if state.dataset != data.fingerprint:
         raise TrainingError(
             f"run {run} was started on another dataset (fingerprint {state.dataset[:12]}) than {data.root} "
-            f"({data.fingerprint[:12]}): give the one it was started on, or start another run in another folder"
+            f"({data.fingerprint[:12]}): give the dataset of the run, or start a new run in another folder"
         )
     if state.world_size != processes.world_size:
         raise TrainingError(
             f"run {run} was started with {state.world_size} process(es) and now there are {processes.world_size}: "
-            f"start it with {state.world_size}, or start another run in another folder"
+            f"start it with {state.world_size}, or start a new run in another folder"
         )
     now_here = environment(processes.device)
     changed = [f"{name} {state.environment.get(name)} -> {value}" for name, value in now_here.items()
                if state.environment.get(name) != value]  # fmt: skip
     if changed and processes.is_first:
         LOG.warning(
-            "the run goes on under other conditions (%s): its result will agree with that of an undisturbed run to "
-            "rounding, not to the bit",
+            "the run resumes in another environment (%s): its result will equal that of an uninterrupted run up to "
+            "rounding, not bit for bit",
             ", ".join(changed),
         )
 

@@ -1,4 +1,4 @@
-"""A training run from its recipe to its model: started, stopped, resumed, continued."""
+"""A training run: start, resume, continue, and choose the threshold at the end."""
 
 from __future__ import annotations
 
@@ -29,32 +29,35 @@ from shipseg.training.fine_tuning import Start, read_start
 from shipseg.training.history import COLUMNS, HISTORY_FILE, Scalars, read_history
 from shipseg.training.loop import Callbacks, train_to_the_end
 from shipseg.training.resume import check_same_run, environment
-from shipseg.training.run_folder import card_of
+from shipseg.training.run_folder import build_card
 from shipseg.training.signals import StopRequest, listening, note_stage
 from shipseg.training.state import RunState
 
 __all__ = ["TrainAndTestModel", "TrainingReport"]
 
+LOG = logging.getLogger(__name__)
 
-# What a run says at its end.
+CURVES_FILE = "curves.png"
+TENSORBOARD_FOLDER = "tensorboard"
+_SCALARS_EVERY_STEPS = 10
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """How a run ended.
+    """The result of a run.
 
     Args:
-        run: Its folder.
-        model: The folder of its best weights with their card.
-        epochs: Epochs trained, over all sittings.
-        steps: Steps likewise.
-        best_epoch: The epoch whose weights were kept, counted from 1.
-        scores: Their scores on validation, at the resolution of training.
-        decision: From probabilities to ships, chosen on validation at full resolution.
-        hours: Hours of training and validation, over all sittings.
-        stopped_early: Whether early stopping ended it.
-        resumed_at_step: Where this sitting began; None for a new run.
-        was_finished: Whether there was nothing left to do.
+        run: Folder of the run.
+        model: Folder of the best weights with their card.
+        epochs: Number of epochs trained, over all sessions.
+        steps: Number of steps taken, over all sessions.
+        best_epoch: Epoch of the best weights, counted from 1.
+        scores: Validation scores of the best weights, at the resolution of training.
+        decision: Decision rule chosen on validation at full resolution.
+        hours: Hours of training and validation, over all sessions.
+        stopped_early: Whether early stopping ended the run.
+        resumed_at_step: Step at which this session resumed; None for a new run.
+        was_finished: Whether the run was already finished.
     """
 
     run: Path
@@ -70,22 +73,15 @@ class TrainingReport:
     was_finished: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as texts and numbers, for a command's summary."""
+        """Return the report as plain data, for the summary of a command."""
         return {**asdict(self), "run": str(self.run), "model": str(self.model), "decision": self.decision.model_dump()}
-
-
-LOG = logging.getLogger(__name__)
-
-CURVES_FILE = "curves.png"
-TENSORBOARD_FOLDER = "tensorboard"
-_SCALARS_EVERY_STEPS = 10
 
 
 class TrainAndTestModel:
     """Trains a network on a prepared dataset, validates it after every epoch and keeps the best weights.
 
-    The run can be killed at any moment; resumed, it becomes bit for bit the run that was never killed. Under torchrun
-    every process calls the same methods; the first one writes.
+    The run can be killed at any moment; resumed, it gives bit for bit the result of an uninterrupted run. Under
+    torchrun every process calls the same methods, and the first one writes the files.
 
     Args:
         recipe: The complete configuration.
@@ -104,10 +100,10 @@ class TrainAndTestModel:
 
     @classmethod
     def open(cls, dataset: Path, run: Path) -> TrainAndTestModel:
-        """Return a run that was begun before, with its own recipe.
+        """Return an existing run, with its own recipe.
 
         Raises:
-            TrainingError: There is no run in the folder.
+            TrainingError: The folder holds no run.
         """
         recipe_file = Path(run) / run_folder.RECIPE_FILE
         if not recipe_file.is_file():
@@ -115,41 +111,41 @@ class TrainAndTestModel:
         return cls(load_recipe(recipe_file), dataset, run)
 
     def train(self, *, resume: bool = False) -> TrainingReport:
-        """Train to the end of the recipe's phases, choose the threshold, and return how it went.
+        """Train to the end of the recipe's phases, choose the threshold, and return the report.
 
         Args:
-            resume: Go on from the run's last checkpoint; where there is none, start; where the run is finished, do
-                nothing. So the same command can stand in a restart loop.
+            resume: Resume from the run's last checkpoint; start if there is none; do nothing if the run is finished. So
+                the same command can be used in a restart loop.
 
         Raises:
             TrainingError: The folder holds a run and `resume` is false; or recipe, dataset or number of processes are
                 not those the run was started with; or a process of the run died.
             CheckpointError: The run's checkpoints are damaged.
             NonFiniteLossError: The loss became NaN or infinite.
-            TrainingInterrupted: SIGTERM or SIGINT came; a checkpoint was written.
-            StorageError: The disk is full; the last checkpoint is whole.
+            TrainingInterrupted: SIGTERM or SIGINT came; a checkpoint was saved.
+            StorageError: The disk is full; the last checkpoint is valid.
             DataError: The dataset cannot be read or has no images to train or validate on.
             ConfigError: The recipe contradicts the dataset, the machine or itself.
             ModelError: The network cannot be built.
         """
-        return self._train_from_checkpoint(resume=resume, added=None)
+        return self._train_from_checkpoint(resume=resume, extra=None)
 
     def continue_training(
         self, *, epochs: int, lr: float | None = None, schedule: ScheduleConfig | None = None, resume: bool = False
     ) -> TrainingReport:
         """Append a phase to the run, finished or interrupted, and train to its end.
 
-        The optimiser's memory, the average and the best weights carry on. The phase is noted in the checkpoint before
-        its first step: after a kill, `train(resume=True)` and `continue_training(..., resume=True)` both go on with it.
+        Optimiser state, moving average and best weights are kept. The phase is stored in the checkpoint before its
+        first step: after a kill, `train(resume=True)` and `continue_training(..., resume=True)` both resume it.
 
         Args:
-            epochs: Length of the phase.
-            lr: Its learning rate; None takes the recipe's.
-            schedule: Its schedule; None takes the recipe's.
-            resume: Append nothing where the run's last phase was appended with these very values before.
+            epochs: Number of epochs.
+            lr: Learning rate; None uses the recipe's.
+            schedule: Schedule; None uses the recipe's.
+            resume: Append nothing if the run's last phase was appended with the same values.
 
         Raises:
-            TrainingError: There is no run in the folder; else as for `train`.
+            TrainingError: The folder holds no run; else as for `train`.
         """
         train = self.recipe.train
         requested = {
@@ -158,56 +154,56 @@ class TrainAndTestModel:
             "schedule": (schedule or train.schedule).model_dump(),
         }
         phase = validated(PhaseConfig, requested, f"continuation of {self.run}")
-        return self._train_from_checkpoint(resume=True, added=_ExtraPhase(phase, only_once=resume))
+        return self._train_from_checkpoint(resume=True, extra=_ExtraPhase(phase, only_once=resume))
 
     def curves(self) -> Path:
-        """Draw the run's history as curves.png and return its path.
+        """Draw the run's history to curves.png and return its path.
 
         Raises:
-            TrainingError: The run has not finished an epoch.
+            TrainingError: The run has no finished epoch.
         """
         rows = read_history(self.run / HISTORY_FILE)
         if not rows:
-            raise TrainingError(f"run {self.run} has not finished an epoch: there is nothing to draw yet")
+            raise TrainingError(f"run {self.run} has no finished epoch to draw: train it for an epoch first")
         columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
         figure = figures.training_curves(columns, best_by=self.recipe.train.best_metric)
         figures.save_png(figure, self.run / CURVES_FILE)
         return self.run / CURVES_FILE
 
-    def _train_from_checkpoint(self, *, resume: bool, added: _ExtraPhase | None) -> TrainingReport:
-        """Train from wherever the run stands to its end, in one sitting."""
+    def _train_from_checkpoint(self, *, resume: bool, extra: _ExtraPhase | None) -> TrainingReport:
+        """Train from the run's last checkpoint, or from the start, to its end."""
         data = open_dataset(self.dataset)
         device = resolve_device(self.recipe.train.device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
         with (
             explained_failures(),
             numerics(deterministic=self.recipe.train.deterministic),
             listening() as stop,
-            contextlib.ExitStack() as held,
+            contextlib.ExitStack() as locks,
         ):
             with _stop_before_loss(stop), joined(device) as processes:
-                stored = processes.agree(lambda: self._begin(held, resume=resume))
-                state, assembly = self._assembled(stored, data, processes, added)
+                stored = processes.agree(lambda: self._begin(locks, resume=resume))
+                state, assembly = self._load(stored, data, processes, extra)
                 resumed_at_step, was_finished = state.step if stored else None, state.finished
                 if not was_finished:
-                    self._train(assembly, state, data, stop, is_new=stored is None or added is not None)
-            # The first process goes on alone: the others have nothing to wait for.
+                    self._train(assembly, state, data, stop, is_new=stored is None or extra is not None)
+            # The first process finishes alone; the others are done.
             if processes.is_first and not was_finished:
                 with stop.at_once():
                     self._finish(assembly, state, data)
         if processes.is_first and was_finished:
-            LOG.info("run %s is finished (%d epochs): there is nothing left to do", self.run, state.epoch)
+            LOG.info("run %s is finished (%d epochs): nothing to do", self.run, state.epoch)
         return self._report(state, resumed_at_step=resumed_at_step, was_finished=was_finished)
 
-    def _begin(self, held: contextlib.ExitStack, *, resume: bool) -> StoredCheckpoint | None:
-        held.enter_context(run_folder.locked(self.run))
+    def _begin(self, locks: contextlib.ExitStack, *, resume: bool) -> StoredCheckpoint | None:
+        locks.enter_context(run_folder.locked(self.run))
         return run_folder.begin(self.run, resume=resume)
 
-    def _assembled(
-        self, stored: StoredCheckpoint | None, data: PreparedDataset, processes: Processes, added: _ExtraPhase | None
+    def _load(
+        self, stored: StoredCheckpoint | None, data: PreparedDataset, processes: Processes, extra: _ExtraPhase | None
     ) -> tuple[RunState, Assembly]:
-        """Return where the run stands, and its parts in the same place."""
+        """Return the state and the parts of the run, new or from the checkpoint."""
         if stored is None:
-            if added is not None:
+            if extra is not None:
                 raise TrainingError(f"{self.run} holds no run to continue: train one first, or give another folder")
             start = read_start(self.recipe)
             assembly = assemble(self.recipe, data, processes=processes, initial=start.tensors if start else None)
@@ -216,11 +212,11 @@ class TrainAndTestModel:
         state = RunState.from_json(content["state"])
         check_same_run(state, self.recipe, data, processes=processes, run=self.run)
         assembly = assemble(self.recipe, data, processes=processes)
-        assembly.restore(content)
-        # What may change between sittings is taken from today's recipe; all else was just found equal.
+        assembly.load_state_dict(content)
+        # Keys that may change between sessions are taken from the new recipe; all others were checked to be equal.
         state.recipe = self.recipe.model_copy(update={"phases": state.recipe.phases})
-        if added is not None and not (added.only_once and state.appended and state.phases[-1] == added.phase):
-            state.append(added.phase)
+        if extra is not None and not (extra.only_once and state.appended and state.phases[-1] == extra.phase):
+            state.append(extra.phase)
         return state, assembly
 
     def _new_state(self, assembly: Assembly, data: PreparedDataset, start: Start | None) -> RunState:
@@ -232,17 +228,17 @@ class TrainAndTestModel:
             world_size=assembly.processes.world_size,
             environment=environment(assembly.processes.device),
             started_from=start.facts if start else {},
-            rules_before=start.rules if start else {},
+            rules_before=start.decision_rule if start else {},
         )
 
     def _train(
         self, assembly: Assembly, state: RunState, data: PreparedDataset, stop: StopRequest, *, is_new: bool
     ) -> None:
-        """Train to the end of the last phase; whatever people read is brought up to date first."""
+        """Train to the end of the last phase; update the published files first."""
         first = assembly.processes.is_first
         scalars = Scalars(self.run / TENSORBOARD_FOLDER if first else None, step=state.step)
         if is_new:
-            # Before the first step, so that there is always something to go on from, and an appended phase is known.
+            # Before the first step, so that there is always a checkpoint, and an appended phase is recorded in it.
             run_folder.save(self.run, assembly, state)
         run_folder.publish(self.run, assembly, state, data)
 
@@ -250,20 +246,20 @@ class TrainAndTestModel:
             if state.step % _SCALARS_EVERY_STEPS == 0 or state.step_of_epoch == 0:
                 scalars.add(values, step=state.step)
 
-        desk = Callbacks(
+        callbacks = Callbacks(
             save=lambda: run_folder.save(self.run, assembly, state),
             publish=lambda: run_folder.publish(self.run, assembly, state, data),
             report=report,
         )
         try:
-            train_to_the_end(assembly, state, desk=desk, stop=stop)
+            train_to_the_end(assembly, state, callbacks=callbacks, stop=stop)
         finally:
             scalars.close()
 
     def _finish(self, assembly: Assembly, state: RunState, data: PreparedDataset) -> None:
-        """Choose the threshold at full resolution, write the model, draw the curves, and close the run."""
+        """Choose the threshold at full resolution, write the model, draw the curves, and mark the run as finished."""
         network = run_folder.best_network(assembly)
-        card = card_of(state, data, multiple=network.multiple, choice=Choice(), finished=False)
+        card = build_card(state, data, multiple=network.multiple, choice=Choice(), finished=False)
         backend = TorchBackend(network, device=str(assembly.processes.device))
         note_stage("choosing", step=state.step)
         choice = _choose(Predictor(card, backend), state, data)
@@ -283,7 +279,7 @@ class TrainAndTestModel:
             steps=state.step,
             best_epoch=state.best.epoch,
             scores=asdict(state.best.scores),
-            # Only the first process knows when the card is written.
+            # Only in the first process the card is certain to be written.
             decision=read_card(model).decision if is_first else Decision(),
             hours=round(sum(row.seconds for row in state.history) / 3600, 4),
             stopped_early=state.stopped_early,
@@ -293,29 +289,30 @@ class TrainAndTestModel:
 
 
 def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Choice:
-    """Return the rules that the validation images ask for, or those of the model before where they are too few.
+    """Return the decision rule chosen on the validation images, or the original model's if these are too few.
 
-    Rules that nobody chose, such as the default, are not kept; whether ships are rectangles is, unless the recipe says.
+    A rule that was not chosen on images, such as the default, is not kept; its `rectangles` is, unless the recipe sets
+    it.
     """
     images, config = labelled_from_dataset(data, "val"), state.recipe.threshold
-    before = Card.model_validate(state.rules_before)
-    if before.choice.get("counts") and len(images) < config.keep_below:
+    original = Card.model_validate(state.rules_before)
+    if original.choice.get("counts") and len(images) < config.keep_below:
         LOG.warning(
-            "%d validation images are too few to choose rules for %r on: those of %s are kept. "
-            "`shipseg threshold` chooses others, and so does a training with  --threshold.keep_below 0",
+            "%d validation images are too few to choose a decision rule for %r: the one of %s is kept. "
+            "Choose another with `shipseg threshold`, or train with  --threshold.keep_below 0",
             len(images),
             describe_target(config),
-            before.name,
+            original.name,
         )
-        return Choice.kept_from(before)
-    config = config.model_copy(update={"rectangles": in_rectangles(config, before.decision)})
+        return Choice.kept_from(original)
+    config = config.model_copy(update={"rectangles": in_rectangles(config, original.decision)})
     name = f"{data.root.resolve().name}, split val"
     return choose_decision(predictor, images, config=config, seed=state.recipe.train.seed, data=name)
 
 
 @dataclass(frozen=True)
 class _ExtraPhase:
-    """A phase to append, perhaps only where it was not appended before."""
+    """A phase to append; with `only_once`, not if it was appended before."""
 
     phase: PhaseConfig
     only_once: bool
@@ -323,7 +320,7 @@ class _ExtraPhase:
 
 @contextlib.contextmanager
 def _stop_before_loss(stop: StopRequest) -> Iterator[None]:
-    """Say that a signal stopped the run where one stopped all processes and this one noticed the others' end first."""
+    """Report the signal, not a lost connection, if a signal stopped all processes and the others ended first."""
     try:
         yield
     except LostProcessError:

@@ -1,7 +1,7 @@
-"""A run's folder: who may write it, and what stands in it.
+"""A run's folder: its lock, its checkpoints, the files derived from them, and the model with its card.
 
-`last.ckpt` holds the whole truth. Everything else (recipe.yaml, history.csv, curves.png, model/) follows from a
-checkpoint, is written after it, and is written again when a run goes on: so a kill between any two files costs nothing.
+All other files (recipe.yaml, history.csv, curves.png, model/) are derived from the last checkpoint, are written after
+it, and are written again on a resume, so a kill between two files loses nothing.
 """
 
 from __future__ import annotations
@@ -41,18 +41,126 @@ __all__ = [
     "RECIPE_FILE",
     "begin",
     "best_network",
-    "card_of",
+    "build_card",
     "locked",
     "publish",
     "save",
     "save_best_model",
 ]
 
+RECIPE_FILE = "recipe.yaml"
+MODEL_FOLDER = "model"
+_LOCK_FILE = ".lock"
 
-# The card of a trained model, written from what the run knows.
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Lock the folder against other training processes; the lock is released when the process ends.
+
+    Raises:
+        TrainingError: Another process is training in it.
+        StorageError: The folder cannot be written.
+    """
+    taken = TrainingError(f"another process is training in {run}: wait for it, stop it, or choose another folder")
+    with files.locked(files.ensure_folder(run) / _LOCK_FILE, taken=taken):
+        yield
 
 
-def card_of(
+def begin(run: Path, *, resume: bool) -> StoredCheckpoint | None:
+    """Return the checkpoint to resume from, or None for a new run.
+
+    Raises:
+        TrainingError: The folder holds a run, and `resume` is false.
+        CheckpointError: The run's checkpoints are damaged.
+    """
+    for place in (run, run / MODEL_FOLDER):
+        files.remove_leftovers(place, alone=True)
+    has_files = any((run / name).exists() for name in (RECIPE_FILE, HISTORY_FILE))
+    if not resume and (has_files or holds_checkpoint(run)):
+        raise TrainingError(f"{run} already holds a run: resume it with --resume, or choose another folder")
+    return find_checkpoint(run)
+
+
+def save(run: Path, assembly: Assembly, state: RunState) -> None:
+    """Write a checkpoint, in the first process only.
+
+    Raises:
+        StorageError: It cannot be written; the one before it is complete.
+    """
+    if assembly.processes.is_first:
+        note_stage("checkpoint", step=state.step)
+        save_checkpoint(run, {"state": state.to_json(), **assembly.state_dict()})
+        note_stage("saved", step=state.step)
+
+
+def publish(run: Path, assembly: Assembly, state: RunState, data: PreparedDataset) -> None:
+    """Write the files derived from the state, in the first process only.
+
+    The best model gets the threshold with the highest pooled Dice at the resolution of training; the final threshold is
+    chosen once, at the end, at full resolution.
+
+    Args:
+        run: The run's folder.
+        assembly: The parts of the run, with the best weights.
+        state: The state in the last checkpoint.
+        data: The dataset, for the model's card.
+    """
+    if not assembly.processes.is_first:
+        return
+    files.write_text(run / RECIPE_FILE, dump_recipe(state.current_recipe()))
+    write_history(run / HISTORY_FILE, state.history)
+    if state.best is not None and not _holds_model_of(run, state.best):
+        threshold = min(max(state.best.scores.threshold, 0.01), 0.99)
+        choice = Choice(Decision(threshold=threshold, metric="pooled_dice"))
+        save_best_model(run, assembly, state, data, choice=choice, finished=False)
+
+
+def _holds_model_of(run: Path, best: Best) -> bool:
+    """Return whether the model folder holds the complete weights and card of this validation."""
+    try:
+        card = read_card(run / MODEL_FOLDER)
+        complete = all(_sha256(run / MODEL_FOLDER / name) == digest for name, digest in card.files.items())
+    except (ModelError, OSError):
+        return False
+    return complete and bool(card.files) and card.training.get("best_epoch") == best.epoch
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def save_best_model(
+    run: Path,
+    assembly: Assembly,
+    state: RunState,
+    data: PreparedDataset,
+    *,
+    choice: Choice,
+    finished: bool,
+) -> None:
+    """Write the best weights with their card to the run's model folder.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written.
+    """
+    note_stage("model", step=state.step)
+    network = best_network(assembly)
+    card = build_card(state, data, multiple=network.multiple, choice=choice, finished=finished)
+    save_model(run / MODEL_FOLDER, network, card)
+    note_stage("saved", step=state.step)
+
+
+def best_network(assembly: Assembly) -> ShipNetwork:
+    """Return a network with the best weights, on the device of the run."""
+    if assembly.best is None:
+        raise TrainingError("the run has no best weights yet: let it finish an epoch")
+    network = copy.deepcopy(assembly.eval_network)
+    network.load_state_dict(assembly.best)
+    return network.eval()
+
+
+def build_card(
     state: RunState,
     data: PreparedDataset,
     *,
@@ -63,11 +171,11 @@ def card_of(
     """Return the card of a run's best weights.
 
     Args:
-        state: The run; it has a best validation.
-        data: What it was trained on.
-        multiple: What height and width given to the network are multiples of.
-        choice: From probabilities to ships, and why so.
-        finished: Whether the run has come to its end.
+        state: State of the run, with a best validation.
+        data: The dataset of the run.
+        multiple: Height and width of the network's input are multiples of this.
+        choice: The decision rule and how it was chosen.
+        finished: Whether the run is finished.
     """
     recipe, best = state.recipe, state.best
     assert best is not None
@@ -98,9 +206,9 @@ def card_of(
 
 
 def _tile(multiple: int) -> int:
-    """Return the card's usual tile, as a multiple of what the network needs."""
-    usual = int(CardInput().tile)
-    return max(usual // multiple, 1) * multiple
+    """Return the default tile size, rounded down to a multiple of `multiple`."""
+    default = int(CardInput().tile)
+    return max(default // multiple, 1) * multiple
 
 
 def _counts(data: PreparedDataset) -> dict[str, int]:
@@ -113,115 +221,3 @@ def _counts(data: PreparedDataset) -> dict[str, int]:
             f"{split}_ships": int(ships.sum()),
         }
     return counts
-
-
-RECIPE_FILE = "recipe.yaml"
-MODEL_FOLDER = "model"
-_LOCK_FILE = ".lock"
-
-
-@contextlib.contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Keep every other process from training in the folder; the lock goes with the process, however it ends.
-
-    Raises:
-        TrainingError: Another process trains in it.
-        StorageError: The folder cannot be written.
-    """
-    taken = TrainingError(f"another process is training in {run}: wait for it, stop it, or choose another folder")
-    with files.locked(files.ensure_folder(run) / _LOCK_FILE, taken=taken):
-        yield
-
-
-def begin(run: Path, *, resume: bool) -> StoredCheckpoint | None:
-    """Return the checkpoint to go on from, or None for a new run.
-
-    Raises:
-        TrainingError: The folder holds a run, and nobody said that it shall go on.
-        CheckpointError: The run's checkpoints are damaged.
-    """
-    for place in (run, run / MODEL_FOLDER):
-        files.remove_leftovers(place, alone=True)
-    in_the_way = [name for name in (RECIPE_FILE, HISTORY_FILE) if (run / name).exists()]
-    if not resume and (in_the_way or holds_checkpoint(run)):
-        raise TrainingError(f"{run} already holds a run: go on with it (--resume), or choose another folder")
-    return find_checkpoint(run)
-
-
-def save(run: Path, assembly: Assembly, state: RunState) -> None:
-    """Write a checkpoint, in the first process only.
-
-    Raises:
-        StorageError: It cannot be written; the one before is whole.
-    """
-    if assembly.processes.is_first:
-        note_stage("checkpoint", step=state.step)
-        save_checkpoint(run, {"state": state.to_json(), **assembly.tensors()})
-        note_stage("saved", step=state.step)
-
-
-def publish(run: Path, assembly: Assembly, state: RunState, data: PreparedDataset) -> None:
-    """Write what follows from the state for people, in the first process only.
-
-    The best model gets the threshold with the highest pooled Dice at the resolution of training; the final choice, at
-    full resolution, is made once, at the end.
-
-    Args:
-        run: The run's folder.
-        assembly: Holds the best weights.
-        state: As in the last checkpoint.
-        data: The dataset, for the model's card.
-    """
-    if not assembly.processes.is_first:
-        return
-    files.write_text(run / RECIPE_FILE, dump_recipe(state.current_recipe()))
-    write_history(run / HISTORY_FILE, state.history)
-    if state.best is not None and not _holds_model_of(run, state.best):
-        threshold = min(max(state.best.scores.threshold, 0.01), 0.99)
-        choice = Choice(Decision(threshold=threshold, metric="pooled_dice"))
-        save_best_model(run, assembly, state, data, choice=choice, finished=False)
-
-
-def _holds_model_of(run: Path, best: Best) -> bool:
-    """Return whether the model folder holds the weights of this validation, with their card, whole."""
-    try:
-        card = read_card(run / MODEL_FOLDER)
-        whole = all(_sha256(run / MODEL_FOLDER / name) == digest for name, digest in card.files.items())
-    except (ModelError, OSError):
-        return False
-    return whole and bool(card.files) and card.training.get("best_epoch") == best.epoch
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def save_best_model(
-    run: Path,
-    assembly: Assembly,
-    state: RunState,
-    data: PreparedDataset,
-    *,
-    choice: Choice,
-    finished: bool,
-) -> None:
-    """Write the best weights with their card to the run's model folder.
-
-    Raises:
-        StorageError: The disk is full or the folder cannot be written.
-    """
-    note_stage("model", step=state.step)
-    network = best_network(assembly)
-    card = card_of(state, data, multiple=network.multiple, choice=choice, finished=finished)
-    save_model(run / MODEL_FOLDER, network, card)
-    note_stage("saved", step=state.step)
-
-
-def best_network(assembly: Assembly) -> ShipNetwork:
-    """Return a network with the best weights, where the run's own network is."""
-    if assembly.best is None:
-        raise TrainingError("the run has no best weights yet: let it finish an epoch")
-    network = copy.deepcopy(assembly.judged)
-    network.load_state_dict(assembly.best)
-    return network.eval()

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as pure functions of the step; `plateau` needs three numbers more, kept in `Plateau`."""
+"""Learning-rate schedules as pure functions of the step; `plateau` also needs the state in `Plateau`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["SCHEDULES", "Moment", "Plateau", "learning_rate"]
 
 ONE_CYCLE_RISE_SHARE = 0.3
 ONE_CYCLE_START_SHARE = 1 / 25
-"""Both as in Smith and Topin, "Super-Convergence" (2018), in the form that PyTorch's OneCycleLR made common."""
+"""Both as in PyTorch's OneCycleLR, after Smith and Topin, "Super-Convergence" (2018)."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a phase stands.
+    """The position in a phase.
 
     Args:
-        step: Steps of the phase taken so far: 0 for its first.
-        num_steps: Steps of the whole phase.
-        steps_per_epoch: Steps of an epoch.
-        falls: How often a plateau has lowered the rate in this phase.
+        step: Steps of the phase taken so far; 0 at its first step.
+        num_steps: Number of steps of the phase.
+        steps_per_epoch: Number of steps of an epoch.
+        falls: How often `plateau` has reduced the rate in this phase.
     """
 
     step: int
@@ -34,20 +34,20 @@ class Moment:
 
 @dataclass(frozen=True)
 class Plateau:
-    """What `plateau` remembers from one validation of a phase to the next."""
+    """State of `plateau` between the validations of a phase."""
 
     best: float | None = None
     """Highest score of the phase so far."""
     waited: int = 0
-    """Validations since then, or since the last fall."""
+    """Validations since then, or since the last reduction."""
     falls: int = 0
-    """How often the rate has fallen."""
+    """How often the rate was reduced."""
 
     def after(self, score: float, schedule: ScheduleConfig) -> Plateau:
-        """Return the memory after one more validation with `score` (higher is better).
+        """Return the state after one more validation with `score` (higher is better).
 
-        As in the reference (and in PyTorch), `patience` validations without improvement are borne; the next one
-        lowers the rate.
+        As in the reference and in PyTorch, `patience` validations without improvement are tolerated, and the next one
+        reduces the rate.
         """
         if self.best is None or score > self.best:
             return Plateau(best=score, waited=0, falls=self.falls)
@@ -57,7 +57,7 @@ class Plateau:
 
 
 def learning_rate(phase: PhaseConfig, moment: Moment) -> float:
-    """Return the learning rate of the step that `moment` points at; `phase` has its rate and schedule filled in.
+    """Return the learning rate at `moment`; `phase` must have its rate and schedule filled in.
 
     Example:
         >>> phase = PhaseConfig(epochs=2, lr=0.1, schedule=ScheduleConfig(name="step", every_epochs=1))
@@ -105,7 +105,7 @@ def _progress(step: int, first: int, last: int) -> float:
 
 
 def _between(start: float, end: float, progress: float) -> float:
-    """Return the value a share `progress` of the way along half a cosine from `start` to `end`."""
+    """Return the half-cosine interpolation from `start` to `end` at `progress` in 0-1."""
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
@@ -116,4 +116,4 @@ SCHEDULES: dict[str, Callable[[ScheduleConfig, Moment], float]] = {
     "one-cycle": _one_cycle,
     "step": _step,
 }
-"""By name: share of the phase's learning rate at a moment."""
+"""Schedules by name; each returns the share of the phase's learning rate."""

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a request: the step under way is finished and a checkpoint written before the run stops."""
+"""SIGTERM and SIGINT as stop requests: the current step ends with a checkpoint. Also a log of a run's stages."""
 
 from __future__ import annotations
 
@@ -15,31 +15,30 @@ from shipseg.errors import TrainingInterrupted
 
 __all__ = ["STAGES", "Stage", "StopRequest", "ignore_in_loader", "listening", "note_stage"]
 
-
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# torchrun passes on the Ctrl-C that the terminal has already sent to every process; only a later one is a second one.
+# torchrun forwards the Ctrl-C that the terminal has already sent to every process; only a later one counts as a second.
 _SECOND_REQUEST_AFTER_S = 1.0
 
 
 class StopRequest:
-    """Whether a signal has asked the run to stop.
+    """A request to stop the run, made by a signal.
 
     Attributes:
-        signal_name: SIGTERM or SIGINT, or empty while nobody asked.
+        signal_name: SIGTERM or SIGINT, or empty if no signal came.
     """
 
     def __init__(self) -> None:
         self.signal_name = ""
-        self._asked_at_s = 0.0
+        self._requested_at_s = 0.0
         self._immediate = False
 
     @property
     def requested(self) -> bool:
-        """Whether somebody asked."""
+        """Whether a signal came."""
         return bool(self.signal_name)
 
     def receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (the signature of a handler)
-        """Take note of a signal; a second Ctrl-C does not wait for the step to end.
+        """Record a signal; a second Ctrl-C does not wait for the step to end.
 
         Raises:
             KeyboardInterrupt: The second Ctrl-C.
@@ -47,32 +46,32 @@ class StopRequest:
         """
         now_s = time.monotonic()
         name = signal.Signals(number).name
-        if self.requested and number == signal.SIGINT and now_s - self._asked_at_s > _SECOND_REQUEST_AFTER_S:
+        if self.requested and number == signal.SIGINT and now_s - self._requested_at_s > _SECOND_REQUEST_AFTER_S:
             raise KeyboardInterrupt
         if not self.requested:
-            self.signal_name, self._asked_at_s = name, now_s
+            self.signal_name, self._requested_at_s = name, now_s
         if self._immediate:
             raise self.interruption()
 
     def interruption(self) -> TrainingInterrupted:
-        """Return the error that ends the run; a checkpoint is on the disk."""
+        """Return the error that ends the run, after a checkpoint was saved."""
         return TrainingInterrupted(
-            f"{self.signal_name or 'a signal'} stopped the run after a checkpoint was written: "
-            "the same command with --resume goes on exactly there"
+            f"{self.signal_name or 'a signal'} stopped the run after a checkpoint was saved: "
+            "run the same command with --resume to continue"
         )
 
     def check(self) -> None:
-        """Raise when somebody asked, at a place where nothing is lost.
+        """Raise if a signal came; to be called where nothing is lost.
 
         Raises:
-            TrainingInterrupted: Somebody asked.
+            TrainingInterrupted: A signal came.
         """
         if self.requested:
             raise self.interruption()
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Stop at the very moment a signal comes: inside are only stages that a resumed run does again as a whole."""
+        """Stop immediately on a signal inside the block, for stages that a resumed run repeats from their start."""
         self.check()
         self._immediate = True
         try:
@@ -83,7 +82,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Listen to SIGTERM and SIGINT inside the block; outside the main thread, where Python allows none, to nothing."""
+    """Handle SIGTERM and SIGINT inside the block; outside the main thread Python allows no handlers, so do nothing."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -93,26 +92,26 @@ def listening() -> Iterator[StopRequest]:
         yield request
     finally:
         for number, handler in before.items():
-            # None stands for a handler that Python did not install and cannot put back.
+            # None stands for a handler that Python did not install and cannot restore.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def ignore_in_loader(worker: int) -> None:  # noqa: ARG001  (the signature of a DataLoader's worker_init_fn)
-    """Let a loading process outlive a signal sent to the whole group: the training process still needs its step."""
+    """Ignore signals in a data-loading process: the training process needs its batches to finish the step."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
-# What a run is doing at this moment, for whoever listens: the resume trial aims its kills by it.
+# Stages of a run, logged for benchmarks/resume_trial.py, which kills runs in each of them.
 
 Stage = Literal["training", "validating", "checkpoint", "model", "choosing", "saved"]
-"""`checkpoint` and `model` last until `on`, when the file or folder is whole."""
+"""`checkpoint` and `model` last until `saved`, when the file or folder is complete."""
 
 STAGES = logging.getLogger("shipseg.training.stages")
-"""Gets a DEBUG record `STAGE STEP` at the start of each stage; silent unless its level is set."""
+"""Logger of a DEBUG record `STAGE STEP` at the start of each stage; silent unless its level is set."""
 STAGES.setLevel(logging.INFO)
 
 
 def note_stage(stage: Stage, *, step: int) -> None:
-    """Say that a stage begins, `step` steps after the start of the run."""
+    """Log the start of a stage, `step` steps after the start of the run."""
     STAGES.debug("%s %d", stage, step)

@@ -1,4 +1,4 @@
-"""Where a run stands, as plain numbers and texts: with the tensors beside it, all that a resumed run needs."""
+"""The state of a run as plain data; with the tensors, it is all that a resume needs."""
 
 from __future__ import annotations
 
@@ -13,21 +13,18 @@ from shipseg.training.schedules import Moment, Plateau, learning_rate
 __all__ = ["Best", "RunState", "Scores"]
 
 
-# What a validation gives.
-
-
 @dataclass(frozen=True)
 class Scores:
     """Scores of a network on the whole validation split.
 
     Args:
-        loss: Mean of the batches' losses, weighted by their images.
-        pooled_dice: Dice of all pixels of the split together, at `threshold`.
-        pooled_iou: IoU likewise, at the threshold that is best for it.
-        pooled_dice_at_half: Dice of all pixels together at threshold 0.5.
-        pooled_iou_at_half: IoU likewise.
-        image_dice: Mean over the images with ships of Dice at threshold 0.5; 0 where there are none.
-        threshold: The one with the highest pooled Dice.
+        loss: Mean loss of the batches, weighted by their numbers of images.
+        pooled_dice: Dice over all pixels of the split, at `threshold`.
+        pooled_iou: IoU over all pixels, at the threshold that maximises it.
+        pooled_dice_at_half: Dice over all pixels at threshold 0.5.
+        pooled_iou_at_half: IoU over all pixels at threshold 0.5.
+        image_dice: Mean Dice of the images with ships, at threshold 0.5; 0 if there are none.
+        threshold: The threshold with the highest pooled Dice.
     """
 
     loss: float
@@ -41,7 +38,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Best:
-    """The best validation so far; its weights lie beside the state."""
+    """The best validation so far; its weights are stored with the tensors."""
 
     epoch: int
     """Counted from 1."""
@@ -52,15 +49,15 @@ class Best:
 
 @dataclass
 class RunState:
-    """A run's position, and what adds up while it moves. The same in every process.
+    """A run's position and running sums; equal in every process.
 
     Args:
-        recipe: The recipe as it was first given.
+        recipe: The recipe that the run was started with.
         phases: Phases of the run: the recipe's, and those that were appended.
-        steps_per_epoch: Steps of an epoch; fixed by recipe and dataset.
+        steps_per_epoch: Number of steps of an epoch; fixed by recipe and dataset.
         dataset: Fingerprint of the dataset.
         world_size: Number of processes.
-        environment: Versions, threads and device: what must be equal for the same bits.
+        environment: Versions, threads and device, which must be equal for a bit-for-bit equal result.
     """
 
     recipe: Recipe
@@ -70,17 +67,17 @@ class RunState:
     world_size: int
     environment: dict[str, str]
     started_from: dict[str, Any] = field(default_factory=dict)
-    """What is kept of the model whose weights the run started from; empty for random weights."""
+    """Name, weights file, data and date of the model that the run started from; empty for random weights."""
     rules_before: dict[str, Any] = field(default_factory=dict)
-    """The part of that model's card that says how its probabilities become ships; empty for random weights."""
+    """The fields of that model's card that make up its decision rule; empty for random weights."""
     appended: int = 0
-    """How many of the phases were appended."""
+    """Number of appended phases."""
     step: int = 0
-    """Steps taken: all that the sampler and every source of randomness need."""
+    """Steps taken; determines the sampler and every random number."""
     loss_sum: float = 0.0
     """Sum of the losses of this epoch's steps so far."""
     train_seconds: float = 0.0
-    """Seconds of training in this epoch so far (a clock: differs from run to run)."""
+    """Seconds of training in this epoch so far; differs between equal runs."""
     history: list[EpochRow] = field(default_factory=list)
     """One row for each finished epoch."""
     best: Best | None = None
@@ -89,7 +86,7 @@ class RunState:
     """Validations since the best one."""
     stopped_early: bool = False
     finished: bool = False
-    """Whether the model, with its threshold, is written."""
+    """Whether the model with its threshold is written."""
 
     @property
     def epoch(self) -> int:
@@ -98,12 +95,12 @@ class RunState:
 
     @property
     def step_of_epoch(self) -> int:
-        """Steps taken in the epoch under way."""
+        """Steps taken in the current epoch."""
         return self.step - self.epoch * self.steps_per_epoch
 
     @property
     def num_epochs(self) -> int:
-        """Epochs of all phases."""
+        """Number of epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)
 
     @property
@@ -113,22 +110,22 @@ class RunState:
 
     @property
     def phase_number(self) -> int:
-        """Index of the phase of the epoch under way."""
+        """Index of the current phase."""
         return self._phase_and_epoch()[0]
 
     @property
     def phase(self) -> PhaseConfig:
-        """The phase of the epoch under way, every value filled in."""
+        """The current phase, with every value filled in."""
         return self.phases[self.phase_number]
 
     def _phase_and_epoch(self) -> tuple[int, int]:
-        """Return the index of the phase under way and how many of its epochs are finished."""
+        """Return the index of the current phase and the number of its finished epochs."""
         epoch = self.epoch
         for number, phase in enumerate(self.phases):
             if epoch < phase.epochs:
                 return number, epoch
             epoch -= phase.epochs
-        raise AssertionError("the run is trained: no phase is under way")
+        raise AssertionError("the run is trained: there is no current phase")
 
     def learning_rate(self) -> float:
         """Return the learning rate of the next step."""
@@ -143,12 +140,12 @@ class RunState:
         return learning_rate(phase, moment)
 
     def close_epoch(self, scores: Scores, *, lr: float, seconds: float) -> bool:
-        """Take a validation's scores into history, best, plateau and early stopping.
+        """Update history, best, plateau and early stopping with the scores of a validation.
 
         Args:
-            scores: What the validation after this epoch gave.
+            scores: Scores of the validation after this epoch.
             lr: Learning rate of the epoch's last step.
-            seconds: Seconds of the epoch, validation included.
+            seconds: Duration of the epoch, validation included.
 
         Returns:
             Whether these weights are the best so far.
@@ -185,7 +182,7 @@ class RunState:
         return is_best
 
     def append(self, phase: PhaseConfig) -> None:
-        """Add a phase to the end; a run that stopped early goes on with it and leaves out what it never began."""
+        """Append a phase; a run that stopped early skips the epochs it did not start and continues with this phase."""
         if self.stopped_early:
             self.phases = _phases_of(self.phases, self.epoch)
         if self.is_trained:
@@ -195,11 +192,11 @@ class RunState:
         self.waited, self.stopped_early, self.finished = 0, False, False
 
     def current_recipe(self) -> Recipe:
-        """Return the recipe with the phases as they are now."""
+        """Return the recipe with the current phases."""
         return self.recipe.model_copy(update={"phases": self.phases})
 
     def to_json(self) -> str:
-        """Return the state as JSON; every float comes back to the bit."""
+        """Return the state as JSON; every float is restored exactly."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["recipe"] = self.recipe.model_dump(mode="json")
         values["phases"] = [phase.model_dump(mode="json") for phase in self.phases]

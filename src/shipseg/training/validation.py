@@ -1,4 +1,4 @@
-"""Scores on the whole validation split, images without ships included, shared among the processes of the run."""
+"""Scores on the whole validation split, images without ships included, computed by all processes of the run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def validate(
 
     Raises:
         NonFiniteLossError: The loss of a batch is NaN or infinite.
-        TrainingInterrupted: A signal came; nothing was written, the checkpoint before the validation stands.
+        TrainingInterrupted: A signal came; the checkpoint before the validation is the last one.
     """
     network.eval()
     histogram = ProbabilityHistogram()
@@ -46,8 +46,8 @@ def validate(
             loss, logits_n1hw, targets_n1hw = forward(network, batch)
             if not math.isfinite(loss.item()):
                 raise NonFiniteLossError(
-                    f"the validation loss became {loss.item()} on {', '.join(batch.image_ids)}: look at these images, "
-                    "or start another run with a lower train.lr; the last checkpoint is whole"
+                    f"the validation loss became {loss.item()} on {', '.join(batch.image_ids)}: check these images, "
+                    "or start a new run with a lower train.lr; the last checkpoint is valid"
                 )
             probability_n1hw = logits_n1hw.sigmoid()
             histogram.add(probability_n1hw.cpu().numpy(), targets_n1hw.cpu().numpy())
@@ -57,7 +57,7 @@ def validate(
 
 
 def _dice_of_ship_images(probability_n1hw: Tensor, targets_n1hw: Tensor) -> tuple[float, int]:
-    """Return the sum of Dice at threshold 0.5 over the batch's images with ships, and how many those are."""
+    """Return the sum of Dice at threshold 0.5 over the batch's images with ships, and their number."""
     predicted = (probability_n1hw >= _HALF).double().flatten(1)
     coverage = targets_n1hw.double().flatten(1)
     has_ship = coverage.sum(1) > 0
@@ -66,14 +66,14 @@ def _dice_of_ship_images(probability_n1hw: Tensor, targets_n1hw: Tensor) -> tupl
 
 
 def _scores(histogram: ProbabilityHistogram, sums: NDArray[np.float64], processes: Processes) -> Scores:
-    whole = ProbabilityHistogram.from_array(processes.add_up(histogram.to_array()))
+    total = ProbabilityHistogram.from_array(processes.add_up(histogram.to_array()))
     loss_sum, num_images, dice_sum, num_ship_images = processes.add_up(sums).tolist()
-    threshold, pooled_dice = whole.best_threshold("dice")
-    at_half = whole.counts(_HALF)
+    threshold, pooled_dice = total.best_threshold("dice")
+    at_half = total.counts(_HALF)
     return Scores(
         loss=loss_sum / num_images,
         pooled_dice=float(pooled_dice),
-        pooled_iou=float(whole.best_threshold("iou")[1]),
+        pooled_iou=float(total.best_threshold("iou")[1]),
         pooled_dice_at_half=float(at_half.dice),
         pooled_iou_at_half=float(at_half.iou),
         image_dice=dice_sum / num_ship_images if num_ship_images else 0.0,
