@@ -30,10 +30,6 @@ _EXTRA_OF_PACKAGE = {
     "pyogrio": "geo",
     "geopandas": "geo",
     "pyproj": "geo",
-    "openvino": "openvino",
-    "fastapi": "serve",
-    "uvicorn": "serve",
-    "multipart": "serve",
     "ray": "cluster",
 }
 
