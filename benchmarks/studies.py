@@ -1,10 +1,10 @@
 """The tables of docs/studies.md, from finished studies; and the commands that make those.
 
     python benchmarks/studies.py commands DATASET [--seeds 0,1]           # prints them, the cheap ones first
-    python benchmarks/studies.py write STUDIES DATASET docs/studies.md    # STUDIES/NAME are folders of `shipseg study`
+    python benchmarks/studies.py write STUDIES docs/studies.md    # STUDIES/NAME are folders of `shipseg study`
 
 The page holds a pair of comments for each study, `<!-- table: NAME -->` and `<!-- end -->`; what stands between them is
-replaced. A study of which nothing is finished keeps what stands there.
+replaced. A study of which nothing is finished keeps what stands there. The summary of all studies is written by hand.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import re
 from pathlib import Path
 
 from shipseg import files
-from shipseg.data.prepared import open_dataset
 from shipseg.studies import layout
 from shipseg.studies.page import collect
-from shipseg.studies.spec import METRICS, load_study, study_names
-from shipseg.studies.tables import StudyTable, VariantRow, signed, verdict
-from shipseg.studies.trials import empty_share, expand
+from shipseg.studies.spec import load_study, study_names
+from shipseg.studies.tables import StudyTable, VariantRow, signed
+from shipseg.studies.trials import expand
 
 ORDER = ("losses", "zero-ships", "batch-size", "learning-rate", "multiple-ships", "ships-threshold", "optimizers",
          "schedulers", "models", "input-size", "encoders", "augmentations")  # fmt: skip
@@ -36,19 +35,18 @@ def main() -> None:
     commands.add_argument("--seeds")
     write = parts.add_parser("write")
     write.add_argument("studies", type=Path)
-    write.add_argument("dataset", type=Path)
     write.add_argument("page", type=Path)
     given = parser.parse_args()
     if given.part == "commands":
         assert sorted(ORDER) == sorted(study_names()), "a study is missing in ORDER"
-        wish = f" --seeds {given.seeds}" if given.seeds else ""
-        print("\n".join(f"shipseg study {name} {given.dataset} studies/{name} --quick{wish}" for name in ORDER))
+        seeds = f" --seeds {given.seeds}" if given.seeds else ""
+        print("\n".join(f"shipseg study {name} {given.dataset} studies/{name} --quick{seeds}" for name in ORDER))
         return
     text = given.page.read_text(encoding="utf-8")
-    files.write_text(given.page, TABLE.sub(lambda found: _filled(found, given.studies, given.dataset), text))
+    files.write_text(given.page, TABLE.sub(lambda found: _filled(found, given.studies), text))
 
 
-def _filled(found: re.Match[str], studies: Path, dataset: Path) -> str:
+def _filled(found: re.Match[str], studies: Path) -> str:
     before, name, after = found.groups()
     out = studies / name
     if not layout.study_file(out).is_file():
@@ -57,32 +55,29 @@ def _filled(found: re.Match[str], studies: Path, dataset: Path) -> str:
     table = collect(out, study, expand(study))
     if not table.trials:
         return found.group()
-    return f"{before}\n{_section(table, dataset)}\n\n{after}"
+    return f"{before}\n{_section(table)}\n\n{after}"
 
 
-def _section(table: StudyTable, dataset: Path) -> str:
-    """Return a study's command, table and verdict as Markdown."""
-    nothing = empty_share(open_dataset(dataset))
-    figures = sorted({key for row in table.rows for key in row.reference})
-    heads = ["variant", *(METRICS[name] for name in SHOWN), "minutes", *(f"reference: {key}" for key in figures)]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *(_row(row, figures) for row in table.rows)]
-    command = f"shipseg study {table.study.name} {dataset.name} studies/{table.study.name} --quick"
-    said = [sentence for sentence in verdict(table) if "Predicting nothing" not in sentence]
-    missing = f" {table.num_missing} trials are missing." if table.num_missing else ""
-    seeds = ",".join(map(str, table.study.seeds))
-    words = f"Predicting nothing: {nothing:.3f}.{missing} {' '.join(said)}"
-    return "\n".join([f"    {command} --seeds {seeds}", "", *lines, "", words])
+def _section(table: StudyTable) -> str:
+    """Return a study's table as Markdown: means over seeds, and the difference to the baseline where it was tested."""
+    figures = [key for key in ("Dice",) if any(key in row.reference for row in table.rows)]
+    tested = table.noise is not None
+    heads = ["variant", "Airbus score", *(["difference"] if tested else []), "pooled Dice", "ship F1", "false alarms"]
+    heads += [f"reference {key}" for key in figures]
+    rows = [_row(row, figures, tested=tested) for row in table.rows]
+    return "\n".join([f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *rows])
 
 
-def _row(row: VariantRow, figures: list[str]) -> str:
+def _row(row: VariantRow, figures: list[str], *, tested: bool) -> str:
     starred = {key: " *" if key in row.against and row.against[key].is_significant else "" for key in SHOWN}
-    scores = ["–" if row.scores[key] is None else f"{row.scores[key]}{starred[key]}" for key in SHOWN]
-    if row.difference is not None:
-        scores[0] += f" ({signed(row.difference)})"
+    means = ["–" if (score := row.scores[key]) is None else f"{score.mean:.3f}" for key in SHOWN]
+    cells = [means[0], *(f"{mean}{starred[key]}" for mean, key in zip(means[1:], SHOWN[1:], strict=True))]
+    if tested:
+        difference = "–" if row.difference is None else f"{signed(row.difference)}{starred[SHOWN[0]]}"
+        cells.insert(1, "baseline" if row.is_baseline else difference)
     name = f"**{row.variant}**" if row.is_baseline else row.variant
-    reference = [f"{row.reference[key]:g}" if key in row.reference else "–" for key in figures]
-    minutes = "–" if row.minutes is None else f"{row.minutes:.1f}"
-    return f"| {' | '.join([name, *scores, minutes, *reference])} |"
+    cells += [f"{row.reference[key]:g}" if key in row.reference else "–" for key in figures]
+    return f"| {' | '.join([name, *cells])} |"
 
 
 if __name__ == "__main__":
