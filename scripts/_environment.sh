@@ -2,7 +2,7 @@
 # PYTHON names another interpreter than python3.11.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
-wanted=$(cat requirements.txt requirements-cuda.txt pyproject.toml | sha256sum)
+wanted=$(cat requirements*.txt pyproject.toml | sha256sum)
 if [ ! -x "$python" ] || [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
   base=${PYTHON:-$(command -v python3.11 || command -v python3)} && [ -n "$base" ] || { echo "shipseg needs Python 3.11 or newer: install it first" >&2; exit 1; }
   "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "shipseg needs Python 3.11 or newer, found $("$base" --version)" >&2; exit 1; }
@@ -17,6 +17,8 @@ if [ ! -x "$python" ] || [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; 
   echo "installing shipseg into .venv (about two minutes)" >&2
   # Quiet twice: warnings, such as one for each place where pip looked in vain, are left out; errors are shown.
   pip_install() { "$python" -m pip install --quiet --quiet --disable-pip-version-check --no-deps "$@"; }
+  # Where the CPU build of torch can be had, it is taken: it is a tenth of the size. It satisfies requirements.txt.
+  pip_install --require-hashes -r requirements-cpu.txt 2>/dev/null || true
   pip_install --require-hashes -r requirements.txt
   # A torch that was built for CUDA, the usual one for Linux, cannot be imported without CUDA's libraries.
   if grep -qs '^Requires-Dist: nvidia' .venv/lib/python3*/site-packages/torch-*.dist-info/METADATA; then
