@@ -21,6 +21,7 @@ ROOMS = [
     "errors",
     "extras",
     "files",
+    "identity",
     "progress",
     "schema",
     "config",

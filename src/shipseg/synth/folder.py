@@ -16,6 +16,7 @@ import numpy as np
 from shipseg import files
 from shipseg.config import MAX_WORKERS
 from shipseg.errors import ConfigError, StorageError
+from shipseg.identity import first_difference
 from shipseg.processes import available_workers, run_tasks
 from shipseg.progress import track
 from shipseg.schema import check_count
@@ -278,12 +279,8 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise StorageError(f"{path} cannot be read ({error}): remove {out} or choose another folder") from error
-    for name, value in parameters.items():
-        if before.get(name) != value:
-            raise ConfigError(
-                f"{out} was begun with {name} = {before.get(name)}, now {name} = {value}: "
-                "give the same value or choose another folder"
-            )
+    if difference := first_difference(before, parameters):
+        raise ConfigError(f"{out} was begun with {difference}: give the same value or choose another folder")
 
 
 def _known_labels(out: Path) -> dict[str, list[str]]:
