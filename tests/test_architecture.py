@@ -22,6 +22,7 @@ ROOMS = [
     "extras",
     "files",
     "identity",
+    "number_formats",
     "progress",
     "schema",
     "config",

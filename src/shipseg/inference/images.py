@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, DataError, ImageError, unknown_name
-from shipseg.files import ensure_folder, remove_leftovers, storage_errors, write_bytes, write_text
-from shipseg.inference.formats import FORMATS, ImageShips, check_unique_ids, csv_text, write_submission
+from shipseg.files import csv_text, ensure_folder, remove_leftovers, storage_errors, write_bytes, write_text
+from shipseg.inference.formats import FORMATS, ImageShips, check_unique_ids, write_submission
 from shipseg.inference.overlay import draw_ships
 from shipseg.inference.predictor import Prediction, Predictor, checked_threshold
 from shipseg.progress import track

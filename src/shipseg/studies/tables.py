@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shipseg.files import csv_text
+from shipseg.number_formats import csv_cell
 from shipseg.studies.significance import Comparison, Significance, compare
 from shipseg.studies.spec import METRICS, Study, Variant
 from shipseg.studies.trials import SCORE_COLUMNS, Trial
@@ -220,7 +219,8 @@ def as_csv(table: StudyTable) -> tuple[str, str]:
         cells |= {"difference": row.difference, "p": row.p, "exceeds_noise": "yes" if row.is_significant else "no"}
         cells |= {"minutes": row.minutes, "images_seen": row.images_seen, "steps": row.steps}
         per_variant.append(cells | {"parameters": row.parameters})
-    return _csv(_TRIAL_COLUMNS, per_trial), _csv(tuple(per_variant[0]), per_variant)
+    results = csv_text(_TRIAL_COLUMNS, per_trial, cell=csv_cell)
+    return results, csv_text(tuple(per_variant[0]), per_variant, cell=csv_cell)
 
 
 def _known(score: str, results: Iterable[Mapping[str, Any]]) -> list[float]:
@@ -232,20 +232,6 @@ def _mean(values: Sequence[float]) -> Mean | None:
     if not values:
         return None
     return Mean(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_plain(row.get(name)) for name in columns] for row in rows)
-    return text.getvalue()
-
-
-def _plain(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def verdict(table: StudyTable) -> tuple[str, ...]:
