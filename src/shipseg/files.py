@@ -26,6 +26,7 @@ __all__ = [
     "ensure_folder",
     "ensure_space",
     "locked",
+    "no_space_left",
     "remove_leftovers",
     "size_in_words",
     "storage_errors",
@@ -49,12 +50,17 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def _explain(error: OSError, path: Path) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(f"no space left on the disk while writing {path}: free some space and run again")
+        return no_space_left(path)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError(f"{path} cannot be written (permission denied): choose another folder")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return StorageError(f"{path} cannot be written, a file or folder of another kind is in the way: remove it")
     return StorageError(f"{path} cannot be written ({error.strerror or error}): choose another folder")
+
+
+def no_space_left(path: Path) -> StorageError:
+    """Return the error for a disk that became full while `path` was written."""
+    return StorageError(f"no space left on the disk while writing {path}: free some space and run again")
 
 
 @contextlib.contextmanager

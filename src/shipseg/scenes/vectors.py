@@ -239,9 +239,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
         yield
     except (DataSourceError, DataLayerError, FeatureError, GeometryError, sqlite3.Error) as error:
         if shutil.disk_usage(path.parent).free < _FULL_BELOW:
-            raise StorageError(
-                f"no space left on the disk while writing {path}: free some space and run again"
-            ) from error
+            raise files.no_space_left(path) from error
         raise StorageError(f"{path} cannot be written ({error}): choose another folder") from error
 
 
