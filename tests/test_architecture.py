@@ -21,6 +21,8 @@ ROOMS = [
     "errors",
     "extras",
     "files",
+    "identity",
+    "number_formats",
     "progress",
     "schema",
     "config",

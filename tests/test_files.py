@@ -183,3 +183,11 @@ def test_without_support_for_locks_a_warning_is_logged_and_the_block_runs(
     monkeypatch.setattr(fcntl, "lockf", refuse)
     with files.locked(tmp_path / "lock", taken=TAKEN):
         assert "No locks available" in caplog.text
+
+
+def test_a_table_is_written_with_a_header_and_an_empty_cell_for_what_is_missing() -> None:
+    by_place = files.csv_text(("name", "ships"), [("a,b", 3), ('c "d"', None)])
+    assert by_place == 'name,ships\n"a,b",3\n"c ""d""",\n'
+    rows: list[dict[str, object]] = [{"ships": 3, "other": 1}, {"name": "a"}]
+    by_name = files.csv_text(("name", "ships"), rows, cell=lambda value: f"<{value}>")
+    assert by_name == "name,ships\n<None>,<3>\n<a>,<None>\n"

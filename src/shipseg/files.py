@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import fcntl
+import io
 import json
 import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,9 +22,11 @@ from shipseg.errors import ShipsegError, StorageError
 __all__ = [
     "all_or_none",
     "atomic_path",
+    "csv_text",
     "ensure_folder",
     "ensure_space",
     "locked",
+    "no_space_left",
     "remove_leftovers",
     "size_in_words",
     "storage_errors",
@@ -46,12 +50,17 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def _explain(error: OSError, path: Path) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(f"no space left on the disk while writing {path}: free some space and run again")
+        return no_space_left(path)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError(f"{path} cannot be written (permission denied): choose another folder")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return StorageError(f"{path} cannot be written, a file or folder of another kind is in the way: remove it")
     return StorageError(f"{path} cannot be written ({error.strerror or error}): choose another folder")
+
+
+def no_space_left(path: Path) -> StorageError:
+    """Return the error for a disk that became full while `path` was written."""
+    return StorageError(f"no space left on the disk while writing {path}: free some space and run again")
 
 
 @contextlib.contextmanager
@@ -151,6 +160,28 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically; NaN and infinity are rejected."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def csv_text(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any] | Mapping[str, Any]],
+    *,
+    cell: Callable[[Any], Any] | None = None,
+) -> str:
+    """Return a table as the text of a CSV file, with a header.
+
+    Args:
+        columns: Names for the header.
+        rows: The values of each row in this order, or by column; a value that is missing or None is an empty cell.
+        cell: Gives what is written for a value; unless given, its own text.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = [row.get(name) for name in columns] if isinstance(row, Mapping) else row
+        writer.writerow(values if cell is None else [cell(value) for value in values])
+    return text.getvalue()
 
 
 def ensure_folder(path: Path) -> Path:

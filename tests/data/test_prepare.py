@@ -156,9 +156,9 @@ def test_a_second_run_does_nothing_and_other_options_are_refused(messy: Path, tm
     again = small(messy, tmp_path / "out", workers=2)
     assert (first.was_finished, again.was_finished, again.summary) == (False, True, first.summary)
     assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in content(tmp_path / "out")} == before
-    with pytest.raises(ConfigError, match="with size 32, not 48"):
+    with pytest.raises(ConfigError, match="with size = 32, now 48"):
         small(messy, tmp_path / "out", size=48)
-    with pytest.raises(ConfigError, match=r"with val_share 0\.2, not 0\.3"):
+    with pytest.raises(ConfigError, match=r"with val_share = 0\.2, now 0\.3"):
         small(messy, tmp_path / "out", val_share=0.3)
     (messy / "labels.csv").write_text((messy / "labels.csv").read_text() + "good00.png,1 2\n")
     with pytest.raises(ConfigError, match=r"another source .*csv_sha256"):

@@ -82,9 +82,9 @@ def test_a_finished_report_is_returned_for_the_same_and_refused_for_other_option
     report = {"options": {"size": 256, "seed": 1}, "source": {"csv_sha256": "abc"}}
     write_json(tmp_path / "report.json", report)
     assert finished_report(tmp_path, options={"size": 256, "seed": 1}, source={"csv_sha256": "abc"}) == report
-    with pytest.raises(ConfigError, match="with size 256, not 384"):
+    with pytest.raises(ConfigError, match="with size = 256, now 384"):
         finished_report(tmp_path, options={"size": 384, "seed": 1}, source={"csv_sha256": "abc"})
-    with pytest.raises(ConfigError, match="another source .*csv_sha256 was abc, is abd"):
+    with pytest.raises(ConfigError, match="another source .*csv_sha256 = abc, now abd"):
         finished_report(tmp_path, options={"size": 256, "seed": 1}, source={"csv_sha256": "abd"})
     (tmp_path / "report.json").write_text("[]")
     with pytest.raises(DataError, match="no report of shipseg prepare"):

@@ -21,7 +21,7 @@ from shipseg.evaluation.calibration import (
 )
 from shipseg.evaluation.evaluate import GivesProbability, evaluate
 from shipseg.evaluation.labelled import Labelled
-from shipseg.masks.pixels import FineHistogram
+from shipseg.masks.pixels import ProbabilityHistogram
 from shipseg.model.calibration import MAX_KNOTS
 
 SEEN = float(np.float32(204) / np.float32(255))  # 0.8 as float32
@@ -77,13 +77,13 @@ def test_a_perfectly_calibrated_field_has_nearly_no_error_and_a_bold_one_has() -
     assert calibration_error([]) is None
 
 
-def pixels_of(seed: int, *, temperature: float, size: int = 400) -> FineHistogram:
+def pixels_of(seed: int, *, temperature: float, size: int = 400) -> ProbabilityHistogram:
     """Return sea and ship pixels whose logits should be divided by `temperature` to be true."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(-5, 2, (size, size))
     logits[: size // 5] += 6
     true_hw = rng.random(logits.shape) < 1 / (1 + np.exp(-logits / temperature))
-    histogram = FineHistogram()
+    histogram = ProbabilityHistogram("fine")
     histogram.add((1 / (1 + np.exp(-logits))).astype(np.float32), true_hw)
     return histogram
 
@@ -122,7 +122,7 @@ def test_a_half_is_judged_by_what_was_fitted_on_the_other() -> None:
 def test_isotonic_follows_any_rising_truth_with_few_knots() -> None:
     rng = np.random.default_rng(6)
     probability_hw = rng.random((500, 500)).astype(np.float32)
-    histogram = FineHistogram()
+    histogram = ProbabilityHistogram("fine")
     histogram.add(probability_hw, rng.random((500, 500)) < probability_hw**3)
     made = fit_isotonic(histogram)
     assert 5 < len(made.knots) <= MAX_KNOTS
@@ -133,14 +133,14 @@ def test_isotonic_follows_any_rising_truth_with_few_knots() -> None:
 def test_so_many_pixels_without_a_ship_do_not_prove_that_there_is_none() -> None:
     probability_hw = np.repeat(np.array([[0.001], [0.999]], np.float32), 100, axis=1)
     true_hw = np.array([[False], [True]]).repeat(100, axis=1)
-    histogram = FineHistogram()
+    histogram = ProbabilityHistogram("fine")
     histogram.add(probability_hw, true_hw)
     calibrated = fit_isotonic(histogram).apply(np.array([0.001, 0.999], np.float32))
     assert calibrated.tolist() == pytest.approx([0.5 / 101, 1 - 0.5 / 101], rel=1e-4)
 
 
 def test_without_ship_pixels_nothing_is_calibrated(caplog: pytest.LogCaptureFixture) -> None:
-    sea, some = FineHistogram(), pixels_of(7, temperature=1.0, size=50)
+    sea, some = ProbabilityHistogram("fine"), pixels_of(7, temperature=1.0, size=50)
     sea.add(np.full((5, 5), 0.1, np.float32), np.zeros((5, 5), bool))
     with caplog.at_level(logging.WARNING):
         assert fit_calibration("isotonic", (sea, sea)) is None

@@ -63,7 +63,7 @@ def test_groups_of_overlapping_images_stay_in_one_half(red_model: Model, labelle
     survey = survey_images(red_model(), images, at_most=100, seed=0)
     counts = [int(survey.sweep(half=half).totals["images"]) for half in (0, 1)]
     assert (survey.num_groups, counts) == (4, [12, 12])
-    assert int(survey.pixels[0].ships.sum()) == 12 * 16
+    assert survey.pixels[0].num_ship_pixels == 12 * 16
 
 
 def test_the_best_peak_is_found_for_each_threshold(red_model: Model, many: list[Labelled]) -> None:

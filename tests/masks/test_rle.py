@@ -41,6 +41,10 @@ MALFORMED = {
         "23 1 20 9",
         "the run at number 3 (character 6) covers pixel 23, which an earlier run covers already",
     ),
+    "a run over two others": (
+        "9 4 12 5 11 2",
+        "the run at number 3 (character 5) covers pixel 12, which an earlier run covers already",
+    ),
     "a word": ("1 3 ten 2", "number 3 (character 5) is 'ten', expected only digits 0 to 9 between spaces"),
     "a decimal": ("1 3 10.5 2", "number 3 (character 5) is '10.5', expected only digits 0 to 9 between spaces"),
     "an exponent": ("1e1 2", "number 1 (character 1) is '1e1', expected only digits 0 to 9 between spaces"),

@@ -145,8 +145,10 @@ def test_an_error_in_a_study_is_one_sentence(changes: dict[str, Any], sentence: 
     ("text", "sentence"),
     [
         ("a: [", "mine.yaml is not YAML"),
+        ("a: 2024-13-45", "mine.yaml is not YAML"),
+        ("a: " + "[" * 5000, "mine.yaml is nested too deeply for a study"),
         ("- a", "mine.yaml must hold keys and values .*, got list"),
-        ("", "mine.yaml must hold keys and values .*, got NoneType"),
+        ("", "is missing in .*mine.yaml"),
         ("question: So?", "recipe is missing in .*mine.yaml"),
     ],
 )

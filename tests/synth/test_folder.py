@@ -183,9 +183,9 @@ def test_a_missing_image_is_made_again(tmp_path: Path) -> None:
 
 def test_other_parameters_in_an_existing_folder_are_refused_by_name(tmp_path: Path) -> None:
     write_airbus_folder(tmp_path, images=2, seed=1, config=SMALL, workers=1)
-    with pytest.raises(ConfigError, match="was begun with seed = 1, now seed = 2"):
+    with pytest.raises(ConfigError, match="was begun with seed = 1, now 2"):
         write_airbus_folder(tmp_path, images=2, seed=2, config=SMALL, workers=1)
-    with pytest.raises(ConfigError, match=r"was begun with empty_share = 0\.4, now empty_share = 0\.1"):
+    with pytest.raises(ConfigError, match=r"was begun with empty_share = 0\.4, now 0\.1"):
         write_airbus_folder(tmp_path, images=2, seed=1, config=WorldConfig(size=96, empty_share=0.1), workers=1)
 
 

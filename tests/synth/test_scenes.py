@@ -159,7 +159,7 @@ def test_existing_scenes_are_kept_and_others_refused(tmp_path: Path) -> None:
     second = write_scenes(tmp_path, scenes=2, seed=2, shape=(200, 200), kind="open-sea", workers=1)
     assert (first.num_made, second.num_made, second.num_kept) == (1, 1, 1)
     assert (tmp_path / "scene-000.tif").stat().st_mtime_ns == before
-    with pytest.raises(ConfigError, match="was made with seed = 2, now seed = 3"):
+    with pytest.raises(ConfigError, match="was made with seed = 2, now 3"):
         write_scenes(tmp_path, scenes=2, seed=3, shape=(200, 200), kind="open-sea", workers=1)
 
 

@@ -13,6 +13,7 @@ from shipseg.commands.flags import DecisionFlags
 from shipseg.commands.scenes import ArchiveFlags, SceneFlags, predict_shard, scene_rows
 from shipseg.commands.summary import show
 from shipseg.errors import ConfigError, ShipsegError
+from shipseg.number_formats import counted
 
 if TYPE_CHECKING:
     from shipseg.inference.images import PredictReport
@@ -154,10 +155,10 @@ def _summary_rows(
         raise ShipsegError(attempts[0].message)
     titles, facts = [], dict[str, Any]()
     if report is not None:
-        titles.append("1 image" if report.num_images == 1 else f"{report.num_images} images")
+        titles.append(counted(report.num_images, "image", form="d"))
         facts |= report.as_dict() if in_full else _image_rows(report)
     if attempts:
-        titles.append("1 scene" if len(attempts) == 1 else f"{len(attempts)} scenes")
+        titles.append(counted(len(attempts), "scene", form="d"))
         facts["scenes"] = {attempt.name: attempt.as_dict() for attempt in attempts} if in_full else scene_rows(attempts)
     elif report is None:
         return "This shard has no scenes", {"scenes": {}}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from shipseg.errors import ConfigError
+from shipseg.number_formats import counted
 
 if TYPE_CHECKING:
     from shipseg.inference.predictor import Predictor
@@ -175,5 +176,4 @@ def _line(attempt: SceneAttempt) -> str:
     if attempt.result is None:
         return f"failed: {attempt.message}"
     time = f"{attempt.result.seconds.total:.1f} s" if attempt.status == "done" else "already finished"
-    ships = attempt.result.num_ships
-    return f"{ships:,} {'ship' if ships == 1 else 'ships'}, {time}, {attempt.result.folder}"
+    return f"{counted(attempt.result.num_ships, 'ship')}, {time}, {attempt.result.folder}"

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shipseg.number_formats import NONE
+
 __all__ = ["show"]
 
 
@@ -54,7 +56,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
-        return "–"
+        return NONE
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, int):

@@ -79,7 +79,8 @@ def write_results(
         index.to_parquet(temporary, index=False)
     members = {name: index["ImageId"][index["split"] == name].tolist() for name in SPLITS}
     files.write_json(out / SPLIT_FILE, {"seed": options["seed"], **members})
-    files.write_text(out / PROBLEMS_FILE, _problem_table(tables).to_csv(index=False))
+    problems = files.csv_text(("ImageId", "row", "reason", "detail"), _problem_rows(tables))
+    files.write_text(out / PROBLEMS_FILE, problems)
     files.write_json(out / REPORT_FILE, summary)
     return summary
 
@@ -95,7 +96,8 @@ def _index(images: pd.DataFrame) -> pd.DataFrame:
     return index[list(_INDEX_COLUMNS)]
 
 
-def _problem_table(tables: PreparedTables) -> pd.DataFrame:
+def _problem_rows(tables: PreparedTables) -> list[tuple[str, int, str, str]]:
+    """Return the rows of problems.csv."""
     found = [(p.image_id, p.row, p.reason, p.detail) for p in tables.problems]
     images = tables.images
     left_out = images[images["reason"].isin(_DETAILS) | (images["detail"] != "")]
@@ -103,7 +105,7 @@ def _problem_table(tables: PreparedTables) -> pd.DataFrame:
         (image_id, 0, reason, detail or _DETAILS[reason])
         for image_id, reason, detail in zip(left_out["ImageId"], left_out["reason"], left_out["detail"], strict=True)
     ]
-    return pd.DataFrame(sorted(found), columns=["ImageId", "row", "reason", "detail"])
+    return sorted(found)
 
 
 def _summary(

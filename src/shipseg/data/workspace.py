@@ -18,6 +18,7 @@ from shipseg.data.prepared import REPORT_FILE
 from shipseg.data.scanning import TEXTURE_BYTES
 from shipseg.errors import ConfigError, DataError, StorageError
 from shipseg.extras import needing
+from shipseg.identity import first_difference
 
 with needing("train"):
     import pandas as pd
@@ -77,24 +78,12 @@ def finished_report(out: Path, *, options: Mapping[str, Any], source: Mapping[st
         known_options, known_source = dict(report["options"]), dict(report["source"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no report of shipseg prepare ({error!r}): choose another folder") from error
-    for name, value in options.items():
-        if known_options.get(name) != value:
-            raise ConfigError(
-                f"{out} was prepared with {name} {_shown(known_options.get(name))}, not {_shown(value)}: "
-                "choose another folder, or remove this one first"
-            )
-    for name, value in source.items():
-        if known_source.get(name) != value:
-            raise ConfigError(
-                f"{out} was prepared from another source ({name} was {_shown(known_source.get(name))}, is "
-                f"{_shown(value)}): choose another folder, or remove this one first"
-            )
+    remedy = "choose another folder, or remove this one first"
+    if difference := first_difference(known_options, options):
+        raise ConfigError(f"{out} was prepared with {difference}: {remedy}")
+    if difference := first_difference(known_source, source):
+        raise ConfigError(f"{out} was prepared from another source ({difference}): {remedy}")
     return dict(report)
-
-
-def _shown(value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 # Disk space, checked before hours of reading.

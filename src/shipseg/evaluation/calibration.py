@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 
 from shipseg.evaluation.scores import ShipScore
 from shipseg.extras import needing
-from shipseg.masks.pixels import FineHistogram
+from shipseg.masks.pixels import ProbabilityHistogram
 from shipseg.model.calibration import MAX_KNOTS, Calibration, CalibrationErrors
 
 __all__ = [
@@ -145,7 +145,7 @@ def _bins(
 # Fitting a calibration on counts of pixels, and judging it on pixels that it was not fitted on.
 
 Method = Literal["temperature", "isotonic"]
-Judged = tuple[FineHistogram, Calibration | None]
+Judged = tuple[ProbabilityHistogram, Calibration | None]
 
 _LOG = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ _LAST_STEP = 1e-3
 """How much the rising line of `isotonic` still rises beyond its last knot: what is surest stays surest."""
 
 
-def fit_calibration(method: Method, halves: tuple[FineHistogram, FineHistogram]) -> Calibration | None:
+def fit_calibration(method: Method, halves: tuple[ProbabilityHistogram, ProbabilityHistogram]) -> Calibration | None:
     """Return the calibration fitted on both halves together, with its errors as judged across them.
 
     None, with a warning, where there is no ship pixel or nothing but ship pixels.
@@ -168,7 +168,7 @@ def fit_calibration(method: Method, halves: tuple[FineHistogram, FineHistogram])
     return _FITS[method](whole).model_copy(update={"errors": _errors(cross_fitted(method, halves))})
 
 
-def cross_fitted(method: Method, halves: tuple[FineHistogram, FineHistogram]) -> tuple[Judged, ...]:
+def cross_fitted(method: Method, halves: tuple[ProbabilityHistogram, ProbabilityHistogram]) -> tuple[Judged, ...]:
     """Return each half with the calibration that was fitted on the other; () where a half lacks ship pixels."""
     if not all(map(_has_both, halves)):
         return ()
@@ -204,7 +204,7 @@ def _errors(pairs: Sequence[Judged]) -> CalibrationErrors | None:
     )
 
 
-def fit_temperature(pixels: FineHistogram) -> Calibration:
+def fit_temperature(pixels: ProbabilityHistogram) -> Calibration:
     """Return the temperature at which the pixels' truth is likeliest."""
     middle, num, ships = pixels.occupied()
     logits = np.log(middle) - np.log1p(-middle)
@@ -221,7 +221,7 @@ def fit_temperature(pixels: FineHistogram) -> Calibration:
     return Calibration(method="temperature", temperature=round(math.exp(float(best.x)), 4))
 
 
-def fit_isotonic(pixels: FineHistogram) -> Calibration:
+def fit_isotonic(pixels: ProbabilityHistogram) -> Calibration:
     """Return the rising line through the pixels' observed shares of ship.
 
     Isotonic regression gives a staircase; its steps are merged, the least important first, until a line through their
@@ -247,8 +247,8 @@ def fit_isotonic(pixels: FineHistogram) -> Calibration:
     return Calibration(method="isotonic", knots=_rising(knots))
 
 
-def _has_both(pixels: FineHistogram) -> bool:
-    return 0 < int(pixels.ships.sum()) < int(pixels.pixels.sum())
+def _has_both(pixels: ProbabilityHistogram) -> bool:
+    return 0 < pixels.num_ship_pixels < pixels.num_pixels
 
 
 def _merged(

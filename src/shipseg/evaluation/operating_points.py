@@ -13,6 +13,7 @@ from shipseg.errors import DataError
 from shipseg.evaluation.bootstrap import count_interval, share_interval
 from shipseg.evaluation.survey import HALVES, Survey
 from shipseg.evaluation.sweep import SWEEP_SCORES, DecisionSweep
+from shipseg.number_formats import amount, counted
 
 __all__ = ["OperatingPoint", "best_peaks", "describe_target", "find_point", "middle_of_best"]
 
@@ -59,19 +60,19 @@ class OperatingPoint:
         target = _target_of(self.config)
         if target is None:
             return self.config.metric
-        return target.words if self.reached else f"{target.words}, not reached: {_shown(self._value(target.score))}"
+        return target.words if self.reached else f"{target.words}, not reached: {self._shown(target.score)}"
 
     @property
     def sentence(self) -> str:
         """Return what became of the target, in one sentence that does not promise more than was counted."""
         target, at = _target_of(self.config), f"threshold {self.threshold:.3g}, smallest peak {self.min_peak:.4g}"
         if target is None:
-            return f"{describe_target(self.config)}: {_shown(self._value(self.config.metric))}"
+            return f"{describe_target(self.config)}: {self._shown(self.config.metric)}"
         whose = "a recall of pixels" if target.gain == "recall" else "a ship recall"
-        gain = f"{whose} of {_shown(self._value(target.gain))}"
+        gain = f"{whose} of {self._shown(target.gain)}"
         if not self.reached:
             return (
-                f"{target.words} cannot be had on these images: the best is {_shown(self._value(target.score))}, "
+                f"{target.words} cannot be had on these images: the best is {self._shown(target.score)}, "
                 f"with {gain} ({at} of the network's own probability)"
             )
         return f"{target.words}: reached, with {gain}; {self._ground(target)}"
@@ -87,8 +88,8 @@ class OperatingPoint:
             "held_out_scores": None if self.elsewhere is None else _scores(self.elsewhere),
         }
 
-    def _value(self, score: str) -> float:
-        return float(self.here.score(score)[0, 0])
+    def _shown(self, score: str) -> str:
+        return f"{self.here.score(score)[0, 0]:.3g}"
 
     def _ground(self, target: _Target) -> str:
         """Return in words how much the met target rests on."""
@@ -104,8 +105,8 @@ class OperatingPoint:
                 f"{low or 0:.2f}"
             )
         if target.score == "false_alarms_per_1000km2":
-            alarms, km2 = _amount(counts["false_alarms"], "false alarm"), _number(self.here.totals["km2"])
-            most = _number(high or 0)
+            alarms, km2 = counted(counts["false_alarms"], "false alarm", form="d"), amount(self.here.totals["km2"])
+            most = amount(high or 0)
             return f"it rests on {alarms} on {km2} km2, which is evidence for at most {most} per 1000 km2"
         return f"it rests on {counts['images']} images"
 
@@ -259,15 +260,3 @@ def _intervals(point: DecisionSweep) -> dict[str, tuple[float, float] | None]:
         "false_alarm_images": share_interval(alarmed, point.totals["empty"]),
         "false_alarms_per_1000km2": None if per_alarm is None else (low * per_alarm, high * per_alarm),
     }
-
-
-def _amount(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _shown(value: float) -> str:
-    return f"{value:.3g}"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,9 @@ from shipseg.evaluation.bootstrap import INTERVAL_SHARE
 from shipseg.evaluation.calibration import ReliabilityBin
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore, ShipScore
 from shipseg.evaluation.sweep import Curves
-from shipseg.files import ensure_folder, write_json, write_text
+from shipseg.files import csv_text, ensure_folder, write_json, write_text
 from shipseg.model.card import Card
+from shipseg.number_formats import csv_cell
 
 __all__ = ["Evaluation", "FailedImage", "curves_csv", "write_evaluation"]
 
@@ -113,12 +111,12 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> dict[str, Path]:
         for row in rows
     )
     tables: dict[str, str] = {
-        "images.csv": _csv(_image_columns(), map(_image_row, evaluation.images)),
-        "ships.csv": _csv(_names(ShipScore), map(dataclasses.asdict, evaluation.ships)),
-        "failed.csv": _csv(_names(FailedImage), map(dataclasses.asdict, evaluation.failed)),
+        "images.csv": csv_text(_image_columns(), map(_image_row, evaluation.images), cell=csv_cell),
+        "ships.csv": csv_text(_names(ShipScore), map(dataclasses.asdict, evaluation.ships), cell=csv_cell),
+        "failed.csv": csv_text(_names(FailedImage), map(dataclasses.asdict, evaluation.failed), cell=csv_cell),
         "threshold_curve.csv": curves_csv(evaluation.pixel_curves),
         "ship_curve.csv": curves_csv(evaluation.ship_curves),
-        "calibration.csv": _csv(["of", *_names(ReliabilityBin)], bins),
+        "calibration.csv": csv_text(["of", *_names(ReliabilityBin)], bins, cell=csv_cell),
     }
     for name, text in tables.items():
         write_text(out / name, text)
@@ -153,23 +151,4 @@ def curves_csv(curves: Curves) -> str:
         for images, curve in curves.items()
         for values in zip(*curve.values(), strict=True)
     )
-    return _csv(["images", *columns], rows)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> str:
-    """Return a cell's text: nothing for None and NaN, yes and no, six digits of a fraction."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
+    return csv_text(["images", *columns], rows, cell=csv_cell)

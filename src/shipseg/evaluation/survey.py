@@ -15,7 +15,7 @@ from shipseg.evaluation.labelled import Labelled
 from shipseg.evaluation.overlaps import group_found
 from shipseg.evaluation.scores import Stratum, true_ships, union_mask
 from shipseg.evaluation.sweep import SWEEP_PEAKS, SWEEP_THRESHOLDS, DecisionSweep
-from shipseg.masks.pixels import FineHistogram
+from shipseg.masks.pixels import ProbabilityHistogram
 from shipseg.masks.ships import Ship
 from shipseg.progress import track
 
@@ -38,7 +38,7 @@ _PEAK_LEVELS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 
 class Survey:
     """Counts over labelled images, by the network's own probability."""
 
-    pixels: tuple[FineHistogram, FineHistogram]
+    pixels: tuple[ProbabilityHistogram, ProbabilityHistogram]
     """Of each half."""
     sweeps: dict[tuple[Stratum, int], DecisionSweep]
     """By number of ships and half; all with the same thresholds and smallest peaks."""
@@ -92,7 +92,7 @@ def survey_images(
 
     halves = _halves(drawn, seed=seed)
     survey = Survey(
-        (FineHistogram(), FineHistogram()),
+        (ProbabilityHistogram("fine"), ProbabilityHistogram("fine")),
         {(stratum, half): sweep() for stratum in STRATA for half in HALVES},
         len({_group(image) for image in drawn}),
         rectangles,
@@ -142,7 +142,7 @@ def _grid(predictor: GivesProbability, drawn: Sequence[Labelled]) -> tuple[list[
     """Return the thresholds and smallest peaks to try."""
     with_ships = [image for image in drawn if image.rles]
     pilot = with_ships[:: -(-len(with_ships) // _PILOT_IMAGES) or 1]
-    pixels, peaks = FineHistogram(), []
+    pixels, peaks = ProbabilityHistogram("fine"), []
     for labelled in track(pilot, "learning the scale"):
         seen = _seen(predictor, labelled)
         if seen is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shipseg.config import Decision
 from shipseg.evaluation.scores import ImageScore, union_mask
 from shipseg.masks.metrics import AIRBUS_IOU_THRESHOLDS
-from shipseg.masks.pixels import FineHistogram, shares
+from shipseg.masks.pixels import ProbabilityHistogram, shares
 from shipseg.masks.rectangles import fill_rectangles
 from shipseg.masks.ships import Ship
 
@@ -247,7 +247,7 @@ Curve = Mapping[str, NDArray[np.float64]]
 Curves = Mapping[str, Curve]
 """By images: `all`, and where there are such `none`, `single`, `multiple` (ships)."""
 
-Tally = TypeVar("Tally", FineHistogram, DecisionSweep)
+Tally = TypeVar("Tally", ProbabilityHistogram, DecisionSweep)
 
 ALL_IMAGES = "all"
 _ORDER = ("none", "single", "multiple")
@@ -275,7 +275,7 @@ class CurveTally:
             "rectangles": decision.rectangles,
             "metres_per_pixel": metres_per_pixel,
         }
-        self._pixels: dict[str, FineHistogram] = {}
+        self._pixels: dict[str, ProbabilityHistogram] = {}
         self._sweeps: dict[str, DecisionSweep] = {}
 
     def add(
@@ -286,7 +286,7 @@ class CurveTally:
         truth: Sequence[Ship],
     ) -> None:
         """Add an image: its counts, probabilities, true pixels and true ships."""
-        self._pixels.setdefault(image.stratum, FineHistogram()).add(probability_hw, true_hw)
+        self._pixels.setdefault(image.stratum, ProbabilityHistogram("fine")).add(probability_hw, true_hw)
         self._sweeps.setdefault(image.stratum, DecisionSweep(**self._settings)).add(probability_hw, truth)
 
     def pixel_curves(self, images: Sequence[ImageScore]) -> dict[str, Curve]:
@@ -304,7 +304,15 @@ class CurveTally:
             highest = np.sort([i.max_probability for i in images if i.num_true == 0 and name in (ALL_IMAGES, "none")])
             below = np.searchsorted(highest, _PIXEL_THRESHOLDS.astype(np.float32), side="left")
             left_empty = below / len(highest) if len(highest) else np.full(len(_PIXEL_THRESHOLDS), np.nan)
-            curves[name] = {"threshold": _PIXEL_THRESHOLDS, **pixels.curve(_PIXEL_THRESHOLDS), "left_empty": left_empty}
+            scores = pixels.scores_at(_PIXEL_THRESHOLDS)
+            curves[name] = {
+                "threshold": _PIXEL_THRESHOLDS,
+                "pooled_dice": scores["dice"],
+                "pooled_iou": scores["iou"],
+                "precision": scores["precision"],
+                "recall": scores["recall"],
+                "left_empty": left_empty,
+            }
         return curves
 
     def ship_curves(self) -> dict[str, Curve]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from shipseg.number_formats import counted
+
 __all__ = ["Hint", "find_hints"]
 
 Facts = Mapping[str, Any]
@@ -40,10 +42,6 @@ def _percent(value: float) -> str:
     if 10 <= percent <= 90:
         return f"{percent:.0f} %"
     return f"{percent:.1f} %" if 0.1 <= percent <= 99.9 else f"{percent:.3g} %"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _empties(facts: Facts) -> Hint | None:
@@ -111,7 +109,7 @@ def _groups(facts: Facts) -> Hint | None:
     if not groups or not groups["images_in_groups_of_several"]:
         return None
     return Hint(
-        f"{_count(groups['images_in_groups_of_several'], 'image overlaps', 'images overlap')} with another image "
+        f"{counted(groups['images_in_groups_of_several'], 'image overlaps', 'images overlap')} with another image "
         f"({_percent(groups['images_in_groups_of_several'] / groups['images'])}).",
         f"In a random split, {_percent(groups['leaking_share_of_random_val'])} of the validation images would overlap "
         "with a training image; `shipseg prepare` splits whole groups.",
@@ -134,9 +132,9 @@ def _faulty(facts: Facts) -> Hint | None:
     reasons = ", ".join(
         f"{reason} {found['images']:,}" for reason, found in facts["cleaning"]["own"]["left_out"].items()
     )
-    ships = _count(lost["ships"], "ship is", "ships are") if lost["ships"] else "no ship is"
+    ships = counted(lost["ships"], "ship is", "ships are") if lost["ships"] else "no ship is"
     return Hint(
-        f"{_count(lost['images'], 'image', 'images')} cannot be used ({reasons}): {ships} lost with them.",
+        f"{counted(lost['images'], 'image')} cannot be used ({reasons}): {ships} lost with them.",
         "`shipseg prepare` leaves them out and lists the reason for each in problems.csv.",
     )
 
@@ -146,9 +144,9 @@ def _small_files(facts: Facts) -> Hint | None:
     if not files or not files["below_line"]["images"]:
         return None
     below = files["below_line"]
-    ships = _count(below["ships"], "ship", "ships") if below["ships"] else "no ship"
+    ships = counted(below["ships"], "ship") if below["ships"] else "no ship"
     finding = (
-        f"{_count(below['images'], 'file has', 'files have')} {files['line_kb']:g} kB or less, with {ships} in total."
+        f"{counted(below['images'], 'file has', 'files have')} {files['line_kb']:g} kB or less, with {ships} in total."
     )
     if below["share"] > _MOST_FILES:
         return Hint(finding, "The reference used this limit for images of 768 px; it does not apply to these images.")
@@ -196,8 +194,8 @@ def _touching(facts: Facts) -> Hint | None:
     if not ships["touching_other"]:
         return None
     return Hint(
-        f"{_count(ships['touching_other'], 'ship touches', 'ships touch')} another one, in "
-        f"{_count(ships['images_with_touching_ships'], 'image', 'images')}.",
+        f"{counted(ships['touching_other'], 'ship touches', 'ships touch')} another one, in "
+        f"{counted(ships['images_with_touching_ships'], 'image')}.",
         "They form one connected component of a mask, so that even a perfect mask gives too few ships there.",
     )
 
@@ -223,7 +221,7 @@ def _copies(facts: Facts) -> Hint | None:
     shared, duplicates = facts["rows"]["masks_in_several_images"], facts["duplicates"]
     parts = []
     if shared["masks"]:
-        parts.append(f"{_count(shared['masks'], 'mask is', 'masks are')} in more than one image")
+        parts.append(f"{counted(shared['masks'], 'mask is', 'masks are')} in more than one image")
     if duplicates and duplicates["groups"]:
         parts.append(f"{duplicates['images']:,} files are identical to another")
     if not parts:

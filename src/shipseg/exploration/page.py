@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shipseg.exploration.results import KIND_NAMES, Exploration
 from shipseg.exploration.samples import Sample
 from shipseg.extras import needing
+from shipseg.number_formats import formatted
 from shipseg.reports.examples import close_up, overview, to_jpeg
 from shipseg.reports.page import drawing, image_url, write_page
 
@@ -106,7 +107,7 @@ def _measures(ships: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     for key, name, digits in _MEASURES:
         column = ships[key]
         values = [column["mean"], column["min"], *(column["quantiles"][q] for q in _QUANTILES), column["max"]]
-        rows.append((name, ["–" if value is None else f"{value:,.{digits}f}" for value in values]))
+        rows.append((name, [formatted(value, f",.{digits}f") for value in values]))
     return rows
 
 

@@ -29,7 +29,6 @@ __all__ = ["CogWriter", "RasterContent", "cog_writer"]
 
 _BLOCK: Final = 256  # block side of the intermediate file; 512 would double the memory for a row of blocks
 _COG_BLOCK: Final = 512
-_FULL: Final = "no space left on the disk while writing {}: free some space and run again"
 _FULL_BELOW: Final = 4 << 20  # free bytes below which a disk counts as full, before GDAL prints an error of its own
 # Disk space for the COG and its temporary overviews, relative to the intermediate file; measured on noise: 1.7.
 _COG_SPACE: Final = 2.0
@@ -213,13 +212,13 @@ def _writing(path: Path, needed_bytes: int = 0) -> Iterator[None]:
     from rasterio.errors import RasterioError
 
     if shutil.disk_usage(path.parent).free < needed_bytes + _FULL_BELOW:
-        raise StorageError(_FULL.format(path))
+        raise files.no_space_left(path)
     try:
         with _quiet_gdal():
             yield
     except (RasterioError, CPLE_BaseError, OSError) as error:
         if shutil.disk_usage(path.parent).free < _FULL_BELOW:
-            raise StorageError(_FULL.format(path)) from error
+            raise files.no_space_left(path) from error
         raise StorageError(
             f"{path} cannot be written ({reason_of(error, str(path))}): choose another folder"
         ) from error

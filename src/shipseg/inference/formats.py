@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from shipseg.errors import ConfigError, DataError
-from shipseg.files import write_text
+from shipseg.files import csv_text, write_text
 from shipseg.masks.rle import Runs, area_px, decode_many, find_malformed, runs_of_mask
 from shipseg.masks.ships import Ship
 
@@ -25,7 +24,6 @@ __all__ = [
     "SubmissionSummary",
     "check_submission",
     "check_unique_ids",
-    "csv_text",
     "ship_runs",
     "write_coco",
     "write_ships_csv",
@@ -171,15 +169,6 @@ def _run_length_text(runs: Runs) -> str:
     return " ".join(f"{start + 1} {length}" for start, length in zip(runs.starts, runs.lengths, strict=True))
 
 
-def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table as the text of a CSV file, the columns' names first."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 FORMATS: Final[dict[str, tuple[str, Callable[[Path, Sequence[ImageShips]], None]]]] = {
     "csv": ("ships.csv", write_ships_csv),
     "coco": ("ships.coco.json", write_coco),
@@ -187,7 +176,7 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Path, Sequence[ImageShips]], None]
 """Tables that can be asked for: name of the file, and what writes it."""
 
 
-# TileJob through a submission before it is handed in: what the challenge would refuse is said in a sentence.
+# Checks of a submission before it is handed in.
 
 _COLUMNS = ["ImageId", "EncodedPixels"]
 _TILE = (768, 768)

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, DataError, ImageError, unknown_name
-from shipseg.files import ensure_folder, remove_leftovers, storage_errors, write_bytes, write_text
-from shipseg.inference.formats import FORMATS, ImageShips, check_unique_ids, csv_text, write_submission
+from shipseg.files import csv_text, ensure_folder, remove_leftovers, storage_errors, write_bytes, write_text
+from shipseg.inference.formats import FORMATS, ImageShips, check_unique_ids, write_submission
 from shipseg.inference.overlay import draw_ships
 from shipseg.inference.predictor import Prediction, Predictor, checked_threshold
+from shipseg.number_formats import counted
 from shipseg.progress import track
 from shipseg.reading import IMAGE_SUFFIXES, list_images, read_image
 
@@ -124,8 +125,8 @@ def _warn_of_folders(given: Path, out: Path) -> None:
         if not folder.resolve().is_relative_to(results) and list_images(folder)
     ]
     if passed:
-        count = "1 folder" if len(passed) == 1 else f"{len(passed):,} folders"
-        _LOG.warning("%s with pictures inside %s not looked into: --recursive does", count, given)
+        folders = counted(len(passed), "folder")
+        _LOG.warning("%s with pictures inside %s not looked into: --recursive does", folders, given)
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

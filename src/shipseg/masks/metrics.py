@@ -1,10 +1,7 @@
-"""All scores behind one door: counts first, scores last.
-
-Pixels at one threshold (`pixels`), at all thresholds at once (`histogram`), ships as instances (`instances`).
+"""Scores of ships as instances: IoU between ships, matching, the Airbus score; and the scores of pixels (`pixels`).
 
 Where a score divides by 0 it is 1.0 when there is neither truth nor prediction, else 0.0: an image without ships in
-which nothing was predicted is perfect; precision without a prediction and recall without truth are 0 when the other
-side has some.
+which nothing was predicted is perfect.
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ from shipseg.masks.pixels import (
     PixelCounts,
     ProbabilityHistogram,
     ThresholdCurve,
-    count_pixels,
     seed_protocol_dice,
 )
 from shipseg.masks.ships import Ship
@@ -33,7 +29,6 @@ __all__ = [
     "ThresholdCurve",
     "airbus_score",
     "airbus_score_from_iou",
-    "count_pixels",
     "iou_matrix",
     "match_at",
     "match_pairs",
@@ -41,10 +36,6 @@ __all__ = [
     "ship_iou_matrix",
 ]
 
-
-# Scores of ships as instances: IoU between ships, matching, the Airbus score.
-#
-# Reached through `shipseg.masks.metrics`.
 
 AIRBUS_IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 """0.50, 0.55 ... 0.95."""

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,9 @@ from numpy.typing import NDArray
 from shipseg.errors import ConfigError, unknown_name
 
 __all__ = [
-    "FineHistogram",
     "PixelCounts",
     "ProbabilityHistogram",
     "ThresholdCurve",
-    "count_pixels",
     "ratio",
     "seed_protocol_dice",
     "shares",
@@ -40,7 +39,9 @@ def ratio(part: float, whole: float, *, nothing: bool) -> float:
     return 1.0 if nothing else 0.0
 
 
-def shares(part: NDArray[np.float64], whole: NDArray[np.float64], *, empty: float = math.nan) -> NDArray[np.float64]:
+def shares(
+    part: NDArray[np.float64], whole: NDArray[np.float64], *, empty: float | NDArray[np.float64] = math.nan
+) -> NDArray[np.float64]:
     """Return part / whole element by element, and `empty` where whole is 0."""
     return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), empty)
 
@@ -97,21 +98,6 @@ class PixelCounts:
         return ratio(self.true_positive, self.true_positive + self.false_negative, nothing=self._nothing)
 
 
-def count_pixels(true_hw: NDArray[np.bool_], predicted_hw: NDArray[np.bool_]) -> PixelCounts:
-    """Return the pixel counts of two masks of one shape, as whole numbers.
-
-    Raises:
-        ConfigError: The shapes differ or a mask is not boolean.
-    """
-    if true_hw.shape != predicted_hw.shape:
-        raise ConfigError(f"truth and prediction must have one shape, got {true_hw.shape} and {predicted_hw.shape}")
-    if true_hw.dtype != np.bool_ or predicted_hw.dtype != np.bool_:
-        raise ConfigError(f"truth and prediction must be boolean, got {true_hw.dtype} and {predicted_hw.dtype}")
-    both = int(np.count_nonzero(true_hw & predicted_hw))
-    true, predicted = int(np.count_nonzero(true_hw)), int(np.count_nonzero(predicted_hw))
-    return PixelCounts(both, predicted - both, true - both, true_hw.size - true - predicted + both)
-
-
 def seed_protocol_dice(probabilities: Iterable[NDArray[np.floating]], targets: Iterable[NDArray[np.generic]]) -> float:
     """Return the soft Dice as the reference solution measured it, to compare with its figures and for nothing else.
 
@@ -159,12 +145,17 @@ _WEIGHT_UNITS = 1 << 24  # a pixel's weight of being ship is counted in whole pa
 class ProbabilityHistogram:
     """Counts of pixels by probability and truth, from which every threshold's scores follow at once.
 
-    Thresholds are 0, 1 / bins, ... 1; as everywhere, a pixel is ship when its probability is at least the threshold,
-    both as float32. Weights are counted as whole numbers of 2**-24 pixels, so the result is the same to the last bit
-    for any order and any split of the pixels over batches and processes, up to 5e11 pixels.
+    As everywhere, a pixel is ship when its probability is at least the threshold, both as float32. Weights are counted
+    as whole numbers of 2**-24 pixels, so the result is the same to the last bit for any order and any split of the
+    pixels over batches and processes, up to 5e11 pixels.
 
     Args:
-        bins: Steps between the thresholds 0 and 1.
+        bins: Steps between the thresholds 0 and 1, all equal. Or `fine`: about 156,000 bins that follow the float32's
+            own scale towards 0 and towards 1, because nearly all pixels have a probability close to 0, nearly all ship
+            pixels one close to 1, and the output of a network may lie in a narrow range.
+
+    Attributes:
+        thresholds: The lower edges of the bins, ascending: float64 (bins + 1,), or (bins,) where they are fine.
 
     Example:
         >>> histogram = ProbabilityHistogram(bins=10)
@@ -173,24 +164,25 @@ class ProbabilityHistogram:
         0.5
     """
 
-    def __init__(self, bins: int = 1000) -> None:
-        if not 1 <= bins <= 1 << 20:  # float32 tells neighbouring thresholds apart up to there
+    def __init__(self, bins: int | Literal["fine"] = 1000) -> None:
+        if bins != "fine" and not 1 <= bins <= 1 << 20:  # float32 tells neighbouring thresholds apart up to there
             raise ConfigError(f"a probability histogram needs from 1 to {1 << 20} bins, got {bins}")
         self._bins = bins
+        self.thresholds: NDArray[np.float64] = _fine_edges() if bins == "fine" else np.arange(bins + 1) / bins
         self._edges = self.thresholds.astype(np.float32)
         # Row 0: pixels, row 1: weight of being ship, both in units of 2**-24. Column k: probabilities from threshold k
-        # to below the next; the last column: exactly 1.
-        self._units = np.zeros((2, bins + 1), np.int64)
-
-    @property
-    def thresholds(self) -> NDArray[np.float64]:
-        """The thresholds, ascending: float64 (bins + 1,)."""
-        return np.arange(self._bins + 1) / self._bins
+        # to below the next; the last column: up to 1.
+        self._units = np.zeros((2, len(self._edges)), np.int64)
 
     @property
     def num_pixels(self) -> int:
         """Pixels added so far."""
         return int(self._units[0].sum()) // _WEIGHT_UNITS
+
+    @property
+    def num_ship_pixels(self) -> int:
+        """Ship pixels among them, parts of pixels added up, rounded down."""
+        return int(self._units[1].sum()) // _WEIGHT_UNITS
 
     def add(self, probability: NDArray[np.floating], target: NDArray[np.generic]) -> None:
         """Add pixels.
@@ -207,35 +199,31 @@ class ProbabilityHistogram:
             raise ConfigError(f"probability and target must have one shape, got {probability.shape} and {target.shape}")
         if not probability.size:
             return
-        probabilities = probability.astype(np.float32, copy=False).ravel()
-        weights = target.astype(np.float64).ravel()
+        probabilities, weights = probability.astype(np.float32, copy=False).ravel(), target.ravel()
         for name, values in (("probability", probabilities), ("target", weights)):
             lowest, highest = float(values.min()), float(values.max())
             if not (lowest >= 0 and highest <= 1):  # also true for NaN
                 raise ConfigError(f"a {name} must be from 0 to 1, got values from {lowest} to {highest}")
-        column = self._columns(probabilities)
-        self._units[0] += np.bincount(column, minlength=self._bins + 1) * _WEIGHT_UNITS
-        # bincount adds float64: whole numbers below 2**53, exact for up to 2**29 pixels a call.
-        ship = np.bincount(column, np.rint(weights * _WEIGHT_UNITS), minlength=self._bins + 1)
-        self._units[1] += ship.astype(np.int64)
-
-    def _columns(self, probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
-        """Return for each probability the last threshold that it reaches."""
-        column = (probabilities * np.float32(self._bins)).astype(np.intp)
-        # The product is rounded: correct it by at most one step, by the very comparison that a threshold makes.
-        column -= probabilities < self._edges[column]
-        above = np.minimum(column + 1, self._bins)
-        return np.where(probabilities >= self._edges[above], above, column)
+        column = _fine_bins(probabilities) if self._bins == "fine" else _equal_bins(probabilities, self._edges)
+        self._units[0] += np.bincount(column, minlength=len(self._edges)) * _WEIGHT_UNITS
+        if weights.dtype == np.bool_:
+            self._units[1] += np.bincount(column[weights], minlength=len(self._edges)) * _WEIGHT_UNITS
+        else:
+            # bincount adds float64: whole numbers below 2**53, exact for up to 2**29 pixels a call.
+            units = np.rint(weights.astype(np.float64) * _WEIGHT_UNITS)
+            self._units[1] += np.bincount(column, units, minlength=len(self._edges)).astype(np.int64)
 
     def __add__(self, other: ProbabilityHistogram) -> ProbabilityHistogram:
         """Return the histogram of the pixels of both.
 
         Raises:
-            ConfigError: The numbers of bins differ.
+            ConfigError: The bins differ.
         """
         if self._bins != other._bins:
             raise ConfigError(f"histograms of {self._bins} and {other._bins} bins cannot be added")
-        return ProbabilityHistogram.from_array(self._units + other._units)
+        both = ProbabilityHistogram(self._bins)
+        both._units = self._units + other._units
+        return both
 
     def to_array(self) -> NDArray[np.int64]:
         """Return the counts, int64 (2, bins + 1): arrays of several processes may be added up element by element."""
@@ -243,7 +231,7 @@ class ProbabilityHistogram:
 
     @classmethod
     def from_array(cls, array: NDArray[np.integer]) -> ProbabilityHistogram:
-        """Return the histogram whose `to_array` gave `array`.
+        """Return the histogram of equal bins whose `to_array` gave `array`.
 
         Raises:
             ConfigError: The array is no histogram.
@@ -254,45 +242,56 @@ class ProbabilityHistogram:
         histogram._units = array.astype(np.int64)
         return histogram
 
+    def occupied(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return of each bin that holds a pixel its middle probability, its pixels and its ship pixels."""
+        places = np.flatnonzero(self._units[0])
+        edges = np.append(self.thresholds, 1.0)
+        pixels, ships = self._units[:, places] // _WEIGHT_UNITS
+        return (edges[places] + edges[places + 1]) / 2, pixels, ships
+
+    def ship_quantiles(self, levels: Sequence[float]) -> NDArray[np.float64]:
+        """Return the probabilities below which such shares of the ship pixels lie: lower edges of bins; () if none."""
+        cumulated = np.cumsum(self._units[1])
+        if not cumulated[-1]:
+            return np.zeros(0)
+        places = np.searchsorted(cumulated, np.asarray(levels) * cumulated[-1], side="right")
+        return np.asarray(self.thresholds[places])
+
     def _cumulated(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (all pixels, ship pixels) predicted as ship at each threshold."""
         from_above: NDArray[np.int64] = np.cumsum(self._units[:, ::-1], axis=1)[:, ::-1]
         return from_above[0] / _WEIGHT_UNITS, from_above[1] / _WEIGHT_UNITS
 
     def counts(self, threshold: float) -> PixelCounts:
-        """Return the pixel counts at one of `thresholds`; for another value count the pixels with `count_pixels`.
+        """Return the pixel counts at one of `thresholds`.
 
         Raises:
             ConfigError: `threshold` is not one of `thresholds`.
         """
-        index = round(threshold * self._bins) if 0 <= threshold <= 1 else -1
-        if index < 0 or not math.isclose(index / self._bins, threshold, abs_tol=1e-9):
-            raise ConfigError(
-                f"the thresholds of {self._bins} bins are 0, {1 / self._bins:g}, ... 1 and {threshold} is none of them"
-            )
+        index = int(np.abs(self.thresholds - threshold).argmin())
+        if not math.isclose(self.thresholds[index], threshold, abs_tol=1e-9):
+            raise ConfigError(f"{threshold} is not a threshold of a histogram of {self._bins} bins between 0 and 1")
         pixels, ships = self._cumulated()
         hit, false_alarm = float(ships[index]), float(pixels[index] - ships[index])
         missed = float(ships[0]) - hit
         return PixelCounts(hit, false_alarm, missed, float(pixels[0]) - hit - false_alarm - missed)
 
     def curves(self) -> ThresholdCurve:
-        """Return the scores at every threshold: threshold, dice, iou, precision, recall, each float64 (bins + 1,)."""
-        pixels, hit = self._cumulated()
-        total = hit[0]
-        nothing = (pixels == 0) & (total == 0)
+        """Return the scores at every threshold: threshold, dice, iou, precision, recall, each a float64 array."""
+        predicted, hit = self._cumulated()
+        nothing = ((predicted == 0) & (hit[0] == 0)).astype(np.float64)
+        return {"threshold": self.thresholds, **_scores(predicted, hit, true=hit[0], undefined=nothing)}
 
-        def divided(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-            score: NDArray[np.float64] = nothing.astype(np.float64)
-            np.divide(part, whole, out=score, where=whole > 0)
-            return score
+    def scores_at(self, thresholds: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return dice, iou, precision and recall at some thresholds; each acts at the lower edge of its bin.
 
-        return {
-            "threshold": self.thresholds,
-            "dice": divided(2 * hit, pixels + total),
-            "iou": divided(hit, pixels + total - hit),
-            "precision": divided(hit, pixels),
-            "recall": divided(hit, np.full_like(hit, total)),
-        }
+        Dice and IoU are 1 where there is neither truth nor prediction; precision without a prediction and recall
+        without truth are NaN.
+        """
+        edges = thresholds.astype(np.float32)
+        places = _fine_bins(edges) if self._bins == "fine" else _equal_bins(edges, self._edges)
+        predicted, hit = self._cumulated()
+        return _scores(predicted[places], hit[places], true=hit[0], undefined=np.nan)
 
     def best_threshold(self, metric: str) -> tuple[float, float]:
         """Return (threshold, score) where `metric` (dice, iou, precision or recall) is highest.
@@ -315,7 +314,35 @@ class ProbabilityHistogram:
         return float(self.thresholds[index]), float(score[index])
 
 
-# Counts of pixels by probability, finer than any threshold or calibration needs, in a fixed amount of memory.
+def _scores(
+    predicted: NDArray[np.float64],
+    hit: NDArray[np.float64],
+    *,
+    true: float,
+    undefined: float | NDArray[np.float64],
+) -> dict[str, NDArray[np.float64]]:
+    """Return the scores from predicted ship pixels, those that are right, and all true ones.
+
+    Dice and IoU are 1 where there is neither truth nor prediction; `undefined` stands for precision without a
+    prediction and recall without truth.
+    """
+    return {
+        "dice": shares(2 * hit, predicted + true, empty=1.0),
+        "iou": shares(hit, predicted + true - hit, empty=1.0),
+        "precision": shares(hit, predicted, empty=undefined),
+        "recall": shares(hit, np.full_like(hit, true), empty=undefined),
+    }
+
+
+def _equal_bins(probability: NDArray[np.float32], edges: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return for each probability the last edge that it reaches, of edges that are equally far apart."""
+    last = len(edges) - 1
+    column = (probability * np.float32(last)).astype(np.intp)
+    # The product is rounded: correct it by at most one step, by the very comparison that a threshold makes.
+    column -= probability < edges[column]
+    above = np.minimum(column + 1, last)
+    return np.where(probability >= edges[above], above, column)
+
 
 _DROPPED_BITS = 23 - 12
 """Of a float32's 23 bits of mantissa 12 are kept: neighbouring bins differ by 1 in 4096 of the distance to 0 or 1."""
@@ -324,81 +351,24 @@ _SMALLEST = np.float32(2.0**-20)
 _FIRST = int(_SMALLEST.view(np.int32)) >> _DROPPED_BITS
 _LAST = (int(np.float32(0.5).view(np.int32)) >> _DROPPED_BITS) - _FIRST
 """The bin just below 0.5; bins are mirrored there."""
-_NUM_BINS = 2 * (_LAST + 1)
 
 
-class FineHistogram:
-    """Counts of pixels and of ship pixels in about 156,000 intervals of probability, narrow near 0 and 1.
+def _fine_bins(probability: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the fine bin of each probability: counted from 0 below one half, mirrored above it.
 
-    Nearly all pixels have a probability close to 0 and nearly all ship pixels one close to 1, and a network may squeeze
-    everything into a corner: so the bins follow the float32's own scale at both ends.
+    The same as a search in `_fine_edges`, which takes a hundred times as long.
     """
-
-    def __init__(self) -> None:
-        self.pixels: NDArray[np.int64] = np.zeros(_NUM_BINS, np.int64)
-        self.ships: NDArray[np.int64] = np.zeros(_NUM_BINS, np.int64)
-
-    def add(self, probability_hw: NDArray[np.float32], true_hw: NDArray[np.bool_]) -> None:
-        """Add an image: probability, float32 (H, W) in 0..1, and truth, bool (H, W)."""
-        bins = _bins_of(probability_hw.ravel())
-        self.pixels += np.bincount(bins, minlength=_NUM_BINS)
-        self.ships += np.bincount(bins[true_hw.ravel()], minlength=_NUM_BINS)
-
-    def __add__(self, other: FineHistogram) -> FineHistogram:
-        """Return the histogram of the pixels of both."""
-        both = FineHistogram()
-        both.pixels, both.ships = self.pixels + other.pixels, self.ships + other.ships
-        return both
-
-    def occupied(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return of each bin that holds a pixel its middle probability, its pixels and its ship pixels."""
-        places = np.flatnonzero(self.pixels)
-        edges = np.append(_edges(), 1.0)
-        return (edges[places] + edges[places + 1]) / 2, self.pixels[places], self.ships[places]
-
-    def ship_quantiles(self, levels: Sequence[float]) -> NDArray[np.float64]:
-        """Return the probabilities below which such shares of the ship pixels lie: lower edges of bins; () if none."""
-        cumulated = np.cumsum(self.ships)
-        if not cumulated[-1]:
-            return np.zeros(0)
-        places = np.searchsorted(cumulated, np.asarray(levels) * cumulated[-1], side="right")
-        return np.asarray(_edges()[places])
-
-    def curve(self, thresholds: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Return pooled_dice, pooled_iou, precision and recall of the pixels at some thresholds.
-
-        A threshold acts at the lower edge of its bin. Dice and IoU are 1 where there is neither truth nor prediction;
-        precision without a prediction and recall without truth are NaN.
-        """
-        places = _bins_of(np.asarray(thresholds, np.float32))
-        predicted = np.cumsum(self.pixels[::-1])[::-1][places].astype(np.float64)
-        hit = np.cumsum(self.ships[::-1])[::-1][places].astype(np.float64)
-        true = float(self.ships.sum())
-
-        def share(part: NDArray[np.float64], whole: NDArray[np.float64], empty: float) -> NDArray[np.float64]:
-            return np.where(whole > 0, part / np.maximum(whole, 1), empty)
-
-        return {
-            "pooled_dice": share(2 * hit, predicted + true, 1.0),
-            "pooled_iou": share(hit, predicted + true - hit, 1.0),
-            "precision": share(hit, predicted, np.nan),
-            "recall": share(hit, np.full_like(hit, true), np.nan),
-        }
-
-
-def _bins_of(probability: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the bin of each probability: counted from 0 below one half, mirrored above it."""
     is_upper = probability >= np.float32(0.5)
     # 1 - p is exact from 0.5 on. One bit less there, so that each bin holds its lower edge and not its upper one.
     distance = np.where(is_upper, np.float32(1) - probability, probability)
     bits = np.ascontiguousarray(distance, np.float32).view(np.int32) - is_upper
     nearness = np.maximum((bits >> _DROPPED_BITS) - _FIRST + 1, 0)
-    return np.asarray(np.where(is_upper, _NUM_BINS - 1 - nearness, nearness))
+    return np.asarray(np.where(is_upper, 2 * _LAST + 1 - nearness, nearness))
 
 
 @functools.cache
-def _edges() -> NDArray[np.float64]:
-    """Return the smallest float32 of each bin, (bins,), as float64."""
+def _fine_edges() -> NDArray[np.float64]:
+    """Return the smallest float32 of each fine bin, (bins,), as float64."""
     low = ((np.arange(1, _LAST + 1) + _FIRST - 1) << _DROPPED_BITS).astype(np.int32).view(np.float32).astype(np.float64)
     low = np.concatenate([[0.0], low])
     distance = ((np.arange(_LAST, -1, -1) + _FIRST) << _DROPPED_BITS).astype(np.int32).view(np.float32)

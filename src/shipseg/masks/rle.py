@@ -1,4 +1,4 @@
-"""Run-length text of the Airbus challenge to mask and back, and COCO run-length encoding.
+"""Run-length text of the Airbus challenge to mask and back.
 
 A text is a list of pairs `start length`; pixels are counted from 1, down the columns first; the empty text is an
 image without ships. See `find_malformed` for what is refused.
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, RleError
-from shipseg.masks.malformed import MAX_DIGITS, find_malformed
+from shipseg.masks.malformed import MAX_DIGITS, explain, find_malformed
 
 __all__ = [
     "Runs",
@@ -30,9 +30,6 @@ __all__ = [
     "parse",
     "runs_of_mask",
 ]
-
-
-# Runs of ship pixels, the common ground of both run-length forms: from a mask, and painted onto one.
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -119,8 +116,7 @@ def parse(text: str) -> Runs:
         runs = Runs(numbers[0::2] - 1, numbers[1::2])
         if _are_sound(runs):
             return runs
-    # The careful look finds the words for what the quick one refused.
-    raise RleError(f"malformed run-length text: {find_malformed([text])[0]}")
+    raise RleError(f"malformed run-length text: {explain(text)}")
 
 
 def _plain_numbers(text: str) -> NDArray[np.int64] | None:

@@ -15,15 +15,55 @@ import yaml
 from shipseg.config import Recipe, validated
 from shipseg.errors import ConfigError, unknown_name
 
-__all__ = ["dump_recipe", "load_recipe", "recipe_names"]
+__all__ = ["dump_recipe", "load_recipe", "read_yaml", "recipe_names", "yaml_names"]
 
+_FOLDER = "recipes"
 _MAX_SHOWN = 60
 
 
 def recipe_names() -> list[str]:
     """Return the names of the bundled recipes."""
-    folder = resources.files("shipseg") / "recipes"
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return yaml_names(_FOLDER)
+
+
+def yaml_names(folder: str) -> list[str]:
+    """Return the names of the YAML files in a folder of the package, without suffix."""
+    names = [item.name for item in (resources.files("shipseg") / folder).iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def read_yaml(kind: str, name_or_file: str | Path, *, folder: str, keys: str) -> tuple[str, dict[str, Any]]:
+    """Return where a YAML file comes from, in words for messages, and its keys and values.
+
+    Args:
+        kind: What it holds, for messages.
+        name_or_file: The name of one of the files in `folder`, or a path.
+        folder: Folder of the package.
+        keys: Some of its keys, for messages.
+
+    Raises:
+        ConfigError: No such file, or it does not hold keys and values.
+    """
+    name, names = str(name_or_file), yaml_names(folder)
+    path = resources.files("shipseg") / folder / f"{name}.yaml" if name in names else Path(name)
+    origin = f"{kind} {name}" if name in names else name
+    if name not in names and Path(name).suffix not in (".yaml", ".yml") and not Path(name).exists():
+        raise unknown_name(kind, name, names)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        detail = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(
+            f"{kind} file {name} cannot be read ({detail}): give a YAML file or one of {', '.join(names)}"
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that Python cannot hold
+        raise ConfigError(f"{origin} is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{origin} is nested too deeply for a {kind}") from error
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ConfigError(f"{origin} must hold keys and values such as {keys}, got {type(values).__name__}")
+    return origin, values
 
 
 def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -42,20 +82,7 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         >>> load_recipe("base", {"train.epochs": 2}).train.epochs
         2
     """
-    origin, text = _read(name_or_file)
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that Python cannot hold
-        detail = " ".join(str(error).split())
-        raise ConfigError(f"{origin} is not YAML: {detail}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{origin} is nested too deeply: see `shipseg recipes base` for a valid recipe") from error
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{origin} must hold keys and values such as `train: {{lr: 0.001}}`, got {type(values).__name__}"
-        )
+    origin, values = read_yaml("recipe", name_or_file, folder=_FOLDER, keys="`train: {lr: 0.001}`")
     values.setdefault("name", Path(str(name_or_file)).stem)
     for key, value in (overrides or {}).items():
         _override(values, key, value)
@@ -71,22 +98,6 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
 def dump_recipe(recipe: Recipe) -> str:
     """Return the recipe as YAML with every value written out; `load_recipe` reads it back."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-
-
-def _read(name_or_file: str | Path) -> tuple[str, str]:
-    name = str(name_or_file)
-    if name in recipe_names():
-        return f"recipe {name}", (resources.files("shipseg") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
-        raise unknown_name("recipe", name, recipe_names())
-    try:
-        return str(path), path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        detail = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigError(
-            f"recipe file {path} cannot be read ({detail}): give a YAML file or one of {', '.join(recipe_names())}"
-        ) from error
 
 
 def _override(values: dict[str, Any], key: str, value: Any) -> None:

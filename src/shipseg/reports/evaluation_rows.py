@@ -9,9 +9,9 @@ from shipseg.evaluation.calibration import ReliabilityBin
 from shipseg.evaluation.scores import SIZE_BINS, ImageScore
 from shipseg.evaluation.sweep import Curve, Curves
 from shipseg.model.card import Card
+from shipseg.number_formats import NONE, counted, number, share
 from shipseg.reports.examples import ScoredImage
 from shipseg.reports.figures import Estimate, Reliability
-from shipseg.reports.page import NONE, number, share
 
 __all__ = [
     "ScoreRow",
@@ -205,12 +205,11 @@ def caption(picture: ScoredImage) -> str:
     """Return what is to be said of a picture: what was found in it."""
     score = picture.score
     if not score.num_true:
-        detections = "1 detection" if score.num_predicted == 1 else f"{score.num_predicted} detections"
-        return f"no ship in it, {detections}" if score.num_predicted else "no ship in it, left empty"
-    ships = "1 ship" if score.num_true == 1 else f"{score.num_true} ships"
+        found = counted(score.num_predicted, "detection") if score.num_predicted else "left empty"
+        return f"no ship in it, {found}"
     wrong = score.num_predicted - score.matched
-    extra = "" if not wrong else ", 1 wrong detection" if wrong == 1 else f", {wrong} wrong detections"
-    return f"Dice {score.dice:.3f}, found {score.matched} of {ships}{extra}"
+    extra = f", {counted(wrong, 'wrong detection')}" if wrong else ""
+    return f"Dice {score.dice:.3f}, found {score.matched} of {counted(score.num_true, 'ship')}{extra}"
 
 
 def titled_groups(curves: Curves) -> dict[str, Curve]:

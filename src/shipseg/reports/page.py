@@ -5,31 +5,16 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from shipseg import __version__, files
 from shipseg.extras import needing
+from shipseg.number_formats import number, share
 
 if TYPE_CHECKING:
     from shipseg.reports.figures import Figure
 
-__all__ = ["NONE", "drawing", "image_url", "number", "share", "write_page"]
-
-
-# Numbers as text.
-
-NONE: Final = "–"
-"""What stands for a number that is not defined."""
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a score as text, or a dash where it is not defined."""
-    return NONE if value is None else f"{value:.{digits}f}"
-
-
-def share(value: float | None) -> str:
-    """Return a share as text in percent, or a dash where it is not defined."""
-    return NONE if value is None else f"{100 * value:.0f} %" if 0.1 <= value <= 0.9 else f"{100 * value:.1f} %"
+__all__ = ["drawing", "image_url", "write_page"]
 
 
 with needing("train"):

@@ -11,8 +11,9 @@ from shipseg.evaluation.calibration import calibration_error
 from shipseg.evaluation.operating_points import OperatingPoint, describe_target
 from shipseg.evaluation.sweep import ALL_IMAGES, DecisionSweep
 from shipseg.evaluation.thresholds import Retuned, as_calibrated
+from shipseg.number_formats import NONE, number
 from shipseg.reports import evaluation_rows, figures
-from shipseg.reports.page import drawing, number, write_page
+from shipseg.reports.page import drawing, write_page
 
 __all__ = ["PointRow", "point_row", "write_threshold_report"]
 
@@ -76,7 +77,7 @@ def point_row(point: OperatingPoint, *, threshold: float, min_peak: float) -> Po
         return number(here[name], digits), number(elsewhere.get(name), digits)
 
     interval = facts["intervals"]["false_alarm_images"]
-    alarmed = ("–", "")
+    alarmed = (NONE, "")
     if interval is not None:
         counted = f"{counts['alarmed_images']} of {counts['images_without_ships']}"
         alarmed = (counted, f"proves at most {100 * interval[1]:.2g} %")
@@ -84,7 +85,7 @@ def point_row(point: OperatingPoint, *, threshold: float, min_peak: float) -> Po
         describe_target(point.config),
         point.reached,
         f"{threshold:.3g}",
-        f"{min_peak:.3g}" if min_peak else "–",
+        f"{min_peak:.3g}" if min_peak else NONE,
         pair("ship_precision"),
         pair("ship_recall"),
         pair("ship_f1"),
@@ -134,6 +135,6 @@ def _errors(retuned: Retuned) -> list[tuple[str, str, str]]:
             ("calibrated", number(errors.after, 5), number(errors.after_where_likely, 4)),
         ]
     return [
-        (_RELIABILITY_NAMES[name], number(calibration_error(bins), 5), "–")
+        (_RELIABILITY_NAMES[name], number(calibration_error(bins), 5), NONE)
         for name, bins in retuned.reliability.items()
     ]

@@ -6,10 +6,8 @@ Finished scenes are skipped, and a lock keeps two processes from predicting the 
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from shipseg import files
 from shipseg.errors import ConfigError, DataError, MissingExtraError, ShipsegError
 from shipseg.geo.gdal import is_remote
 from shipseg.inference.predictor import Predictor
+from shipseg.number_formats import rounded
 from shipseg.scenes.inputs import scene_names
 from shipseg.scenes.options import SceneOptions
 from shipseg.scenes.predict import predict_scene
@@ -215,21 +214,15 @@ def write_archive(out: Path, attempts: Sequence[SceneAttempt], shard: Shard) -> 
 
 
 def _table(attempts: Sequence[SceneAttempt]) -> str:
-    text = io.StringIO()
     columns = ("scene", "status", "ships", "looked_at_km2", "seconds", "path", "folder", "message")
-    rows = csv.DictWriter(text, columns, lineterminator="\n")
-    rows.writeheader()
+    rows = []
     for attempt in attempts:
         row: dict[str, Any] = {"scene": attempt.name, "status": attempt.status, "path": attempt.path}
         if attempt.result is None:
             row["message"] = attempt.message
         else:
             row |= {"ships": attempt.result.num_ships, "folder": attempt.result.folder}
-            row["looked_at_km2"] = _rounded(attempt.result.facts["looked_at_km2"], 3)
-            row["seconds"] = _rounded(attempt.result.seconds.total, 2) if attempt.status == "done" else ""
-        rows.writerow(row)
-    return text.getvalue()
-
-
-def _rounded(value: float | None, digits: int) -> float | str:
-    return "" if value is None else round(value, digits)
+            row["looked_at_km2"] = rounded(attempt.result.facts["looked_at_km2"], 3)
+            row["seconds"] = rounded(attempt.result.seconds.total, 2) if attempt.status == "done" else None
+        rows.append(row)
+    return files.csv_text(columns, rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
+from shipseg.number_formats import rounded
 from shipseg.scenes.ships import SceneShip
 
 __all__ = ["AMBIGUITY", "COLUMNS", "Column", "Value"]
@@ -26,10 +27,6 @@ class Column(NamedTuple):
     """Returns the value for a ship, rounded as it is written; None if it is unknown."""
 
 
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
-
-
 def _heading(value: float | None) -> float | None:
     return None if value is None else round(value, 2) % 180  # 179.999 must not become 180
 
@@ -38,11 +35,11 @@ COLUMNS: Final = (
     Column("ship", "integer", "Number of the ship in its scene, from 1, as in the quicklook.", lambda ship: ship.id),
     Column("scene", "text", "Name of the scene.", lambda ship: ship.scene),
     Column("acquired", "text", "Acquisition time of the scene, ISO 8601, if known.", lambda ship: ship.acquired),
-    Column("lon", "real", "Longitude of the centre, degrees, WGS 84.", lambda ship: _rounded(ship.lon, 7)),
-    Column("lat", "real", "Latitude of the centre, degrees, WGS 84.", lambda ship: _rounded(ship.lat, 7)),
-    Column("length_m", "real", "Length on the ground, metres.", lambda ship: _rounded(ship.length_m, 2)),
-    Column("width_m", "real", "Width on the ground, metres.", lambda ship: _rounded(ship.width_m, 2)),
-    Column("area_m2", "real", "Area on the ground, square metres.", lambda ship: _rounded(ship.area_m2, 2)),
+    Column("lon", "real", "Longitude of the centre, degrees, WGS 84.", lambda ship: rounded(ship.lon, 7)),
+    Column("lat", "real", "Latitude of the centre, degrees, WGS 84.", lambda ship: rounded(ship.lat, 7)),
+    Column("length_m", "real", "Length on the ground, metres.", lambda ship: rounded(ship.length_m, 2)),
+    Column("width_m", "real", "Width on the ground, metres.", lambda ship: rounded(ship.width_m, 2)),
+    Column("area_m2", "real", "Area on the ground, square metres.", lambda ship: rounded(ship.area_m2, 2)),
     Column(
         "heading_deg",
         "real",

@@ -19,6 +19,7 @@ from shipseg.extras import needing
 from shipseg.geo.cog import CogWriter, RasterContent, cog_writer
 from shipseg.geo.georef import GeoReference
 from shipseg.geo.reader import Scene
+from shipseg.identity import first_difference
 from shipseg.masks.ships import Ship
 from shipseg.model.card import Card
 from shipseg.progress import stage
@@ -113,6 +114,8 @@ PROBABILITY_FILE: Final = "probability.tif"
 MASK_FILE: Final = "mask.tif"
 QUICKLOOK_FILE: Final = "quicklook.png"
 PAGE_FILE: Final = "report.html"
+_DEFAULTS: Final = {"threshold": "the model's"} | dict.fromkeys(("bands", "stretch", "metres_per_pixel"), "by the file")
+"""What an option that was not given stands for, in words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,19 +257,13 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
         return "another scene of this name, or of this one before it was changed"
     if theirs.get("model") != ours["model"]:
         return "another model"
-    before, now = theirs.get("options", {}), ours["options"]
-    names = [name for name in now if before.get(name) != now[name]]
-    said = [f"{name} {_said(name, before.get(name))}, now {_said(name, now[name])}" for name in names]
-    return f"other options ({'; '.join(said)})" if said else "another version of shipseg"
+    difference = first_difference(_with_defaults(theirs.get("options", {})), _with_defaults(ours["options"]))
+    return f"other options ({difference})" if difference else "another version of shipseg"
 
 
-def _said(name: str, value: Any) -> str:
-    """Return the value of an option in words, None as what is taken instead."""
-    if isinstance(value, dict):
-        return str(value.get("name"))
-    if value is None:
-        return {"threshold": "the model's", "water": "none", "area": "none"}.get(name, "by the file")
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with the default in words where one was not given."""
+    return options | {name: words for name, words in _DEFAULTS.items() if options.get(name) is None}
 
 
 def publish(work: Path, folder: Path) -> None:

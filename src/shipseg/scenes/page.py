@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shipseg.number_formats import amount, counted
 from shipseg.reports.examples import to_jpeg
 from shipseg.reports.page import image_url, write_page
 from shipseg.scenes.columns import AMBIGUITY
@@ -130,9 +131,9 @@ def _heading(degrees: float) -> tuple[str, float]:
 
 def _headline(ships: SceneShips, facts: Mapping[str, Any]) -> tuple[str, ...]:
     count = len(ships.ships)
-    found = "No ship was found" if count == 0 else "1 ship was found" if count == 1 else f"{count:,} ships were found"
+    found = counted(count, "ship was found", "ships were found") if count else "No ship was found"
     area = facts["looked_at_km2"]
-    where = f"{facts['looked_at_px']:,} pixels" if area is None else f"{_number(area)} km²"
+    where = f"{facts['looked_at_px']:,} pixels" if area is None else f"{amount(area)} km²"
     sentences = [f"{found} in {where}."]
     lengths = [ship.length_m for ship in ships.ships if ship.length_m is not None]
     if len(lengths) > 1:
@@ -144,17 +145,13 @@ def _headline(ships: SceneShips, facts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def _fact_lines(ships: SceneShips, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     scene, decision = facts["scene"], facts["decision"]
     height, width = ships.shape
     lines = [("Scene", scene["path"]), ("Size", f"{width:,} × {height:,} pixels of {scene['dtype']}")]
     size = scene["metres_per_row_and_column"]
     if size is not None:
-        lines.append(("On the ground", f"{_number(width * size[1] / 1000)} × {_number(height * size[0] / 1000)} km"))
+        lines.append(("On the ground", f"{amount(width * size[1] / 1000)} × {amount(height * size[0] / 1000)} km"))
         lines.append(("Pixel size", f"{size[1]:.4g} × {size[0]:.4g} m at the centre of the scene"))
     lines.append(("Coordinates", scene["crs"]))
     options = facts["identity"]["options"]

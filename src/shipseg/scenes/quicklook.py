@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shipseg import files
 from shipseg.geo.georef import GeoReference
+from shipseg.number_formats import counted
 from shipseg.scenes.ships import SceneShip, SceneShips
 
 __all__ = [
@@ -80,7 +81,7 @@ def with_legend(
 
 
 def _count(num_ships: int, num_numbered: int) -> str:
-    ships = "1 ship" if num_ships == 1 else f"{num_ships} ships"
+    ships = counted(num_ships, "ship", form="d")
     return ships if num_numbered == num_ships else f"{ships}, {num_numbered} numbered"
 
 

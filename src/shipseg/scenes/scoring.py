@@ -12,7 +12,6 @@ from typing import Any
 from shipseg import files
 from shipseg.errors import DataError, MissingExtraError, ShipsegError, StorageError
 from shipseg.geo.reader import open_scene
-from shipseg.inference.formats import csv_text
 from shipseg.inference.predictor import Predictor
 from shipseg.progress import track
 from shipseg.scenes.inputs import SCENE_SUFFIXES
@@ -259,8 +258,9 @@ def write_scores(scores: SceneScores, folder: Path) -> None:
     Raises:
         StorageError: They cannot be written.
     """
-    files.write_text(folder / "ships.csv", csv_text(_COLUMNS, [*_rows(scores.records)]))
-    files.write_text(folder / "failed.csv", csv_text(("scene", "detail"), [(s.scene, s.detail) for s in scores.failed]))
+    failed = [(each.scene, each.detail) for each in scores.failed]
+    files.write_text(folder / "ships.csv", files.csv_text(_COLUMNS, _rows(scores.records)))
+    files.write_text(folder / "failed.csv", files.csv_text(("scene", "detail"), failed))
     files.write_json(folder / "metrics.json", scores.metrics)
 
 

@@ -22,7 +22,7 @@ from shipseg.errors import ConfigError, StorageError, unknown_name
 from shipseg.extras import needing
 from shipseg.geo.gdal import ogr_path
 from shipseg.geo.georef import GeoReference
-from shipseg.inference.formats import ImageShips, csv_text, write_coco
+from shipseg.inference.formats import ImageShips, write_coco
 from shipseg.scenes.columns import AMBIGUITY, COLUMNS, Column
 from shipseg.scenes.ships import SceneShip, SceneShips
 
@@ -239,9 +239,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
         yield
     except (DataSourceError, DataLayerError, FeatureError, GeometryError, sqlite3.Error) as error:
         if shutil.disk_usage(path.parent).free < _FULL_BELOW:
-            raise StorageError(
-                f"no space left on the disk while writing {path}: free some space and run again"
-            ) from error
+            raise files.no_space_left(path) from error
         raise StorageError(f"{path} cannot be written ({error}): choose another folder") from error
 
 
@@ -328,7 +326,7 @@ def write_csv(path: Path, ships: SceneShips) -> None:
             shapely.to_wkt(in_lonlat(each, ships.georef) or each, rounding_precision=LONLAT_DIGITS) for each in shapes
         ]
         rows.append([*(_in_csv(column.value(ship)) for column in COLUMNS), *texts])
-    files.write_text(path, csv_text([*(column.name for column in COLUMNS), "wkt", "box_wkt"], rows))
+    files.write_text(path, files.csv_text([*(column.name for column in COLUMNS), "wkt", "box_wkt"], rows))
 
 
 def _in_csv(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from shipseg import files
 from shipseg.data.prepared import PreparedDataset
 from shipseg.errors import ConfigError, StorageError
+from shipseg.identity import first_difference
 from shipseg.recipes import dump_recipe, load_recipe
 from shipseg.studies.spec import Study, dump_study, load_study
 from shipseg.studies.trials import Trial
@@ -143,27 +144,20 @@ def _refuse_other_files(out: Path) -> None:
 def _check_same_study(before: Study, now: Study, out: Path) -> None:
     if before.name != now.name:
         raise ConfigError(f"{out} holds the study {before.name}, not {now.name}: choose another folder")
-    then, today = _identity(before), _identity(now)
-    different = sorted(key for key in then.keys() | today.keys() if then.get(key) != today.get(key))
-    if different:
+    if difference := first_difference(_identity(before), _identity(now)):
         raise ConfigError(
-            f"{out} holds a study {before.name} with {different[0]} = {_short(then.get(different[0]))}, and now it is "
-            f"{_short(today.get(different[0]))}: choose another folder (more seeds may be added to the same one)"
+            f"{out} holds a study {before.name} with {difference}: choose another folder (more seeds may be added to "
+            "the same one)"
         )
 
 
 def _identity(study: Study) -> dict[str, Any]:
-    """Return, in flat form, what decides the trials but for the seeds, of which there may come more."""
+    """Return what decides the trials, without the seeds: more of them may be added."""
     variants = {
         f"variants.{each.name}": each.model_dump(mode="json", exclude={"name", "note"}, exclude_defaults=True)
         for each in study.variants
     }
-    return {"recipe": study.recipe, "set": study.set, "variants": list(variants), **variants}
-
-
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value)
-    return text if len(text) <= 90 else f"{text[:87]}..."
+    return {"recipe": study.recipe, "set": study.set, "variants": [each.name for each in study.variants], **variants}
 
 
 def _known_dataset(out: Path) -> dict[str, str] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +10,8 @@ import yaml
 from pydantic import Field, model_validator
 
 from shipseg.config import Frozen, validated
-from shipseg.errors import ConfigError, unknown_name
+from shipseg.errors import ConfigError
+from shipseg.recipes import read_yaml, yaml_names
 
 __all__ = [
     "METRICS",
@@ -24,6 +24,8 @@ __all__ = [
     "load_study",
     "study_names",
 ]
+
+_FOLDER = "studies/specs"
 
 Metric = Literal[
     "airbus_score",
@@ -170,8 +172,7 @@ class Study(Frozen):
 
 def study_names() -> list[str]:
     """Return the names of the bundled studies."""
-    folder = resources.files("shipseg") / "studies" / "specs"
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return yaml_names(_FOLDER)
 
 
 def load_study(name_or_file: str | Path) -> Study:
@@ -187,16 +188,7 @@ def load_study(name_or_file: str | Path) -> Study:
         >>> load_study("losses").baseline
         'bce+dice'
     """
-    origin, text = _read(str(name_or_file))
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        detail = " ".join(str(error).split()) or "nested too deeply"
-        raise ConfigError(f"{origin} is not YAML: {detail}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{origin} must hold keys and values such as `question:` and `variants:`, got {type(values).__name__}"
-        )
+    origin, values = read_yaml("study", name_or_file, folder=_FOLDER, keys="`question:` and `variants:`")
     values.setdefault("name", Path(str(name_or_file)).stem)
     return validated(Study, values, origin)
 
@@ -216,19 +208,3 @@ def _quick(variant: Variant, quick: QuickConfig) -> Overrides:
     if change.note is not None:
         values["note"] = change.note
     return values
-
-
-def _read(name: str) -> tuple[str, str]:
-    if name in study_names():
-        folder = resources.files("shipseg") / "studies" / "specs"
-        return f"study {name}", (folder / f"{name}.yaml").read_text(encoding="utf-8")
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
-        raise unknown_name("study", name, study_names())
-    try:
-        return str(path), path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        detail = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigError(
-            f"study file {path} cannot be read ({detail}): give a YAML file or one of {', '.join(study_names())}"
-        ) from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shipseg.files import csv_text
+from shipseg.number_formats import NONE, csv_cell, formatted
 from shipseg.studies.significance import Comparison, Significance, compare
 from shipseg.studies.spec import METRICS, Study, Variant
 from shipseg.studies.trials import SCORE_COLUMNS, Trial
@@ -220,7 +219,8 @@ def as_csv(table: StudyTable) -> tuple[str, str]:
         cells |= {"difference": row.difference, "p": row.p, "exceeds_noise": "yes" if row.is_significant else "no"}
         cells |= {"minutes": row.minutes, "images_seen": row.images_seen, "steps": row.steps}
         per_variant.append(cells | {"parameters": row.parameters})
-    return _csv(_TRIAL_COLUMNS, per_trial), _csv(tuple(per_variant[0]), per_variant)
+    results = csv_text(_TRIAL_COLUMNS, per_trial, cell=csv_cell)
+    return results, csv_text(tuple(per_variant[0]), per_variant, cell=csv_cell)
 
 
 def _known(score: str, results: Iterable[Mapping[str, Any]]) -> list[float]:
@@ -232,20 +232,6 @@ def _mean(values: Sequence[float]) -> Mean | None:
     if not values:
         return None
     return Mean(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_plain(row.get(name)) for name in columns] for row in rows)
-    return text.getvalue()
-
-
-def _plain(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def verdict(table: StudyTable) -> tuple[str, ...]:
@@ -299,12 +285,13 @@ def as_markdown(table: StudyTable) -> str:
     lines = [f"| {' | '.join(headers)} |", f"|{'---|' * len(headers)}"]
     for row in table.rows:
         recall = [row.scores[key] for key in table.sizes]
-        difference = "baseline" if row.is_baseline else _difference(row)
+        difference = NONE if row.difference is None else signed(row.difference)
         stars = {key: " *" if key in row.against and row.against[key].is_significant else "" for key in names}
-        cells = [row.variant, *(_cell(row.scores[key]) + stars[key] for key in names)]
-        cells += [" / ".join(_cell(each and each.mean, ".2f") for each in recall), difference]
-        cells += [_cell(row.minutes, ".1f"), _cell(row.images_seen, ",.0f")]
-        cells += [_cell(row.reference.get(figure), "g") for figure in figures]
+        cells = [row.variant, *(formatted(row.scores[key]) + stars[key] for key in names)]
+        cells.append(" / ".join(formatted(each and each.mean, ".2f") for each in recall))
+        cells.append("baseline" if row.is_baseline else difference)
+        cells += [formatted(row.minutes, ".1f"), formatted(row.images_seen, ",.0f")]
+        cells += [formatted(row.reference.get(figure), "g") for figure in figures]
         lines.append(f"| {' | '.join(cells)} |")
     commands = []
     for row in table.rows:
@@ -332,11 +319,3 @@ def _empty_baseline(table: StudyTable) -> tuple[str, ...]:
     if table.study.metric != "airbus_score" or table.empty_share is None:
         return ()
     return (f"Predicting nothing gets an Airbus score of {table.empty_share:.3f} on these images.",)
-
-
-def _difference(row: VariantRow) -> str:
-    return "–" if row.difference is None else signed(row.difference)
-
-
-def _cell(value: object, form: str = "") -> str:
-    return "–" if value is None else format(value, form)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import math
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ import numpy as np
 from shipseg import files
 from shipseg.config import MAX_WORKERS
 from shipseg.errors import ConfigError, StorageError
+from shipseg.identity import first_difference
 from shipseg.processes import available_workers, run_tasks
 from shipseg.progress import track
 from shipseg.schema import check_count
@@ -278,12 +278,8 @@ def _claim(out: Path, parameters: dict[str, Any]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise StorageError(f"{path} cannot be read ({error}): remove {out} or choose another folder") from error
-    for name, value in parameters.items():
-        if before.get(name) != value:
-            raise ConfigError(
-                f"{out} was begun with {name} = {before.get(name)}, now {name} = {value}: "
-                "give the same value or choose another folder"
-            )
+    if difference := first_difference(before, parameters):
+        raise ConfigError(f"{out} was begun with {difference}: give the same value or choose another folder")
 
 
 def _known_labels(out: Path) -> dict[str, list[str]]:
@@ -336,15 +332,9 @@ def _with_own_noise(view: View, work: _Work, number: int) -> View:
 
 def _write_tables(out: Path, jobs: list[Job], known: dict[str, list[str]]) -> None:
     tiles = sorted((tile.image_id, job.scene, tile.row0, tile.col0) for job in jobs for tile in job.tiles)
-    labels, truth = io.StringIO(), io.StringIO()
-    label_rows, truth_rows = csv.writer(labels, lineterminator="\n"), csv.writer(truth, lineterminator="\n")
-    label_rows.writerow(["ImageId", "EncodedPixels"])
-    truth_rows.writerow(["ImageId", "scene", "row0", "col0"])
-    for image_id, *place in tiles:
-        label_rows.writerows([image_id, text] for text in known[image_id] or [""])
-        truth_rows.writerow([image_id, *place])
-    files.write_text(out / LABELS, labels.getvalue())
-    files.write_text(out / TRUTH, truth.getvalue())
+    labels = ([tile[0], text] for tile in tiles for text in known[tile[0]] or [""])
+    files.write_text(out / LABELS, files.csv_text(("ImageId", "EncodedPixels"), labels))
+    files.write_text(out / TRUTH, files.csv_text(("ImageId", "scene", "row0", "col0"), tiles))
     with files.storage_errors(out / JOURNAL):
         (out / JOURNAL).unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ from shipseg import files
 from shipseg.config import MAX_WORKERS
 from shipseg.errors import ConfigError, StorageError, unknown_name
 from shipseg.extras import needing
+from shipseg.identity import first_difference
 from shipseg.processes import available_workers, run_tasks
 from shipseg.progress import track
 from shipseg.schema import check_count
@@ -313,12 +314,8 @@ def _is_there(path: Path, parameters: Mapping[str, Any]) -> bool:
             before = json.loads(dataset.tags().get(TAG, "{}"))
     except (rasterio.errors.RasterioIOError, ValueError) as error:
         raise StorageError(f"{path} cannot be read ({error}): remove it or choose another folder") from error
-    for name, value in parameters.items():
-        if before.get(name) != value:
-            raise ConfigError(
-                f"{path} was made with {name} = {before.get(name)}, now {name} = {value}: "
-                "give the same value or choose another folder"
-            )
+    if difference := first_difference(before, parameters):
+        raise ConfigError(f"{path} was made with {difference}: give the same value or choose another folder")
     return True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -54,11 +53,7 @@ CLOCK_COLUMNS = ("seconds", "images_per_s")
 
 def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
     """Write the rows as CSV, floats with all their digits, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(astuple(row) for row in rows)
-    files.write_text(path, text.getvalue())
+    files.write_text(path, files.csv_text(COLUMNS, map(astuple, rows)))
 
 
 def read_history(path: Path) -> list[EpochRow]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,6 +11,7 @@ from shipseg import __version__
 from shipseg.config import Recipe
 from shipseg.data.prepared import PreparedDataset
 from shipseg.errors import TrainingError
+from shipseg.identity import first_difference
 from shipseg.training.distributed import Processes
 from shipseg.training.state import RunState
 
@@ -42,12 +41,14 @@ def check_same_run(state: RunState, recipe: Recipe, data: PreparedDataset, *, pr
     Raises:
         TrainingError: Something differs; the message names it with both values.
     """
-    difference = _first_difference(state, recipe)
+    ignored = {*_FREE_TO_CHANGE}
+    if recipe.resolved_phases() in (state.phases, state.recipe.resolved_phases()):
+        ignored |= {"phases", "train.epochs"}
+    difference = first_difference(state.recipe.model_dump(mode="json"), recipe.model_dump(mode="json"), ignored=ignored)
     if difference is not None:
-        key, before, now = difference
         raise TrainingError(
-            f"run {run} was started with {key} = {before} and the recipe now says {now}: go on with the same recipe, "
-            "or start another run in another folder (more epochs: `shipseg continue`)"
+            f"run {run} was started with {difference} in the recipe: resume with the same recipe, or start another run "
+            "in another folder (more epochs: `shipseg continue`)"
         )
     if state.dataset != data.fingerprint:
         raise TrainingError(
@@ -68,23 +69,3 @@ def check_same_run(state: RunState, recipe: Recipe, data: PreparedDataset, *, pr
             "rounding, not bit for bit",
             ", ".join(changed),
         )
-
-
-def _first_difference(state: RunState, recipe: Recipe) -> tuple[str, Any, Any] | None:
-    """Return the first key whose value differs, with both values; phases may be the first ones or today's."""
-    before, now = _flat(state.recipe.model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
-    if recipe.resolved_phases() in (state.phases, state.recipe.resolved_phases()):
-        for values in (before, now):
-            values.pop("phases")
-            values.pop("train.epochs")
-    for key in sorted(before.keys() | now.keys()):
-        if key not in _FREE_TO_CHANGE and before.get(key) != now.get(key):
-            return key, before.get(key), now.get(key)
-    return None
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shipseg.extras import needing
 from shipseg.reports.figures.ships import THOUSANDS, count_in_whole
-from shipseg.reports.figures.style import BLUE, GREEN, INK, STYLE, VERMILION, draw_lines
+from shipseg.reports.figures.style import BLUE, GREEN, INK, STYLE, VERMILION, draw_lines, note_at_top, show_images
 
 with needing("train"):
     import matplotlib as mpl
@@ -114,15 +114,7 @@ def file_sizes(sizes_kb: ArrayLike, *, line_kb: float, num_below: int) -> Figure
         colors = [VERMILION if left < line_kb else BLUE for left in edges[:-1]]
         axes.bar(edges[:-1], counts, width=step, align="edge", color=colors)
         axes.axvline(line_kb, color=INK, linewidth=1, linestyle=":")
-        axes.annotate(
-            f"{line_kb:g} kB: {num_below:,} at or below",
-            (line_kb, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(5, -2),
-            textcoords="offset points",
-            va="top",
-            fontsize=9,
-        )
+        note_at_top(axes, line_kb, f"{line_kb:g} kB: {num_below:,} at or below", right_pt=5)
         axes.set(title="File sizes", xlabel="kB of 1024 bytes", ylabel="images", xlim=(0, edges[-1]))
         axes.set_ylim(0, 1.15 * max(1, *counts.tolist()))
         count_in_whole(axes)
@@ -226,9 +218,5 @@ def sample_panel(rows: Sequence[SampleImage]) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.2 * len(rows)), layout="constrained")
         for axes_of_row, row in zip(figure.subplots(len(rows), 2, squeeze=False), rows, strict=True):
-            for axes, shown in zip(axes_of_row, (row.image_hwc, row.mask_hw), strict=True):
-                axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(True)
-            axes_of_row[0].set_ylabel(row.title)
+            show_images(axes_of_row, (row.image_hwc, row.mask_hw), row.title)
     return figure

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipseg.extras import needing
-from shipseg.reports.figures.style import BLUE, COLORS, GREEN, INK, PURPLE, STYLE, VERMILION, draw_lines
+from shipseg.reports.figures.style import BLUE, COLORS, GREEN, INK, PURPLE, STYLE, VERMILION, draw_lines, show_images
 
 with needing("train"):
     import matplotlib as mpl
@@ -158,11 +158,7 @@ def three_by_three(rows: Sequence[PanelRow]) -> Figure:
         for axes, title in zip(grid[0], ("input", "truth", "prediction"), strict=True):
             axes.set_title(title)
         for axes_of_row, row in zip(grid, rows, strict=True):
-            for axes, shown in zip(axes_of_row, (row.image_hwc, row.true_hw, row.predicted_hw), strict=True):
-                axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(True)
-            axes_of_row[0].set_ylabel(row.title)
+            show_images(axes_of_row, (row.image_hwc, row.true_hw, row.predicted_hw), row.title)
     return figure
 
 

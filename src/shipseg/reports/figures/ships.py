@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shipseg.extras import needing
-from shipseg.reports.figures.style import BLUE, INK, STYLE, VERMILION
+from shipseg.number_formats import amount
+from shipseg.reports.figures.style import BLUE, INK, STYLE, VERMILION, note_at_top
 
 with needing("train"):
     import matplotlib as mpl
@@ -83,15 +84,7 @@ def _mark_median(axes: Axes, values: NDArray[np.float64], unit: str) -> None:
         return
     median = float(np.median(values))
     axes.axvline(median, color=VERMILION, linewidth=1.5)
-    axes.annotate(
-        f"median {median:,.0f} {unit}" if median >= 100 else f"median {median:.3g} {unit}".strip(),
-        (median, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, -2),
-        textcoords="offset points",
-        va="top",
-        fontsize=9,
-    )
+    note_at_top(axes, median, f"median {amount(median)} {unit}".strip(), right_pt=4)
 
 
 def ship_headings(headings_deg: ArrayLike) -> Figure:

@@ -37,7 +37,9 @@ __all__ = [
     "Curve",
     "Figure",
     "draw_lines",
+    "note_at_top",
     "save_png",
+    "show_images",
     "to_svg",
 ]
 
@@ -113,3 +115,25 @@ def draw_lines(
     for (label, values), color in zip(lines.items(), colors, strict=False):
         marker = _MARKERS[color] if len(x) <= _FEW_EPOCHS else None
         axes.plot(x, values, color=color, linestyle=_STROKES[color], marker=marker, markersize=4, label=label)
+
+
+def note_at_top(axes: Axes, x: float, text: str, *, right_pt: float) -> None:
+    """Write a note beside a vertical line, at the top of the axes, so many points to its right."""
+    axes.annotate(
+        text,
+        (x, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(right_pt, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=9,
+    )
+
+
+def show_images(axes_of_row: NDArray[Any], images: Sequence[NDArray[Any]], title: str) -> None:
+    """Show images or masks side by side, without scales; the title stands left of the first."""
+    for axes, shown in zip(axes_of_row, images, strict=True):
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(True)
+    axes_of_row[0].set_ylabel(title)
