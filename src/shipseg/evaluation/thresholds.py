@@ -94,9 +94,9 @@ def choose_decision(
     components whose highest probability is low are most of the false alarms. A calibration, where the configuration
     requests one, is fitted first; the decision rule is then in calibrated probability.
 
-    No data stop a training at its end. Where the target cannot be met, the nearest point is chosen; where the images
-    lack what it counts, the metric is used instead; without ships the default threshold is returned. Each case logs a
-    warning, and the decision's `metric` says which it was.
+    A training must not fail at its end, so no DataError is raised. Where the target cannot be met, the nearest point is
+    chosen; where the images lack what it counts, the metric is used instead; without ships the default threshold is
+    returned. Each case logs a warning, and the decision's `metric` says which it was.
 
     Args:
         predictor: The model, without a calibration.
