@@ -234,7 +234,7 @@ def test_the_full_mask_of_a_ship_is_that_of_its_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability_hw", "options", "words"),
+    ("probability_hw", "options", "message"),
     [
         (np.zeros((2, 2), np.uint8), {"threshold": 0.5}, "floating-point array"),
         (np.zeros((1, 2, 2), np.float32), {"threshold": 0.5}, "floating-point array"),
