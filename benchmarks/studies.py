@@ -61,7 +61,7 @@ def _filled(found: re.Match[str], studies: Path) -> str:
 def _section(table: StudyTable) -> str:
     """Return a study's table as Markdown: means over seeds, and the difference to the baseline where it was tested."""
     figures = [key for key in ("Dice",) if any(key in row.reference for row in table.rows)]
-    tested = table.noise is not None
+    tested = table.significance is not None
     heads = ["variant", "Airbus score", *(["difference"] if tested else []), "pooled Dice", "ship F1", "false alarms"]
     heads += [f"reference {key}" for key in figures]
     rows = [_row(row, figures, tested=tested) for row in table.rows]

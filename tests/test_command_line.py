@@ -166,13 +166,6 @@ FLAGS = {
         --seeds 0,1,2
         --json [False]
     """,
-    "reference OUT": """
-        --dataset folder
-        --minutes 0.1 [10.0]
-        --set train.lr=3e-4
-        --quick [False]
-        --json [False]
-    """,
     "demo OUT": """
         --quick [False]
         --seed 7 [0]

@@ -1266,7 +1266,7 @@ def test_an_onnx_file_has_its_card_in_its_metadata(request: pytest.FixtureReques
 # Cards as earlier versions wrote them, by the line that `shipseg models` prints: of the first bundled model, of a run
 # with a gate, and with the facts of a bundled model.
 OLD_CARDS = {
-    "first: compact, 7,600 images learnt from, threshold 0.547 for airbus score, made 2026-11-21": """
+    "first: compact, trained on 7,600 images, threshold 0.547 for airbus score, made 2026-11-21": """
         {"format": 1, "name": "first",
          "network": {"architecture": "compact", "encoder": "resnet18", "encoder_weights": null,
                      "widths": [16, 32, 64, 128, 192], "normalization": "sqrt"},
@@ -1300,7 +1300,7 @@ OLD_CARDS = {
          "scores": {"val_loss": 0.75, "val_pooled_dice": 0.66},
          "versions": {"shipseg": "0.1.0", "torch": "2.13.0+cpu", "python": "3.11.7"},
          "files": {"model.safetensors": "00"}, "created": "2026-11-21"}""",
-    "gated: unet on resnet34, 12 images learnt from, threshold 0.31 for ship f1, made 2026-11-22": """
+    "gated: unet on resnet34, trained on 12 images, threshold 0.31 for ship f1, made 2026-11-22": """
         {"format": 1, "name": "gated",
          "network": {"architecture": "unet", "encoder": "resnet34", "encoder_weights": "imagenet",
                      "widths": [24, 48, 96, 160, 192], "normalization": "imagenet"},
@@ -1325,7 +1325,7 @@ OLD_CARDS = {
          "threshold_curve": {}, "data": {"train_images": 12}, "training": {}, "scores": {}, "tested": {},
          "intended_use": "", "limits": [], "license": "",
          "versions": {}, "files": {"model.safetensors": "00"}, "created": "2026-11-22"}""",
-    "full: compact, 7,675 images learnt from, threshold 0.46 for airbus score, made 2026-11-26": """
+    "full: compact, trained on 7,675 images, threshold 0.46 for airbus score, made 2026-11-26": """
         {"format": 1, "name": "full",
          "network": {"architecture": "compact", "encoder": "resnet18", "encoder_weights": null,
                      "widths": [24, 48, 96, 160, 192], "normalization": "sqrt"},

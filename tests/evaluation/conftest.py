@@ -1,4 +1,4 @@
-"""Tiny labelled images, and a model that takes red for the probability of ship."""
+"""Tiny labelled images, and a model whose probability of ship is the red channel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RedIsShip:
 
 @pytest.fixture
 def red_model() -> Callable[..., RedIsShip]:
-    """Makes that model; a pixel is 100 m wide unless said otherwise, so 10 x 10 pixels are 1 km2."""
+    """Makes that model; a pixel is 100 m wide by default, so 10 x 10 pixels are 1 km2."""
 
     def make(*, metres_per_pixel: float = 100, **decision: float) -> RedIsShip:
         chosen = Decision.model_validate(decision)

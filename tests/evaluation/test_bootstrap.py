@@ -1,4 +1,4 @@
-"""Intervals draw whole groups; sums of scores that cannot be formed are None."""
+"""Intervals resample whole groups; undefined scores are None."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def image(
     )
 
 
-def test_whole_groups_are_drawn() -> None:
+def test_whole_groups_are_resampled() -> None:
     # Of two groups, a quarter of the drawn sets is twice the first and a quarter twice the second: both tails of 5 %
     # lie in these, so the interval runs from one group's score to the other's, however large the groups are.
     images = [image("a", group="x", airbus=0.2), *(image(f"b{k}", group="y", airbus=0.6) for k in range(7))]
     assert intervals(images, metres_per_pixel=1)["airbus_score"] == pytest.approx((0.2, 0.6))
 
 
-def test_images_without_a_group_are_drawn_one_by_one() -> None:
+def test_images_without_a_group_are_resampled_one_by_one() -> None:
     alone = [image("a", airbus=0.2), *(image(f"b{k}", airbus=0.6) for k in range(7))]
     # The first of eight is drawn more than three times in under 2 % of the sets: 3 of 8 x 0.2 is the lower end.
     assert intervals(alone, metres_per_pixel=1)["airbus_score"] == pytest.approx(((3 * 0.2 + 5 * 0.6) / 8, 0.6))
     assert group_numbers(alone).tolist() == list(range(8))
 
 
-def test_an_interval_holds_about_the_stated_share_of_redrawn_means() -> None:
+def test_an_interval_holds_about_the_stated_share_of_resampled_means() -> None:
     rng = np.random.default_rng(0)
     values = rng.random(400)
     images = [image(f"{k}", airbus=float(value)) for k, value in enumerate(values)]
@@ -100,5 +100,5 @@ def test_seed_dice_batches_ship_images_by_sixteen_like_the_metric_it_names() -> 
 
 
 @pytest.mark.parametrize(("area_px", "place"), [(1, 0), (99, 0), (100, 1), (999, 1), (1000, 2), (100_000, 2)])
-def test_bins_hold_their_lower_end(area_px: int, place: int) -> None:
+def test_bins_contain_their_lower_edge(area_px: int, place: int) -> None:
     assert size_bin(area_px) == place

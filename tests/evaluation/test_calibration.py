@@ -1,4 +1,4 @@
-"""Reliability bins and the calibration error, by hand."""
+"""Reliability bins and the calibration error, against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_pixel_falls_into_one_bin_and_edges_belong_to_the_bin_above() -> N
     ]
 
 
-def test_a_perfectly_calibrated_field_has_nearly_no_error_and_a_bold_one_has() -> None:
+def test_calibrated_probabilities_have_nearly_no_error_and_overconfident_ones_have() -> None:
     rng = np.random.default_rng(0)
     probability = rng.random((400, 400)).astype(np.float32)
     truth = rng.random((400, 400)) < probability
@@ -78,7 +78,7 @@ def test_a_perfectly_calibrated_field_has_nearly_no_error_and_a_bold_one_has() -
 
 
 def pixels_of(seed: int, *, temperature: float, size: int = 400) -> ProbabilityHistogram:
-    """Return sea and ship pixels whose logits should be divided by `temperature` to be true."""
+    """Return sea and ship pixels whose logits divided by `temperature` are calibrated."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(-5, 2, (size, size))
     logits[: size // 5] += 6
@@ -94,7 +94,7 @@ def test_the_temperature_is_found(temperature: float) -> None:
 
 
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
-def test_errors_fall_on_pixels_that_played_no_part(method: str) -> None:
+def test_errors_fall_on_held_out_pixels(method: str) -> None:
     halves = (pixels_of(1, temperature=2.5), pixels_of(2, temperature=2.5))
     made = fit_calibration(method, halves)  # type: ignore[arg-type]
     assert made is not None
@@ -108,7 +108,7 @@ def test_errors_fall_on_pixels_that_played_no_part(method: str) -> None:
     assert made.errors.after == pytest.approx(after, abs=0.002)
 
 
-def test_a_half_is_judged_by_what_was_fitted_on_the_other() -> None:
+def test_each_half_has_the_calibration_fitted_on_the_other() -> None:
     # One half lies one way, the other half the other way: by its own half each would look true.
     halves = (pixels_of(4, temperature=0.4), pixels_of(5, temperature=3.0))
     crossed = cross_fitted("temperature", halves)
@@ -130,7 +130,7 @@ def test_isotonic_follows_any_rising_truth_with_few_knots() -> None:
     np.testing.assert_allclose(made.apply(x), x**3, atol=0.02)
 
 
-def test_so_many_pixels_without_a_ship_do_not_prove_that_there_is_none() -> None:
+def test_a_bin_without_ship_pixels_is_not_calibrated_to_zero() -> None:
     probability_hw = np.repeat(np.array([[0.001], [0.999]], np.float32), 100, axis=1)
     true_hw = np.array([[False], [True]]).repeat(100, axis=1)
     histogram = ProbabilityHistogram("fine")
@@ -144,7 +144,7 @@ def test_without_ship_pixels_nothing_is_calibrated(caplog: pytest.LogCaptureFixt
     sea.add(np.full((5, 5), 0.1, np.float32), np.zeros((5, 5), bool))
     with caplog.at_level(logging.WARNING):
         assert fit_calibration("isotonic", (sea, sea)) is None
-    assert "nothing can be calibrated" in caplog.text
+    assert "no calibration can be fitted" in caplog.text
     # With ships in one half there is a calibration, and nothing to judge it by.
     made = fit_calibration("temperature", (sea, some))
     assert made is not None

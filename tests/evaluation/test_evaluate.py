@@ -30,7 +30,7 @@ def metrics(red_model: Model, four_images: list[Labelled]) -> dict[str, Any]:
     return dict(evaluate(red_model(), four_images).metrics)
 
 
-def test_counts_say_what_was_scored(metrics: dict[str, Any]) -> None:
+def test_counts_are_those_of_the_scored_images(metrics: dict[str, Any]) -> None:
     assert metrics["num_images"] == 4
     assert metrics["num_images_with_ships"] == 2
     assert metrics["num_images_by_group"] == {"none": 2, "single": 1, "multiple": 1}
@@ -47,7 +47,7 @@ def test_airbus_score_is_the_mean_over_images_of_f2_over_ious(metrics: dict[str,
     assert metrics["airbus_score_above_nothing"] == pytest.approx(0.025)
 
 
-def test_pooled_scores_put_the_pixels_of_all_images_together(metrics: dict[str, Any]) -> None:
+def test_pooled_scores_are_over_the_pixels_of_all_images(metrics: dict[str, Any]) -> None:
     # overlap 8 + 12, predicted 4 + 8 + 13, true 10 + 16
     assert metrics["pooled_dice"] == pytest.approx(2 * 20 / (25 + 26))
     assert metrics["pooled_iou"] == pytest.approx(20 / (25 + 26 - 20))
@@ -124,7 +124,7 @@ def test_a_set_without_empty_images_has_no_false_alarm_share(red_model: Model, l
     assert metrics["intervals"]["ship_recall"] is None  # one image: nothing to draw from
 
 
-def test_small_peaks_and_areas_are_dropped_as_the_card_says(red_model: Model, labelled: MakeImage) -> None:
+def test_peak_threshold_and_minimum_area_of_the_card_apply(red_model: Model, labelled: MakeImage) -> None:
     image = labelled("a", seen={(0, 0, 3, 3): 180, (5, 5, 6, 7): 255})
     counts = [
         evaluate(red_model(**rules), [image]).metrics["num_predicted"]
@@ -133,7 +133,7 @@ def test_small_peaks_and_areas_are_dropped_as_the_card_says(red_model: Model, la
     assert counts == [2, 1, 1, 0]
 
 
-def test_options_replace_the_cards_rules_one_by_one() -> None:
+def test_options_replace_single_values_of_the_cards_decision_rule() -> None:
     card = Card(decision=Decision(threshold=0.3, min_peak=0.7, metric="airbus_score"))
     assert decision_of(card, EvaluateOptions()) == card.decision
     assert decision_of(card, EvaluateOptions(threshold=0.4)) == Decision(threshold=0.4, min_peak=0.7)
@@ -182,7 +182,7 @@ def test_the_summary_shows_scores_with_intervals_and_leaves_out_what_is_undefine
     assert "ship recall" not in evaluate(red_model(), four_images[:2]).summary
 
 
-def test_every_ship_has_a_row_with_its_fate(red_model: Model, four_images: list[Labelled]) -> None:
+def test_every_ship_has_a_row_that_says_whether_it_is_matched(red_model: Model, four_images: list[Labelled]) -> None:
     ships = evaluate(red_model(), four_images).ships
     fates = [(ship.image_id[0], ship.kind, ship.area_px, ship.matched, round(ship.best_iou, 3)) for ship in ships]
     assert fates == [
@@ -197,6 +197,6 @@ def test_every_ship_has_a_row_with_its_fate(red_model: Model, four_images: list[
 
 
 @pytest.mark.parametrize("options", [{"threshold": 0.0}, {"threshold": 1.5}, {"min_peak": -0.1}, {"seed": -1}])
-def test_rules_out_of_range_are_refused(options: dict[str, Any]) -> None:
+def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         EvaluateOptions(**options)

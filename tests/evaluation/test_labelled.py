@@ -49,7 +49,7 @@ def test_a_dataset_gives_the_images_of_a_split_at_their_own_size(dataset_folder:
     assert first.group is not None
 
 
-def test_a_dataset_is_scored_on_val_unless_told_otherwise(dataset_folder: Path) -> None:
+def test_a_dataset_is_scored_on_val_by_default(dataset_folder: Path) -> None:
     names = [image.image_id for image in open_source(dataset_folder)]
     assert names == [image.image_id for image in labelled_from_dataset(open_dataset(dataset_folder), "val")]
 
@@ -64,14 +64,14 @@ def test_an_unknown_split_is_refused_with_the_nearest(dataset_folder: Path) -> N
         open_source(dataset_folder, split="vall")
 
 
-def test_arguments_that_do_not_go_with_the_data_are_refused(dataset_folder: Path, small_folder: Path) -> None:
+def test_arguments_that_do_not_apply_to_the_folder_are_refused(dataset_folder: Path, small_folder: Path) -> None:
     with pytest.raises(ConfigError, match="no split 'val': leave --split out"):
         open_source(small_folder, split="val")
     with pytest.raises(ConfigError, match="is a prepared dataset: --csv and --images"):
         open_source(dataset_folder, csv=Path("labels.csv"))
 
 
-def test_a_folder_that_is_neither_is_refused_as_such(tmp_path: Path) -> None:
+def test_a_folder_of_neither_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a dataset made by shipseg prepare nor an Airbus folder"):
         open_source(tmp_path)
     with pytest.raises(DataError, match="there is no folder"):

@@ -1,4 +1,4 @@
-"""What an evaluation writes can be read again and says what was found."""
+"""The files of an evaluation hold its scores."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def written(tmp_path: Path, red_model: Callable[..., GivesProbability], four_ima
     return tmp_path / "out"
 
 
-def test_metrics_json_has_the_promised_keys_and_plain_numbers(written: Path) -> None:
+def test_metrics_json_has_the_documented_keys_and_plain_numbers(written: Path) -> None:
     metrics: dict[str, Any] = json.loads((written / "metrics.json").read_text())
     assert [key for key in PROMISED if key not in metrics] == []
     assert metrics["airbus_score"] == pytest.approx(0.525)
@@ -84,7 +84,7 @@ def test_ships_csv_has_a_row_for_each_ship_and_no_confidence_for_true_ones(writt
     ]
 
 
-def test_failed_csv_quotes_the_sentence(written: Path) -> None:
+def test_failed_csv_holds_the_reason_and_the_error(written: Path) -> None:
     assert rows(written / "failed.csv") == [
         {"image_id": "x.jpg", "reason": "truncated", "detail": "x.jpg, the third, ends too early"}
     ]
@@ -120,7 +120,7 @@ def test_tables_without_rows_have_a_header(
     assert json.loads(files["metrics.json"].read_text())["ship_recall"] is None
 
 
-def test_a_file_in_the_way_is_a_sentence(
+def test_a_file_in_place_of_the_folder_is_an_error(
     tmp_path: Path, red_model: Callable[..., GivesProbability], labelled: Callable[..., Labelled]
 ) -> None:
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""Which images a choice looks at, and how they are dealt out."""
+"""The sample of images of a choice, and its split into halves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shipseg.evaluation.survey import draw_images
 MakeImage = Callable[..., Labelled]
 
 
-def test_a_draw_keeps_the_shares_of_images_by_number_of_ships(labelled: MakeImage) -> None:
+def test_a_sample_keeps_the_shares_of_images_by_number_of_ships(labelled: MakeImage) -> None:
     one, two = [(0, 0, 1, 1)], [(0, 0, 1, 1), (5, 5, 6, 6)]
     images = [labelled(f"{k:03}", truth=[] if k < 70 else one if k < 90 else two) for k in range(100)]
     drawn = draw_images(images, at_most=20, seed=3)

@@ -1,4 +1,4 @@
-"""The sweep gives what finding, matching and scoring ships one threshold at a time gives."""
+"""A sweep agrees with finding, matching and scoring ships at one threshold at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PEAKS = (0.0, 0.5, 0.95)
 
 
 def random_image(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
-    """Return smooth-ish probabilities in steps of 0.05 and up to three true ships, near what is predicted."""
+    """Return smoothed probabilities in steps of 0.05 and up to three true ships near the predicted ones."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 21, (6, 6)) * rng.integers(0, 2, (6, 6))
     probability_hw = (np.kron(coarse, np.ones((3, 3))) / 20).astype(np.float32)
@@ -39,7 +39,7 @@ def random_image(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 10))
-def test_every_pair_of_threshold_and_peak_agrees_with_the_plain_way(seed: int, min_area_px: int) -> None:
+def test_every_pair_of_threshold_and_peak_agrees_with_scoring_one_at_a_time(seed: int, min_area_px: int) -> None:
     probability_hw, masks = random_image(seed)
     truth = [ship_from_mask(mask_hw) for mask_hw in masks]
     sweep = DecisionSweep(peaks=PEAKS, min_area_px=min_area_px)
@@ -89,7 +89,7 @@ def tilted_ships(seed: int) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 300]))
-def test_a_sweep_of_rectangles_agrees_with_the_plain_way(seed: int, min_area_px: int) -> None:
+def test_a_sweep_of_rectangles_agrees_with_scoring_one_at_a_time(seed: int, min_area_px: int) -> None:
     probability_hw, masks = tilted_ships(seed)
     truth = [ship_from_mask(mask_hw) for mask_hw in masks]
     sweep = DecisionSweep(thresholds=(0.2, 0.5, 0.7), peaks=PEAKS, min_area_px=min_area_px, rectangles=True)
@@ -125,7 +125,7 @@ def test_images_add_up() -> None:
     )
 
 
-def test_a_sweep_at_one_point_keeps_what_stands_there() -> None:
+def test_a_sweep_at_one_point_has_the_sums_of_that_point() -> None:
     sweep = DecisionSweep(peaks=PEAKS)
     probability_hw, masks = random_image(3)
     sweep.add(probability_hw, [ship_from_mask(mask_hw) for mask_hw in masks])
@@ -180,11 +180,11 @@ def test_ship_curves_are_split_by_the_number_of_ships(red_model: Model, four_ima
     assert np.isnan(curves["single"]["false_alarm_images"]).all()
 
 
-def test_the_threshold_in_use_is_on_the_curve_wherever_it_lies(red_model: Model, four_images: list[Labelled]) -> None:
+def test_the_threshold_of_the_decision_is_on_the_curve(red_model: Model, four_images: list[Labelled]) -> None:
     assert 0.0004 in evaluate(red_model(threshold=0.0004), four_images).ship_curves["all"]["threshold"]
 
 
-def test_ship_curves_keep_the_smallest_peak_of_the_decision(
+def test_ship_curves_use_the_peak_threshold_of_the_decision(
     red_model: Model, labelled: Callable[..., Labelled]
 ) -> None:
     images = [labelled("alarm", seen={(0, 0, 2, 2): 200})]
@@ -192,7 +192,7 @@ def test_ship_curves_keep_the_smallest_peak_of_the_decision(
     assert evaluate(red_model(min_peak=0.93), images).ship_curves["all"]["airbus_score"][0] == 1.0
 
 
-def test_hindsight_is_never_worse_than_the_score(red_model: Model, four_images: list[Labelled]) -> None:
+def test_the_best_score_in_hindsight_is_at_least_the_score(red_model: Model, four_images: list[Labelled]) -> None:
     metrics = evaluate(red_model(), four_images).metrics
     # At 0.85 and above c's ship is lost, which costs 0.6; nothing else changes: the best is the score itself.
     assert metrics["best_in_hindsight"]["airbus_score"] == pytest.approx(metrics["airbus_score"])

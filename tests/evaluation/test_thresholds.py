@@ -1,4 +1,4 @@
-"""The decision chosen on images where the best one is plain to see."""
+"""The decision rule chosen on images for which the best one is known."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MakeImage = Callable[..., Labelled]
 
 
 def blob(labelled: MakeImage, name: str = "ship") -> Labelled:
-    """Return a ship of 4 x 4 px seen at probability 0.8 with a rim of 0.4, all inside 10 x 10."""
+    """Return a ship of 4 x 4 px with probability 0.8 and a rim of 0.4, all inside 10 x 10."""
     return labelled(name, truth=[(3, 3, 7, 7)], seen={(2, 2, 8, 8): 102, (3, 3, 7, 7): 204})
 
 
@@ -59,7 +59,7 @@ def test_curves_have_columns_of_one_length_that_a_card_can_hold(red_model: Model
 
 
 def test_airbus_score_chooses_a_peak_that_drops_false_alarms(red_model: Model, labelled: MakeImage) -> None:
-    # The ship is seen at 0.96 in the middle and 0.6 around; a false alarm in an empty image reaches 0.76 everywhere.
+    # The ship has 0.96 in the middle and 0.6 around; a false alarm in an empty image reaches 0.76 everywhere.
     # To keep the ship whole the threshold must be at most 0.6; only the peak can then drop the false alarm.
     ship = labelled("ship", truth=[(2, 2, 8, 8)], seen={(2, 2, 8, 8): 153, (4, 4, 6, 6): 245})
     alarm = labelled("alarm", seen={(0, 0, 3, 3): 194})
@@ -92,7 +92,7 @@ def test_where_no_choice_makes_a_difference_the_threshold_is_one_half(red_model:
 
 
 @pytest.mark.parametrize("metric", ["pooled_dice", "pooled_iou", "airbus_score", "ship_f1"])
-def test_without_a_ship_the_default_is_kept_and_said_so(
+def test_without_a_ship_the_default_is_kept_with_a_warning(
     red_model: Model, labelled: MakeImage, caplog: pytest.LogCaptureFixture, metric: str
 ) -> None:
     config = ThresholdConfig.model_validate({"metric": metric})
@@ -104,7 +104,7 @@ def test_without_a_ship_the_default_is_kept_and_said_so(
         assert "default threshold of 0.5 is kept" in caplog.text
 
 
-def test_an_unreadable_image_plays_no_part(
+def test_an_unreadable_image_is_skipped(
     red_model: Model, labelled: MakeImage, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> NDArray[np.uint8]:
@@ -115,30 +115,30 @@ def test_an_unreadable_image_plays_no_part(
     assert "gone.jpg does not exist" in caplog.text
 
 
-def test_choosing_looks_at_no_more_images_than_it_may(red_model: Model, labelled: MakeImage) -> None:
-    seen = []
+def test_no_more_than_max_images_are_read(red_model: Model, labelled: MakeImage) -> None:
+    read_ids = []
 
     def watched(image: Labelled) -> Labelled:
         def read() -> NDArray[np.uint8]:
-            seen.append(image.image_id)
+            read_ids.append(image.image_id)
             return image.read()
 
         return Labelled(image.image_id, read, image.rles)
 
     images = [watched(blob(labelled, f"{k}")) for k in range(10)]
     choose_decision(red_model(), images, config=ThresholdConfig(max_images=4))
-    assert len(set(seen)) == 4
+    assert len(set(read_ids)) == 4
 
 
-def test_a_wish_is_granted_with_the_highest_recall(red_model: Model, labelled: MakeImage) -> None:
-    # Two ships, seen at 0.6 and 0.9; in an empty image 0.7. Both ships need a false alarm: precision 2 of 3.
+def test_a_target_is_met_with_the_highest_recall(red_model: Model, labelled: MakeImage) -> None:
+    # Two ships of probability 0.6 and 0.9; in an empty image 0.7. Both ships need a false alarm: precision 2 of 3.
     images = [
         labelled("faint", truth=[(0, 0, 4, 4)], seen={(0, 0, 4, 4): 153}),
         labelled("sure", truth=[(0, 0, 4, 4)], seen={(0, 0, 4, 4): 230}),
         labelled("alarm", seen={(0, 0, 3, 3): 178}),
         labelled("sea"),
     ]
-    for wishes, low, high, recall in (
+    for target, low, high, recall in (
         ({"precision": 0.6}, 0.0, 0.6, 1.0),
         ({"precision": 0.9}, 0.7, 0.91, 0.5),
         ({"pixel_precision": 0.9}, 0.7, 0.91, 0.5),
@@ -147,17 +147,17 @@ def test_a_wish_is_granted_with_the_highest_recall(red_model: Model, labelled: M
         ({"false_alarms_per_1000km2": 100.0}, 0.7, 0.91, 0.5),  # one in 4 km2 is 250
         ({"false_alarms_per_1000km2": 250.0}, 0.0, 0.6, 1.0),
     ):
-        choice = choose_decision(red_model(), images, config=ThresholdConfig.model_validate(wishes))
+        choice = choose_decision(red_model(), images, config=ThresholdConfig.model_validate(target))
         needed = max(choice.decision.threshold, choice.decision.min_peak)
-        assert low < needed <= high, wishes
-        assert choice.facts["scores"]["ship_recall"] == recall, wishes
+        assert low < needed <= high, target
+        assert choice.facts["scores"]["ship_recall"] == recall, target
         assert choice.facts["reached"] is True
 
 
-def test_a_wish_that_cannot_be_granted_gets_the_nearest_and_the_card_says_so(
+def test_a_target_that_cannot_be_met_gives_the_nearest_point_and_the_card_says_so(
     red_model: Model, labelled: MakeImage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # One ship and two false alarms, all seen alike: precision is a third wherever there is any.
+    # One ship and two false alarms of the same probability: precision is a third at every threshold that keeps them.
     images = [
         labelled("ship", truth=[(0, 0, 4, 4)], seen={(0, 0, 4, 4): 204}),
         labelled("alarms", seen={(0, 0, 3, 3): 204, (6, 6, 8, 8): 204}),
@@ -166,17 +166,17 @@ def test_a_wish_that_cannot_be_granted_gets_the_nearest_and_the_card_says_so(
     assert choice.decision.metric == "ship precision of at least 0.9, not reached: 0.333"
     assert choice.decision.threshold <= 0.8
     assert (
-        "ship precision of at least 0.9 cannot be had on these images: the best is 0.333, with a ship recall of 1"
+        "ship precision of at least 0.9 cannot be met on these images: the best is 0.333, with a ship recall of 1"
         in (caplog.text)
     )
 
 
-def test_a_wish_that_nothing_can_be_counted_for_gives_way_to_the_metric(
+def test_a_target_without_images_to_count_on_is_replaced_by_the_metric(
     red_model: Model, labelled: MakeImage, caplog: pytest.LogCaptureFixture
 ) -> None:
     choice = choose_decision(red_model(), [blob(labelled)], config=ThresholdConfig(false_alarm_images=0.02))
     assert choice.decision.metric == "pooled_dice"
-    assert "there is no image without ships" in caplog.text
+    assert "none of the labelled images is without ships" in caplog.text
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def test_the_same_ships_come_out_of_calibrated_probabilities(
         assert found[0] == found[1]
 
 
-def test_two_wishes_are_refused_by_name() -> None:
+def test_two_targets_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="precision and false_alarm_images are two targets: give one"):
         load_recipe("base", {"threshold.precision": "0.9", "threshold.false_alarm_images": "0.02"})
     with pytest.raises(ConfigError, match="precision must be at most 1, got 90"):
@@ -258,7 +258,7 @@ HALVED = Calibration(method="isotonic", knots=((0, 0), (1, 0.5)))
 
 
 class Red:
-    """Runs a network that takes red for ship."""
+    """A network whose probability is the red channel."""
 
     pixels_per_batch = 1024
 
@@ -272,14 +272,14 @@ def red(calibration: Calibration | None = None) -> Predictor:
 
 @pytest.fixture
 def images(labelled: MakeImage) -> list[Labelled]:
-    """Six images with a ship seen at 0.8 in a rim of 0.4, four without, one of which shows 0.6."""
+    """Six images with a ship of probability 0.8 in a rim of 0.4, four without, one of which has 0.6."""
     ships = [labelled(f"s{k}", truth=[(3, 3, 7, 7)], seen={(2, 2, 8, 8): 102, (3, 3, 7, 7): 204}) for k in range(6)]
     return [*ships, *(labelled(f"e{k}", seen={(0, 0, 3, 3): 153} if k == 0 else None) for k in range(4))]
 
 
-def made(images: list[Labelled], **wish: object) -> Retuned:
-    keep = "calibration" not in wish
-    return retune(red(), images, config=ThresholdConfig.model_validate(wish), keep_calibration=keep, data="tiles")
+def made(images: list[Labelled], **target: object) -> Retuned:
+    keep = "calibration" not in target
+    return retune(red(), images, config=ThresholdConfig.model_validate(target), keep_calibration=keep, data="tiles")
 
 
 def test_the_card_says_on_what_and_for_what_it_was_chosen(images: list[Labelled]) -> None:
@@ -291,7 +291,7 @@ def test_the_card_says_on_what_and_for_what_it_was_chosen(images: list[Labelled]
     assert card.calibration is None
 
 
-def test_the_models_own_calibration_stays_unless_another_is_asked_for(images: list[Labelled]) -> None:
+def test_the_models_own_calibration_is_kept_by_default(images: list[Labelled]) -> None:
     config = ThresholdConfig(metric="ship_f1")
     kept = retune(red(HALVED), images, config=config)
     plain = retune(red(), images, config=config)
@@ -305,10 +305,10 @@ def test_the_models_own_calibration_stays_unless_another_is_asked_for(images: li
     assert set(gone.reliability) == {"network"}
 
 
-def test_the_usual_wishes_are_answered_as_far_as_there_is_something_to_count(images: list[Labelled]) -> None:
+def test_usual_targets_without_images_to_count_on_are_left_out(images: list[Labelled]) -> None:
     assert [point.config for point in made(images, metric="ship_f1").usual] == list(USUAL_TARGETS)
     only_ships = made(images[:6], metric="ship_f1").usual
-    assert [point.config for point in only_ships] == [w for w in USUAL_TARGETS if w.false_alarm_images is None]
+    assert [point.config for point in only_ships] == [each for each in USUAL_TARGETS if each.false_alarm_images is None]
 
 
 def test_files_hold_curves_by_group_in_calibrated_probability_and_every_point(

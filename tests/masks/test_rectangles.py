@@ -1,4 +1,4 @@
-"""Components become the rectangles that overlap them best, nearer to labels than the networks' rounded outlines."""
+"""Components become the rectangles with the highest IoU, which are closer to the labels than rounded outlines."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def filled(*masks: Mask) -> NDArray[np.int32]:
 @given(st.floats(15, 120), st.floats(7, 20), st.floats(0, math.pi), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 def test_a_rectangle_stays_that_rectangle(length: float, width: float, angle: float, x: float, y: float) -> None:
     mask_hw = rectangle(max(length, width), width, (80 + x, 80 + y), angle)
-    # Nearly along the pixels a side is a step or two, which other rectangles make elsewhere: half a row of pixels.
+    # A side at a small angle is a few steps of pixels, which other rectangles share: up to half a row differs.
     assert iou(filled(mask_hw) == 1, mask_hw) > 1 - 1.0 / width
 
 
-def test_most_rectangles_come_back_much_nearer() -> None:
+def test_most_rectangles_are_recovered_closely() -> None:
     rng = np.random.default_rng(7)
     lost_px = []  # of the width
     for _ in range(120):
@@ -75,7 +75,7 @@ def test_most_rectangles_come_back_much_nearer() -> None:
     assert np.quantile(lost_px, 0.95) < 0.4
 
 
-def test_frayed_hulls_come_nearer_to_their_labels() -> None:
+def test_noisy_hulls_have_a_higher_iou_with_their_labels_as_rectangles() -> None:
     rng = np.random.default_rng(5)
     gains = []
     for _ in range(150):
@@ -92,7 +92,7 @@ def test_frayed_hulls_come_nearer_to_their_labels() -> None:
 
 
 @pytest.mark.parametrize("angle", [0.9, 2.1])
-def test_at_the_border_of_the_image_what_lies_outside_does_not_count(angle: float) -> None:
+def test_pixels_outside_the_image_do_not_count_in_the_fit(angle: float) -> None:
     cut = rectangle(80, 14, (5, 60), angle)
     got = filled(cut) == 1
     assert iou(got, cut) > 0.97
@@ -111,7 +111,7 @@ def test_ships_side_by_side_small_ones_and_land_stay_as_they_are() -> None:
     assert (filled(coast) == coast).all()
 
 
-def test_rectangles_share_no_pixel_and_take_none_of_another_component() -> None:
+def test_rectangles_are_disjoint_and_take_no_pixel_of_another_component() -> None:
     large, small = hull(100, 20, (80, 60), 0.1), hull(50, 10, (80, 77), 0.1)
     before = np.where(large, 1, 0) + np.where(small & ~large, 2, 0)
     after = filled(large, small & ~large)
@@ -119,7 +119,7 @@ def test_rectangles_share_no_pixel_and_take_none_of_another_component() -> None:
     assert not ((before == 2) & (after == 1)).any()
     assert not ((before == 1) & (after == 2)).any()
     assert iou(after == 1, rectangle(100, 20, (80, 60), 0.1)) > iou(large, rectangle(100, 20, (80, 60), 0.1))
-    # The order of the numbers decides nothing: the larger component comes first.
+    # The larger component comes first, in any order of the labels.
     assert (filled(small & ~large, large) == np.array([0, 2, 1])[after]).all()
 
 
@@ -132,7 +132,7 @@ def test_a_ship_is_the_same_rectangle_wherever_it_lies() -> None:
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**31), st.booleans(), st.sampled_from([0.0, 0.7, 0.95]))
-def test_ships_keep_their_probability_and_the_mask_is_theirs(seed: int, separate: bool, min_peak: float) -> None:
+def test_ships_keep_their_confidence_and_the_mask_is_their_union(seed: int, separate: bool, min_peak: float) -> None:
     rng = np.random.default_rng(seed)
     probability_hw = np.zeros((160, 160), np.float32)
     for _ in range(6):

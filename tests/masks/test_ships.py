@@ -25,7 +25,7 @@ def mask_of(rows: str) -> NDArray[np.bool_]:
 def rectangle(
     length: float, width: float, angle_deg: float, *, center: tuple[float, float], side: int = 160
 ) -> NDArray[np.bool_]:
-    """Pixels of which a rectangle covers at least half; its long side is `angle_deg` clockwise from up."""
+    """Return the pixels of which a rectangle covers at least half; its long side is `angle_deg` clockwise from up."""
     fine = 8
     place = (np.arange(side * fine) + 0.5) / fine
     x, y = place[None, :] - center[1], place[:, None] - center[0]
@@ -135,7 +135,7 @@ def test_the_corners_span_length_and_width_around_the_centre() -> None:
     assert (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() > 0
 
 
-def test_a_pixel_is_ship_from_exactly_the_threshold_on() -> None:
+def test_a_pixel_at_the_threshold_is_ship() -> None:
     just_below = np.nextafter(np.float32(0.7), np.float32(0))
     probability_hw = probability([[0.7, just_below, 1.0, 0.0]])
     assert ship_pixels(probability_hw, threshold=0.7).tolist() == [[True, False, True, False]]
@@ -163,7 +163,7 @@ def test_pixels_that_touch_at_a_corner_are_one_ship() -> None:
     assert len(ships_from_mask(mask_of("#.# ... #.#"))) == 4
 
 
-def test_faint_and_small_ships_are_dropped_where_asked() -> None:
+def test_peak_threshold_and_minimum_area_drop_ships() -> None:
     probability_hw = probability([[0.6, 0.6, 0, 0.9, 0, 0.7, 0.8]])
     assert [ship.mask_box[1] for ship in find_ships(probability_hw, threshold=0.5)] == [0, 5, 3]
     assert [ship.mask_box[1] for ship in find_ships(probability_hw, threshold=0.5, min_peak=0.8)] == [5, 3]
@@ -189,7 +189,7 @@ def test_everything_above_the_threshold_is_one_ship() -> None:
     st.floats(0, 1),
     st.integers(1, 4),
 )
-def test_ships_are_the_connected_groups_of_the_mask(
+def test_ships_are_the_connected_components_of_the_mask(
     probability_hw: NDArray[np.float32], threshold: float, min_peak: float, min_area_px: int
 ) -> None:
     labels_hw, count = ndimage.label(ship_pixels(probability_hw, threshold=threshold), np.ones((3, 3)))
@@ -218,14 +218,14 @@ def test_hundreds_of_ships_are_all_found() -> None:
     assert {(ship.length_px, ship.width_px) for ship in ships} == {(2, 1)}
 
 
-def test_one_ship_may_have_parts_that_do_not_touch() -> None:
+def test_a_ship_from_a_mask_may_have_several_components() -> None:
     ship = ship_from_mask(mask_of("..... .#.#. ....."))
     assert ship.mask_box == (1, 1, 2, 4)
     assert ship.area_px == 2
     assert ship.mask.tolist() == [[True, False, True]]
 
 
-def test_a_ship_is_put_back_into_its_image() -> None:
+def test_the_full_mask_of_a_ship_is_that_of_its_image() -> None:
     mask_hw = mask_of(".... ..## ..#.")
     (ship,) = ships_from_mask(mask_hw)
     assert np.array_equal(ship.full_mask((3, 4)), mask_hw)
@@ -234,7 +234,7 @@ def test_a_ship_is_put_back_into_its_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability_hw", "options", "words"),
+    ("probability_hw", "options", "message"),
     [
         (np.zeros((2, 2), np.uint8), {"threshold": 0.5}, "floating-point array"),
         (np.zeros((1, 2, 2), np.float32), {"threshold": 0.5}, "floating-point array"),
@@ -247,10 +247,10 @@ def test_a_ship_is_put_back_into_its_image() -> None:
         (np.zeros((2, 2), np.float32), {"threshold": 0.5, "min_peak": 2.0}, "min_peak must be from 0 to 1, got 2"),
     ],
 )
-def test_what_is_no_probability_is_refused(
-    probability_hw: NDArray[np.float32], options: dict[str, float], words: str
+def test_arrays_that_are_no_probability_are_refused(
+    probability_hw: NDArray[np.float32], options: dict[str, float], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=message):
         find_ships(probability_hw, **options)  # type: ignore[arg-type]
 
 

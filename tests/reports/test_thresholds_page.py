@@ -62,7 +62,7 @@ def test_the_page_answers_the_usual_wishes(calibrated: str) -> None:
 def test_a_wish_that_cannot_be_granted_stands_out(small_source: Source, tmp_path: Path) -> None:
     # One of three detections is right, and all are equally bright.
     text = page(small_source, tmp_path, precision=0.9)
-    assert '<p class="note">Ship precision of at least 0.9 cannot be had on these images: the best is 0.333' in text
+    assert '<p class="note">Ship precision of at least 0.9 cannot be met on these images: the best is 0.333' in text
     assert "Not calibrated: these are the network's own probabilities." in words(text).replace("&#39;", "'")
 
 

@@ -89,7 +89,8 @@ def test_the_decision_rule_is_kept_if_validation_images_are_too_few(
         return
     assert (new_card.decision, new_card.input.views, new_card.calibration) == (decision, 4, fields["calibration"])
     assert "too few to choose a decision rule for 'best Airbus score': the one of tiny is kept" in caplog.text
-    assert "Chosen on synth, for tiny, whose rules were kept: 260 images, 130" in (trained / "README.md").read_text()
+    readme = (trained / "README.md").read_text()
+    assert "Chosen on synth, for tiny, whose decision rule was kept: 260 images, 130" in readme
 
 
 @pytest.mark.parametrize(("requested", "expected"), [(None, True), (False, False)])

@@ -1,1 +1,1 @@
-"""How well a model does: scores of an honest kind, and the threshold that it should be used with."""
+"""Evaluation of a model on labelled images: scores, intervals, calibration and the choice of the decision rule."""

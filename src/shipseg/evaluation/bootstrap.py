@@ -1,25 +1,25 @@
-"""From the counts of single images to scores of a whole set, and how sure they are.
+"""Scores of a set of images from the counts of each image, with bootstrap intervals.
 
-Every score is a ratio of sums over images, so the same few lines give the score of the set and, on sums that are drawn
-anew, its bootstrap interval.
+Every score is a ratio of sums over images, so the same function gives the score of the set and, on resampled sums, its
+bootstrap interval.
 
 | score | what it is |
 |---|---|
 | `airbus_score` | mean over all images of the challenge's score: F2 over ships, averaged over IoU 0.50 ... 0.95 |
-| `airbus_score_of_predicting_nothing` | what an empty submission gets: the share of images without ships |
+| `airbus_score_of_predicting_nothing` | score of an empty submission: the share of images without ships |
 | `airbus_score_above_nothing` | the difference of these two, image by image |
-| `pooled_dice`, `pooled_iou` | of the pixels of all images put together, those without ships included |
-| `pooled_dice_ship_images` | pooled Dice over images with ships only: comparable with public figures, and flattering |
-| `image_dice` | mean over images with ships of each one's own Dice: small ships count as much as large ones |
+| `pooled_dice`, `pooled_iou` | over the pixels of all images, including images without ships |
+| `pooled_dice_ship_images` | pooled Dice over images with ships only: comparable with public figures, optimistic |
+| `image_dice` | mean Dice of single images with ships: small ships count as much as large ones |
 | `ship_precision` | share of predicted ships that have an IoU above 0.5 with a true ship, one to one |
-| `ship_recall` | share of true ships found in that sense; `recall_by_size`: by the true ship's area in pixels |
+| `ship_recall` | share of true ships matched in the same way; `recall_by_size`: by the true ship's area in pixels |
 | `ship_f1` | 2 matched / (true + predicted) |
 | `false_alarm_images` | share of images without ships in which at least one is predicted |
 | `false_alarms_per_1000km2` | predicted ships that touch no true ship, in all images, per 1000 km2 of all images |
-| `dice_by_group` | mean Dice of the images with no, one, several ships; none: the share of them left empty |
-| `seed_dice` | the reference's figure: soft Dice (no threshold) pooled over batches of 16 ship images |
+| `dice_by_group` | mean Dice of images with no, one, several ships; none: the share without a prediction |
+| `seed_dice` | the reference's metric: soft Dice (no threshold) pooled over batches of 16 ship images |
 
-A score without anything to count (recall without ships, precision without predictions) is None.
+An undefined score (recall without ships, precision without predictions) is None.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 INTERVAL_SHARE = 0.9
-"""Share of the redrawn sets that a bootstrap interval covers."""
+"""Share of the resampled sets that a bootstrap interval covers."""
 
 _REFERENCE_BATCH = 16
 _REFERENCE_SMOOTH = 1.0
@@ -65,7 +65,7 @@ def set_scores(images: Sequence[ImageScore], *, metres_per_pixel: float) -> Scor
 
     Args:
         images: Their counts; at least one.
-        metres_per_pixel: Ground sample distance, for the area that false alarms are counted on.
+        metres_per_pixel: Ground sample distance, for the area of the images.
     """
     columns = _columns(images, metres_per_pixel)
     return {name: _number(value) for name, value in _ratios({k: v.sum() for k, v in columns.items()}).items()}
@@ -74,17 +74,17 @@ def set_scores(images: Sequence[ImageScore], *, metres_per_pixel: float) -> Scor
 def intervals(
     images: Sequence[ImageScore], *, metres_per_pixel: float, rounds: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float] | None]:
-    """Return a 90 % bootstrap interval of each of `set_scores`: whole groups are drawn with replacement.
+    """Return a 90 % bootstrap interval of each of `set_scores`: whole groups are sampled with replacement.
 
-    Images without a group count as a group of their own. Where all that was counted were hits, or none (no false alarm
-    in 16 images), the redrawn sets are all alike and prove nothing: such a share gets `share_interval`. A score has no
-    interval (None) where there are fewer than two groups or where most redrawn sets leave it undefined.
+    An image without a group is a group of its own. Where a share is 0 or 1 (no false alarm in 16 images), all resampled
+    sets are equal and the bootstrap interval has no width: such a share gets `share_interval`. A score has no interval
+    (None) where there are fewer than two groups or where it is undefined in most resampled sets.
 
     Args:
         images: Their counts.
         metres_per_pixel: As in `set_scores`.
-        rounds: How many sets are drawn.
-        seed: Decides the draws.
+        rounds: Number of resampled sets.
+        seed: Of the sampling.
     """
     columns = _columns(images, metres_per_pixel)
     group_n = group_numbers(images)
@@ -97,13 +97,13 @@ def intervals(
             for _ in range(rounds)
         ]
     )
-    drawn = _ratios(dict(zip(columns, sums.T, strict=True)))
-    found = {name: _interval(values) if num_groups > 1 else None for name, values in drawn.items()}
+    resampled = _ratios(dict(zip(columns, sums.T, strict=True)))
+    bounds = {name: _interval(values) if num_groups > 1 else None for name, values in resampled.items()}
     for name, (part, whole) in _COUNTED.items():
-        interval = found[name]
+        interval = bounds[name]
         if interval is not None and interval[0] == interval[1]:
-            found[name] = share_interval(float(columns[part].sum()), float(columns[whole].sum()))
-    return found
+            bounds[name] = share_interval(float(columns[part].sum()), float(columns[whole].sum()))
+    return bounds
 
 
 def seed_dice(images: Sequence[ImageScore]) -> float | None:
@@ -122,9 +122,9 @@ def seed_dice(images: Sequence[ImageScore]) -> float | None:
 
 
 def share_interval(part: float, whole: float) -> tuple[float, float] | None:
-    """Return the 90 % interval of a share that was counted: `part` of `whole`; None of nothing.
+    """Return the 90 % interval of a binomial share, `part` of `whole`; None where `whole` is 0.
 
-    Each end leaves out 5 %: none of 59 is evidence for less than 5 %, not for none.
+    Each tail has 5 %: 0 of 59 is evidence for a share below 5 %, not for 0.
 
     Source: C. J. Clopper, E. S. Pearson (1934), the exact interval of a binomial share.
     """
@@ -137,9 +137,9 @@ def share_interval(part: float, whole: float) -> tuple[float, float] | None:
 
 
 def count_interval(count: float) -> tuple[float, float]:
-    """Return the 90 % interval of how many are to be expected where `count` of something rare were counted.
+    """Return the 90 % interval of a Poisson mean of which `count` events were observed.
 
-    Each end leaves out 5 %: none is evidence for at most 3.0, not for none.
+    Each tail has 5 %: 0 events are evidence for a mean of at most 3.0, not for 0.
 
     Source: F. Garwood (1936), the exact interval of a Poisson mean.
     """
@@ -149,7 +149,7 @@ def count_interval(count: float) -> tuple[float, float]:
 
 
 def _columns(images: Sequence[ImageScore], metres_per_pixel: float) -> dict[str, NDArray[np.float64]]:
-    """Return what each image adds to each sum."""
+    """Return the contribution of each image to each sum."""
 
     def column(values: Sequence[float] | NDArray[np.bool_]) -> NDArray[np.float64]:
         return np.asarray(values, np.float64)
@@ -177,16 +177,16 @@ def _columns(images: Sequence[ImageScore], metres_per_pixel: float) -> dict[str,
         "predicted": column([image.num_predicted for image in images]),
         "matched": column([image.matched for image in images]),
     }
-    for place, name in enumerate(SIZE_BINS):
-        columns[f"true {name}"] = column([image.true_by_size[place] for image in images])
-        columns[f"found {name}"] = column([image.found_by_size[place] for image in images])
-        columns[f"predicted {name}"] = column([image.predicted_by_size[place] for image in images])
-        columns[f"right {name}"] = column([image.right_by_size[place] for image in images])
+    for size, name in enumerate(SIZE_BINS):
+        columns[f"true {name}"] = column([image.true_by_size[size] for image in images])
+        columns[f"found {name}"] = column([image.found_by_size[size] for image in images])
+        columns[f"predicted {name}"] = column([image.predicted_by_size[size] for image in images])
+        columns[f"right {name}"] = column([image.right_by_size[size] for image in images])
     return columns
 
 
 def _ratios(total: Sums) -> dict[str, NDArray[np.float64]]:
-    """Return the scores of sums over images: single numbers, or one for each redrawn set."""
+    """Return the scores from sums over images: single numbers, or one for each resampled set."""
     pixels = total["true_px"] + total["predicted_px"]
     union = pixels - total["overlap_px"]
     ship_images = total["single"] + total["multiple"]
@@ -229,7 +229,7 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
 
 
 def group_numbers(images: Sequence[ImageScore]) -> NDArray[np.int64]:
-    """Return the number of each image's group, int64 (N,), from 0; an image without a group is one of its own."""
+    """Return the number of each image's group, int64 (N,), from 0; an image without a group is a group of its own."""
     numbers: dict[tuple[str, str], int] = {}
     keys = [("image", image.image_id) if image.group is None else ("group", image.group) for image in images]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: of the pixels given 0.8, are 80 % ship?"""
+"""Reliability bins and calibration error of probabilities, and the fit of a calibration on counts of pixels."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ SHIP_EDGES: tuple[float, ...] = (0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """What was predicted, and what was true, in one interval of predicted probability."""
+    """Predicted probability and observed share of ship in one interval of predicted probability."""
 
     low: float
     high: float
     count: int
-    """Pixels (or predicted ships) in it."""
+    """Number of pixels (or predicted ships)."""
     mean_predicted: float
     """Their mean probability (or confidence)."""
     observed: float
-    """Share of them that is ship (or that matches a true ship)."""
+    """Share of them that are ship (or that match a true ship)."""
 
 
 class PixelReliability:
@@ -64,7 +64,7 @@ class PixelReliability:
     def add(self, probability_hw: NDArray[np.float32], true_hw: NDArray[np.bool_]) -> None:
         """Add an image: probability, float32 (H, W) in 0..1, and truth, bool (H, W)."""
         probability, truth = probability_hw.ravel(), true_hw.ravel()
-        # Nearly all pixels lie in the first interval: sorting only the others into theirs is ten times as fast.
+        # Nearly all pixels lie in the first interval: binning only the others is ten times as fast.
         likely = probability >= np.float32(PIXEL_EDGES[1])
         bins = np.digitize(probability[likely], np.asarray(PIXEL_EDGES[1:-1], np.float32))
         size = len(self._count)
@@ -76,19 +76,19 @@ class PixelReliability:
         self._true[0] += np.count_nonzero(truth[~likely])
 
     def bins(self) -> tuple[ReliabilityBin, ...]:
-        """Return the intervals that hold a pixel."""
+        """Return the intervals with at least one pixel."""
         return _bins(PIXEL_EDGES, self._count, self._predicted, self._true)
 
 
 def pixel_reliability(
     probability: NDArray[np.float64], num: NDArray[np.int64], ships: NDArray[np.int64]
 ) -> tuple[ReliabilityBin, ...]:
-    """Return the intervals of pixels that are known by counts.
+    """Return the reliability bins of counted pixels.
 
     Args:
-        probability: Of each kind of pixel, (N,).
-        num: How many there are of it, (N,).
-        ships: How many of these are ship, (N,).
+        probability: Distinct probabilities, (N,), 0 to 1.
+        num: Number of pixels of each, (N,).
+        ships: Number of ship pixels among them, (N,).
     """
     bins, size = np.digitize(probability, PIXEL_EDGES[1:-1]), len(PIXEL_EDGES) - 1
     return _bins(
@@ -100,7 +100,7 @@ def pixel_reliability(
 
 
 def ship_reliability(ships: Iterable[ShipScore]) -> tuple[ReliabilityBin, ...]:
-    """Return, by interval of confidence, how many of the predicted ships match a true one (IoU above 0.5)."""
+    """Return the reliability bins of predicted ships by confidence; a match with a true ship has an IoU above 0.5."""
     predicted = [(ship.confidence, ship.matched) for ship in ships if ship.confidence is not None]
     confidence = np.array([value for value, _ in predicted], np.float64)
     matched = np.array([hit for _, hit in predicted], np.float64)
@@ -108,7 +108,7 @@ def ship_reliability(ships: Iterable[ShipScore]) -> tuple[ReliabilityBin, ...]:
     return _bins(
         SHIP_EDGES,
         np.bincount(bins, minlength=size),
-        np.bincount(bins, weights=confidence, minlength=size).astype(np.float64),  # of no ship: whole numbers
+        np.bincount(bins, weights=confidence, minlength=size).astype(np.float64),  # integers when there are no ships
         np.bincount(bins, weights=matched, minlength=size).astype(np.float64),
     )
 
@@ -118,7 +118,7 @@ def calibration_error(bins: Iterable[ReliabilityBin], *, from_probability: float
 
     Args:
         bins: The intervals.
-        from_probability: Leave out intervals that begin below: the sea, which would drown everything else.
+        from_probability: Leave out intervals that begin below; the open sea would dominate the mean.
     """
     used = [interval for interval in bins if interval.low >= from_probability]
     total = sum(interval.count for interval in used)
@@ -142,7 +142,7 @@ def _bins(
     )
 
 
-# Fitting a calibration on counts of pixels, and judging it on pixels that it was not fitted on.
+# Fit of a calibration on counts of pixels, and its evaluation on pixels that it was not fitted on.
 
 Method = Literal["temperature", "isotonic"]
 Judged = tuple[ProbabilityHistogram, Calibration | None]
@@ -150,20 +150,20 @@ Judged = tuple[ProbabilityHistogram, Calibration | None]
 _LOG = logging.getLogger(__name__)
 
 LIKELY = 0.01
-"""Network's probability from which a pixel counts for the errors that leave the open sea out."""
+"""The network's probability from which a pixel counts in the errors without the open sea."""
 _TEMPERATURES = (0.02, 50.0)
 _LAST_STEP = 1e-3
-"""How much the rising line of `isotonic` still rises beyond its last knot: what is surest stays surest."""
+"""How much the line of `isotonic` rises beyond its last knot, so that the order of the highest probabilities stays."""
 
 
 def fit_calibration(method: Method, halves: tuple[ProbabilityHistogram, ProbabilityHistogram]) -> Calibration | None:
-    """Return the calibration fitted on both halves together, with its errors as judged across them.
+    """Return the calibration fitted on both halves together, with its cross-fitted errors.
 
-    None, with a warning, where there is no ship pixel or nothing but ship pixels.
+    None, with a warning, where the images have no ship pixels or only ship pixels.
     """
     whole = halves[0] + halves[1]
     if not _has_both(whole):
-        _LOG.warning("nothing can be calibrated: the labelled images hold no ship pixel, or nothing else")
+        _LOG.warning("no calibration can be fitted: the labelled images hold no ship pixels, or only ship pixels")
         return None
     return _FITS[method](whole).model_copy(update={"errors": _errors(cross_fitted(method, halves))})
 
@@ -176,11 +176,11 @@ def cross_fitted(method: Method, halves: tuple[ProbabilityHistogram, Probability
 
 
 def judged_bins(pairs: Sequence[Judged], *, from_probability: float = 0.0) -> tuple[ReliabilityBin, ...]:
-    """Return reliability bins of pixels to which the network gives at least `from_probability`.
+    """Return the reliability bins of pixels whose network probability is at least `from_probability`.
 
     Args:
-        pairs: Pixels, each with the calibration that they are to be judged by, or None for none.
-        from_probability: Leaves out the sea.
+        pairs: Counts of pixels, each with the calibration to apply, or None for none.
+        from_probability: Leaves out the open sea.
     """
     columns = []
     for pixels, calibration in pairs:
@@ -205,27 +205,27 @@ def _errors(pairs: Sequence[Judged]) -> CalibrationErrors | None:
 
 
 def fit_temperature(pixels: ProbabilityHistogram) -> Calibration:
-    """Return the temperature at which the pixels' truth is likeliest."""
+    """Return the temperature with the lowest cross-entropy on the pixels."""
     middle, num, ships = pixels.occupied()
     logits = np.log(middle) - np.log1p(-middle)
     share = ships / num
 
-    def surprise(log_temperature: float) -> float:
+    def cross_entropy(log_temperature: float) -> float:
         scaled = logits / math.exp(log_temperature)
         # -log sigmoid(x) = log(1 + exp(-x))
         loss = share * np.logaddexp(0, -scaled) + (1 - share) * np.logaddexp(0, scaled)
         return float(loss @ num / num.sum())
 
     low, high = (math.log(value) for value in _TEMPERATURES)
-    best = minimize_scalar(surprise, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
+    best = minimize_scalar(cross_entropy, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
     return Calibration(method="temperature", temperature=round(math.exp(float(best.x)), 4))
 
 
 def fit_isotonic(pixels: ProbabilityHistogram) -> Calibration:
-    """Return the rising line through the pixels' observed shares of ship.
+    """Return an increasing piecewise linear calibration through the pixels' observed shares of ship.
 
-    Isotonic regression gives a staircase; its steps are merged, the least important first, until a line through their
-    centres has few knots. A line and not a staircase, because pixels on one step would lose their order.
+    Isotonic regression gives a step function; its steps are merged, those that add least squared error first, until a
+    line through their centres has at most MAX_KNOTS knots. A line keeps the order of pixels within a step.
 
     Source: A. P. Oron, N. Flournoy, Centered isotonic regression (2017), for the line through the centres.
     """
@@ -239,7 +239,7 @@ def fit_isotonic(pixels: ProbabilityHistogram) -> Calibration:
     center = np.add.reduceat(num * middle, starts) / weight
     observed = np.add.reduceat(ships, starts) / weight
     weight, center, observed = _merged(weight, center, observed, at_most=MAX_KNOTS - 2)
-    # So many pixels without a single ship (or sea) among them do not prove that there is none at all.
+    # A finite number of pixels without a ship (or without sea) is no evidence for a share of exactly 0 (or 1).
     observed[0] = max(observed[0], min(0.5 / (weight[0] + 1), observed[-1] / 2))
     observed[-1] = min(observed[-1], max(1 - 0.5 / (weight[-1] + 1), (1 + observed[0]) / 2))
     last = min(1.0, observed[-1] + min(_LAST_STEP, (1 - observed[-1]) / 2))
@@ -254,20 +254,20 @@ def _has_both(pixels: ProbabilityHistogram) -> bool:
 def _merged(
     weight: NDArray[np.float64], center: NDArray[np.float64], observed: NDArray[np.float64], *, at_most: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Merge neighbouring steps, those first whose merging adds least squared error, until so many are left."""
+    """Merge neighbouring steps, those that add least squared error first, until at most `at_most` are left."""
     while len(weight) > at_most:
         costs = weight[1:] * weight[:-1] / (weight[1:] + weight[:-1]) * np.diff(observed) ** 2
-        place = int(costs.argmin())
-        both = weight[place] + weight[place + 1]
+        first = int(costs.argmin())
+        both = weight[first] + weight[first + 1]
         for values in (center, observed):
-            values[place] = (values[place] * weight[place] + values[place + 1] * weight[place + 1]) / both
-        weight[place] = both
-        weight, center, observed = (np.delete(values, place + 1) for values in (weight, center, observed))
+            values[first] = (values[first] * weight[first] + values[first + 1] * weight[first + 1]) / both
+        weight[first] = both
+        weight, center, observed = (np.delete(values, first + 1) for values in (weight, center, observed))
     return weight, center, observed
 
 
 def _rising(knots: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Return the knots in few digits; one that the rounding puts level with its neighbour is left out."""
+    """Return the rounded knots, without those that equal a neighbour after rounding."""
     last = knots[-1]
     kept = [knots[0]]
     for x, y in knots[1:-1]:

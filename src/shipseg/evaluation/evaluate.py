@@ -1,4 +1,4 @@
-"""A model against labelled images, in one pass at full resolution: every score, by group and by size."""
+"""Evaluate a model on labelled images in one pass at full resolution: all scores, by number of ships and by size."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 _FEWEST_ROUNDS = 10
 _LIKELY = 0.01
-"""Probability from which a pixel counts for the calibration error that leaves the open sea out."""
+"""Probability from which a pixel counts in the calibration error without the open sea."""
 _NESTED = {
     "recall_by_size": {f"recall {name}": name for name in SIZE_BINS},
     "precision_by_size": {f"precision {name}": name for name in SIZE_BINS},
@@ -46,7 +46,7 @@ _NESTED = {
 
 
 class GivesProbability(Protocol):
-    """A model as evaluation sees it: `shipseg.inference.predictor.Predictor` is one."""
+    """The interface of a model that can be evaluated: `shipseg.inference.predictor.Predictor` is one."""
 
     @property
     def card(self) -> Card:
@@ -58,7 +58,7 @@ class GivesProbability(Protocol):
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """How to evaluate.
+    """Options of an evaluation.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -73,9 +73,9 @@ class EvaluateOptions:
     rectangles: bool | None = None
     """Instead of the model's own: whether ships are filled rectangles."""
     bootstrap_rounds: int = 1000
-    """Sets that are redrawn for the intervals; 10 or more."""
+    """Number of resampled sets for the intervals; 10 or more."""
     seed: int = 0
-    """Decides those draws; 0 or more."""
+    """Seed of the resampling; 0 or more."""
 
     def __post_init__(self) -> None:
         decision_of(Card(), self)
@@ -87,7 +87,7 @@ class EvaluateOptions:
 
 
 def decision_of(card: Card, options: EvaluateOptions) -> Decision:
-    """Return the model's own rules from probabilities to ships, with what the options put in their place.
+    """Return the model's decision rule, with the values that the options replace.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -104,14 +104,14 @@ def decision_of(card: Card, options: EvaluateOptions) -> Decision:
 def evaluate(
     predictor: GivesProbability, images: Source | Sequence[Labelled], *, options: EvaluateOptions | None = None
 ) -> Evaluation:
-    """Return how well a model finds the ships of labelled images, at the images' own resolution.
+    """Return the scores of a model on labelled images, at the images' own resolution.
 
-    Each image is read, predicted, scored and forgotten: memory grows by the rows of the tables only. An image that
-    cannot be read, or whose masks are malformed, is listed in `failed` and left out of all scores.
+    Images are read, predicted and scored one at a time: memory grows only by the rows of the tables. An image that
+    cannot be read, or whose masks are malformed, is listed in `failed` and not scored.
 
     Args:
         predictor: The model.
-        images: What to score it on.
+        images: The labelled images.
         options: See EvaluateOptions.
 
     Raises:
@@ -157,7 +157,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Tally:
-    """What is gathered from the pixels of image after image."""
+    """The accumulated counts of the pixels of all images."""
 
     pixels: PixelReliability
     curves: CurveTally
@@ -167,7 +167,7 @@ class _Tally:
 def _score_all(
     predictor: GivesProbability, source: Source, decision: Decision, tally: _Tally
 ) -> tuple[list[Scored], list[FailedImage]]:
-    """Return the scores of the images that can be read, and the others with what is wrong with them.
+    """Return the scores of the images that can be read, and the other images with their errors.
 
     Raises:
         DataError: None can be read.
@@ -179,7 +179,7 @@ def _score_all(
             scored.append(_score(predictor, labelled, decision, tally))
         except DataError as error:
             failed.append(FailedImage(labelled.image_id, _reason(error), str(error)))
-            _LOG.warning("%s is left out: %s", labelled.image_id, error)
+            _LOG.warning("%s is skipped: %s", labelled.image_id, error)
     if not scored:
         raise DataError(
             f"none of the {len(failed)} images in {source.name} can be scored, the first: {failed[0].detail}"
@@ -230,17 +230,17 @@ def _counts(scores: Sequence[ImageScore], failed: Sequence[FailedImage]) -> dict
 
 def _scores(scores: Sequence[ImageScore], metres_per_pixel: float, options: EvaluateOptions) -> dict[str, Any]:
     point = set_scores(scores, metres_per_pixel=metres_per_pixel)
-    drawn = intervals(scores, metres_per_pixel=metres_per_pixel, rounds=options.bootstrap_rounds, seed=options.seed)
+    bounds = intervals(scores, metres_per_pixel=metres_per_pixel, rounds=options.bootstrap_rounds, seed=options.seed)
     return {
         **_nested(point),
         "seed_dice": seed_dice(scores),
-        "intervals": _nested(drawn),
+        "intervals": _nested(bounds),
         "interval_rounds": options.bootstrap_rounds,
     }
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return scores with recall and precision by size, and Dice by group, as dictionaries of their own."""
+    """Return scores with recall and precision by size, and Dice by group, as nested dictionaries."""
     inner = {key for names in _NESTED.values() for key in names}
     nested = {key: {short: flat[name] for name, short in names.items()} for key, names in _NESTED.items()}
     return {**{key: value for key, value in flat.items() if key not in inner}, **nested}

@@ -1,4 +1,4 @@
-"""Labelled images to score a model on: a split of a prepared dataset, or an Airbus folder as it is."""
+"""Labelled images for an evaluation: a split of a prepared dataset, or the images of an Airbus folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DEFAULT_SPLIT = "val"
 
 @dataclass(frozen=True)
 class Labelled:
-    """An image and the ships that are truly in it."""
+    """An image and its true ships."""
 
     image_id: str
     read: Callable[[], NDArray[np.uint8]]
@@ -43,14 +43,14 @@ class Labelled:
     rles: tuple[str, ...]
     """A run-length text for each ship."""
     shape: tuple[int, int] | None = None
-    """Height and width, where they are known without reading the image."""
+    """Height and width, where known without reading the image."""
     group: str | None = None
-    """Images of one group show overlapping ground; None where that is not known."""
+    """Name of the group of overlapping images that it belongs to; None where not known."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled images with a name for people."""
+    """Labelled images with a name to show."""
 
     name: str
     images: tuple[Labelled, ...]
@@ -63,17 +63,17 @@ class Source:
 
 
 def open_source(path: Path, *, split: str | None = None, csv: Path | None = None, images: Path | None = None) -> Source:
-    """Return the labelled images in a prepared dataset's split, or in an Airbus folder.
+    """Return the labelled images of a prepared dataset's split, or of an Airbus folder.
 
     Args:
-        path: Either of the two.
-        split: train, val or test; a dataset's val unless given. An Airbus folder has no splits.
+        path: A prepared dataset or an Airbus folder.
+        split: train, val or test of a prepared dataset; val by default. An Airbus folder has no splits.
         csv: The CSV, where an Airbus folder holds several.
         images: The folder of images, where an Airbus folder holds several.
 
     Raises:
-        DataError: The path is neither, or holds no such image.
-        ConfigError: An argument that does not go with what the path is.
+        DataError: The path is neither of the two, or holds no such image.
+        ConfigError: An argument does not apply to this kind of folder.
     """
     path = Path(path)
     if is_dataset(path):
@@ -93,14 +93,14 @@ def open_source(path: Path, *, split: str | None = None, csv: Path | None = None
 
 
 def is_dataset(path: Path) -> bool:
-    """Return whether a folder was made by `shipseg prepare`, finished or not."""
+    """Return whether a folder was made by `shipseg prepare`, complete or not."""
     from shipseg.data.prepared import INDEX_FILE, REPORT_FILE
 
     return any((path / name).is_file() for name in (INDEX_FILE, REPORT_FILE))
 
 
 def labelled_from_dataset(data: PreparedDataset, split: str) -> Source:
-    """Return the images of a split that were kept, read from where the dataset's source images lie.
+    """Return the kept images of a split, which are read from the dataset's source folder.
 
     Raises:
         ConfigError: There is no split of this name.
@@ -130,7 +130,7 @@ def labelled_from_dataset(data: PreparedDataset, split: str) -> Source:
 
 
 def labelled_from_airbus_folder(root: Path, *, csv: Path | None = None, images: Path | None = None) -> Source:
-    """Return the images that the CSV of an Airbus folder names, with their ships; pictures without a row are not used.
+    """Return the images in the CSV of an Airbus folder with their ships; images without a row are not used.
 
     Raises:
         DataError: The folder holds no usable CSV, or several, or no images.

@@ -1,4 +1,4 @@
-"""What an evaluation found, as a value."""
+"""The result of an evaluation, and its files: metrics.json and six tables."""
 
 from __future__ import annotations
 
@@ -47,36 +47,36 @@ class FailedImage:
 
     image_id: str
     reason: str
-    """In one word: missing, unreadable, truncated, unsupported (the image); labels (its masks)."""
+    """One word: missing, unreadable, truncated, unsupported (the image) or labels (its masks)."""
     detail: str
-    """In one sentence."""
+    """One sentence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How a model did on a set of labelled images."""
+    """The scores of a model on a set of labelled images."""
 
     metrics: Mapping[str, Any]
-    """What metrics.json holds; `shipseg.evaluation.bootstrap` says what each score is."""
+    """The content of metrics.json; `shipseg.evaluation.bootstrap` defines the scores."""
     images: tuple[ImageScore, ...]
     """One for each image that was scored, in the order of the source."""
     ships: tuple[ShipScore, ...]
     """One for each true and each predicted ship."""
     failed: tuple[FailedImage, ...]
     pixel_curves: Curves
-    """Scores of pixels at many thresholds; the decision's smallest peak and area play no part in them."""
+    """Scores of pixels at many thresholds; peak threshold and minimum area are not applied."""
     ship_curves: Curves
-    """Scores of ships at some thresholds, with the decision's smallest peak and area."""
+    """Scores of ships at some thresholds, with the decision's peak threshold and minimum area."""
     pixel_reliability: tuple[ReliabilityBin, ...]
     ship_reliability: tuple[ReliabilityBin, ...]
     card: Card
     """The model's card."""
     source: str
-    """What it was scored on, in words."""
+    """Name of the labelled images."""
 
     @property
     def summary(self) -> dict[str, str | int | float]:
-        """Return the main scores for people, each with its 90 % interval; what is not defined is left out."""
+        """Return the main scores as text, each with its 90 % interval; undefined scores are left out."""
         shown: dict[str, str | int | float] = {words: self.metrics[name] for name, words in _SUMMARY_COUNTS.items()}
         if self.metrics["rectangles"]:
             shown["ships become"] = "filled rectangles where one fits"
@@ -98,8 +98,8 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> dict[str, Path]:
     """Write an evaluation into a folder and return its files by name.
 
     metrics.json; images.csv, a row for each image; ships.csv, a row for each true and each predicted ship; failed.csv,
-    what could not be scored and why; threshold_curve.csv (pixels) and ship_curve.csv, a row for each threshold and
-    kind of images; calibration.csv. A table without rows has a header.
+    images that could not be scored and why; threshold_curve.csv (pixels) and ship_curve.csv, a row for each threshold
+    and kind of images; calibration.csv. A table without rows has a header.
 
     Raises:
         StorageError: The folder cannot be written.

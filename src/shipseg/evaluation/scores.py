@@ -1,4 +1,4 @@
-"""What is known of one image after it has been scored: counts of pixels and ships, and each ship's fate."""
+"""Scores of one image: counts of its pixels and ships, and whether each ship is matched."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ Stratum = Literal["none", "single", "multiple"]
 
 
 def named_bins(edges: Sequence[float], unit: str = "") -> dict[str, tuple[float, float]]:
-    """Return bins from each edge (inclusive) to the next (exclusive), the last one without an end, by their names.
+    """Return bins by name, each from an edge (inclusive) to the next (exclusive), the last without an upper limit.
 
     The names are keys and columns of output files.
 
     Args:
         edges: Increasing, the first is 0.
-        unit: With a unit the names are in words.
+        unit: Appended to the names, which are then phrases such as `20 to 50 m`.
 
     Example:
         >>> [*named_bins((0, 100, 1000))], [*named_bins((0, 20, 50), "m")]
@@ -59,11 +59,11 @@ SIZE_BINS = named_bins(SIZE_EDGES_PX)
 
 @dataclass(frozen=True)
 class ImageScore:
-    """Counts of one image, from which every score is made."""
+    """Counts of one image, from which all scores are computed."""
 
     image_id: str
     group: str | None
-    """Name of the group of overlapping images that it belongs to, where it is known."""
+    """Name of the group of overlapping images that it belongs to; None where not known."""
     height: int
     width: int
     num_true: int
@@ -86,15 +86,15 @@ class ImageScore:
     true_by_size: tuple[int, ...]
     """True ships in each of SIZE_BINS."""
     found_by_size: tuple[int, ...]
-    """Those of them that are found."""
+    """Matched true ships in each of SIZE_BINS."""
     predicted_by_size: tuple[int, ...]
     """Predicted ships in each of SIZE_BINS."""
     right_by_size: tuple[int, ...]
-    """Those of them that are right."""
+    """Matched predicted ships in each of SIZE_BINS."""
 
     @property
     def stratum(self) -> Stratum:
-        """Return whether the image truly holds no, one or several ships."""
+        """Return whether the image holds no, one or several true ships."""
         return "none" if self.num_true == 0 else "single" if self.num_true == 1 else "multiple"
 
     @property
@@ -110,7 +110,7 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class ShipScore:
-    """One ship, true or predicted, and how it fared."""
+    """One ship, true or predicted, and whether it is matched."""
 
     image_id: str
     kind: Literal["true", "predicted"]
@@ -121,9 +121,9 @@ class ShipScore:
     area_px: int
     length_px: float
     best_iou: float
-    """Highest IoU with a ship of the other kind; 0 where it touches none."""
+    """Highest IoU with a ship of the other kind; 0 where it overlaps none."""
     matched: bool
-    """Found (true ship) or right (predicted ship): matched one to one with an IoU above 0.5."""
+    """Whether it has a one-to-one match with a ship of the other kind, with an IoU above 0.5."""
     confidence: float | None
     """Predicted ships only."""
     peak: float | None
@@ -153,12 +153,12 @@ def true_ships(rles: Sequence[str], shape: tuple[int, int]) -> tuple[Ship, ...]:
 
 def size_bin(area_px: int) -> int:
     """Return the position in SIZE_BINS of the bin that an area belongs to."""
-    return next(place for place, (low, high) in enumerate(SIZE_BINS.values()) if low <= area_px < high)
+    return next(index for index, (low, high) in enumerate(SIZE_BINS.values()) if low <= area_px < high)
 
 
 def _by_size(ships: Sequence[Ship], counted: Sequence[bool] | None = None) -> tuple[int, ...]:
-    bins = [size_bin(ship.area_px) for place, ship in enumerate(ships) if counted is None or counted[place]]
-    return tuple(bins.count(place) for place in range(len(SIZE_BINS)))
+    bins = [size_bin(ship.area_px) for index, ship in enumerate(ships) if counted is None or counted[index]]
+    return tuple(bins.count(index) for index in range(len(SIZE_BINS)))
 
 
 def union_mask(ships: Sequence[Ship], shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -185,15 +185,15 @@ def score_image(
         group: Its group of overlapping images, or None.
         probability_hw: Predicted probability of ship, float32 (H, W) in 0..1.
         truth: The true ships.
-        predicted: The predicted ships: what `find_ships` makes of `probability_hw`.
+        predicted: The predicted ships, as `find_ships` returns them for `probability_hw`.
     """
     shape = (probability_hw.shape[0], probability_hw.shape[1])
     iou_tp = ship_iou_matrix(truth, predicted)
     pairs = match_pairs(iou_tp)
-    found = [place in pairs for place in range(len(truth))]
-    right = [place in pairs.values() for place in range(len(predicted))]
+    found = [index in pairs for index in range(len(truth))]
+    right = [index in pairs.values() for index in range(len(predicted))]
     true_hw, predicted_hw = union_mask(truth, shape), union_mask(predicted, shape)
-    touches = iou_tp.max(axis=0, initial=0.0) > 0
+    overlaps = iou_tp.max(axis=0, initial=0.0) > 0
     image = ImageScore(
         image_id=image_id,
         group=group,
@@ -202,7 +202,7 @@ def score_image(
         num_true=len(truth),
         num_predicted=len(predicted),
         matched=len(pairs),
-        false_alarms=int((~touches).sum()),
+        false_alarms=int((~overlaps).sum()),
         true_px=int(np.count_nonzero(true_hw)),
         predicted_px=int(np.count_nonzero(predicted_hw)),
         overlap_px=int(np.count_nonzero(true_hw & predicted_hw)),

@@ -1,4 +1,4 @@
-"""One pass over labelled images that gathers all that choosing and calibrating need, in a fixed amount of memory."""
+"""One pass over labelled images that counts what a choice and a calibration need, in a fixed amount of memory."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["HALVES", "STRATA", "Survey", "draw_images", "survey_images"]
 _LOG = logging.getLogger(__name__)
 
 HALVES = (0, 1)
-"""Groups of overlapping images are dealt to two halves, so that what is fitted on one can be judged on the other."""
+"""Groups of overlapping images are split into two halves, so that a fit on one can be evaluated on the other."""
 STRATA: tuple[Stratum, ...] = ("none", "single", "multiple")
 _PILOT_IMAGES = 16
-"""Images with ships that are predicted once more beforehand, to learn on what scale the network's probabilities lie."""
+"""Images with ships that are predicted twice: first to measure the scale of the network's probabilities."""
 _PIXEL_LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Thresholds are tried that lose such shares of the ship pixels, wherever on the scale they lie."""
+"""Quantiles of the ship pixels' probabilities that are added to the thresholds of the sweep."""
 _PEAK_LEVELS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-"""Smallest peaks are tried that lose such shares of the ships."""
+"""Quantiles of the ships' highest probabilities that are added to the peak thresholds of the sweep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,22 +41,22 @@ class Survey:
     pixels: tuple[ProbabilityHistogram, ProbabilityHistogram]
     """Of each half."""
     sweeps: dict[tuple[Stratum, int], DecisionSweep]
-    """By number of ships and half; all with the same thresholds and smallest peaks."""
+    """By number of ships and half; all with the same thresholds and peak thresholds."""
     num_groups: int
-    """Of overlapping images, in both halves together."""
+    """Number of groups of overlapping images, in both halves together."""
     rectangles: bool = False
-    """Whether the ships were rectangles."""
+    """Whether the detections were made rectangles."""
 
     def sweep(self, *, stratum: Stratum | None = None, half: int | None = None) -> DecisionSweep:
         """Return the sweep over the images of a stratum and a half; None stands for all."""
         first, *others = [
-            sweep for (name, place), sweep in self.sweeps.items() if stratum in (None, name) and half in (None, place)
+            sweep for (name, number), sweep in self.sweeps.items() if stratum in (None, name) and half in (None, number)
         ]
         return sum(others, first)
 
     @property
     def num_ships(self) -> int:
-        """Return how many true ships were seen."""
+        """Return the number of true ships in the images."""
         return int(self.sweep().totals["true"])
 
 
@@ -65,17 +65,17 @@ def survey_images(
 ) -> Survey:
     """Return the counts over labelled images.
 
-    Beside fixed thresholds and smallest peaks those are tried at which shares of the ship pixels and ships are lost. So
-    the choice does not depend on the scale of the network's probabilities: squeezed into 0.0001 to 0.001, or into 0.5
-    to 0.7, they give the same ships.
+    The sweep contains fixed thresholds and peak thresholds, and quantiles of the probabilities of ship pixels and
+    ships. So the choice does not depend on the scale of the network's probabilities: squeezed into 0.0001 to 0.001, or
+    into 0.5 to 0.7, they give the same ships.
 
     Args:
         predictor: The model, without a calibration.
-        images: Labelled images; those that cannot be read are left out with a warning. Where groups of overlapping
-            images are not known they are found, which reads each image once more.
-        at_most: Draw no more than this many, with the shares of images with no, one and several ships kept.
-        seed: Decides the draw and the halves.
-        rectangles: Whether ships are rectangles.
+        images: Labelled images; those that cannot be read are skipped with a warning. Unknown groups of overlapping
+            images are found first, which reads each image once more.
+        at_most: Sample no more than this many, with the shares of images with no, one and several ships kept.
+        seed: Of the sampling and of the split into halves.
+        rectangles: Whether detections become rectangles.
     """
     drawn = group_found(draw_images(images, at_most=at_most, seed=seed))
     thresholds, peaks = _grid(predictor, drawn)
@@ -98,16 +98,16 @@ def survey_images(
         rectangles,
     )
     for labelled, half in zip(track(drawn, "choosing the threshold"), halves, strict=True):
-        seen = _seen(predictor, labelled)
-        if seen is not None:
-            probability_hw, truth = seen
+        predicted = _predict(predictor, labelled)
+        if predicted is not None:
+            probability_hw, truth = predicted
             survey.pixels[half].add(probability_hw, union_mask(truth, _shape(probability_hw)))
             survey.sweeps[STRATA[min(len(truth), 2)], half].add(probability_hw, truth)
     return survey
 
 
 def draw_images(images: Sequence[Labelled], *, at_most: int, seed: int) -> tuple[Labelled, ...]:
-    """Return at most so many images, in their order, with the shares of no, one and several ships kept.
+    """Return a sample of at most `at_most` images, in their order, with the shares of no, one and several ships kept.
 
     Quotas are rounded by largest remainder; a stratum that has images keeps at least one where the number allows.
     """
@@ -123,50 +123,51 @@ def draw_images(images: Sequence[Labelled], *, at_most: int, seed: int) -> tuple
         can_give = quota > 1 if (quota > 1).any() else quota > 0
         quota[np.argmax(np.where(can_give, quota - exact, -np.inf))] -= 1
     rng = np.random.default_rng(seed)
-    chosen = [rng.choice(np.flatnonzero(stratum == name), quota[name], replace=False) for name in range(3)]
-    return tuple(images[place] for place in np.sort(np.concatenate(chosen)).tolist())
+    chosen = [rng.choice(np.flatnonzero(stratum == kind), quota[kind], replace=False) for kind in range(3)]
+    return tuple(images[index] for index in np.sort(np.concatenate(chosen)).tolist())
 
 
-def _seen(predictor: GivesProbability, labelled: Labelled) -> tuple[NDArray[np.float32], tuple[Ship, ...]] | None:
+def _predict(predictor: GivesProbability, labelled: Labelled) -> tuple[NDArray[np.float32], tuple[Ship, ...]] | None:
     """Return an image's probability and true ships, or None with a warning where it cannot be read."""
     try:
         image_hwc = labelled.read()
         truth = true_ships(labelled.rles, (image_hwc.shape[0], image_hwc.shape[1]))
     except DataError as error:
-        _LOG.warning("%s plays no part in choosing the threshold: %s", labelled.image_id, error)
+        _LOG.warning("%s is skipped in the choice of the threshold: %s", labelled.image_id, error)
         return None
     return predictor.probability(image_hwc), truth
 
 
 def _grid(predictor: GivesProbability, drawn: Sequence[Labelled]) -> tuple[list[float], list[float]]:
-    """Return the thresholds and smallest peaks to try."""
+    """Return the thresholds and peak thresholds of the sweep."""
     with_ships = [image for image in drawn if image.rles]
     pilot = with_ships[:: -(-len(with_ships) // _PILOT_IMAGES) or 1]
     pixels, peaks = ProbabilityHistogram("fine"), []
-    for labelled in track(pilot, "learning the scale"):
-        seen = _seen(predictor, labelled)
-        if seen is not None:
-            probability_hw, truth = seen
+    for labelled in track(pilot, "measuring the scale of probabilities"):
+        predicted = _predict(predictor, labelled)
+        if predicted is not None:
+            probability_hw, truth = predicted
             pixels.add(probability_hw, union_mask(truth, _shape(probability_hw)))
             peaks += [float(probability_hw[ship.full_mask(_shape(probability_hw))].max()) for ship in truth]
     thresholds = {*SWEEP_THRESHOLDS, *pixels.ship_quantiles(_PIXEL_LEVELS).tolist()}
-    smallest = {*SWEEP_PEAKS, *(np.quantile(peaks, _PEAK_LEVELS, method="lower").tolist() if peaks else ())}
-    return sorted(value for value in thresholds if 0 < value < 1), sorted(value for value in smallest if value < 1)
+    peak_thresholds = {*SWEEP_PEAKS, *(np.quantile(peaks, _PEAK_LEVELS, method="lower").tolist() if peaks else ())}
+    in_range = sorted(value for value in thresholds if 0 < value < 1)
+    return in_range, sorted(value for value in peak_thresholds if value < 1)
 
 
 def _halves(drawn: Sequence[Labelled], *, seed: int) -> list[int]:
-    """Return the half of each image: whole groups, shuffled, each to the half that has fewer of its kind of images."""
+    """Return the half of each image: whole groups in random order, each to the half with fewer images of its kind."""
     members: dict[tuple[str, str], list[Labelled]] = {}
     for image in drawn:
         members.setdefault(_group(image), []).append(image)
     keys = list(members)
     has_ships = {key: any(image.rles for image in group) for key, group in members.items()}
     half, sizes = {}, {True: [0, 0], False: [0, 0]}
-    for place in np.random.default_rng(seed).permutation(len(keys)).tolist():
-        key = keys[place]
-        counted = sizes[has_ships[key]]
-        half[key] = int(counted[1] < counted[0])
-        counted[half[key]] += len(members[key])
+    for index in np.random.default_rng(seed).permutation(len(keys)).tolist():
+        key = keys[index]
+        counts = sizes[has_ships[key]]
+        half[key] = int(counts[1] < counts[0])
+        counts[half[key]] += len(members[key])
     return [half[_group(image)] for image in drawn]
 
 

@@ -1,4 +1,4 @@
-"""Scores of ships and pixels at many thresholds and smallest peaks at once, for choosing and for showing them."""
+"""Scores of ships and pixels at many thresholds and peak thresholds at once, and their curves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 SWEEP_THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """0.05, 0.10 ... 0.95."""
 SWEEP_PEAKS: tuple[float, ...] = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99)
-"""Dense at the top: on trial networks 0.97 was near the best."""
+"""Dense near 1: on trial networks 0.97 was near the best."""
 SWEEP_SCORES = (
     "airbus_score",
     "ship_precision",
@@ -47,7 +47,7 @@ SWEEP_SCORES = (
     "precision",
     "recall",
 )
-"""Scores that a sweep knows, as `shipseg.evaluation.bootstrap` defines them; precision and recall are of pixels."""
+"""Scores of a sweep, as `shipseg.evaluation.bootstrap` defines them; precision and recall are of pixels."""
 _AIRBUS_IOUS = np.array(AIRBUS_IOU_THRESHOLDS)
 _SUMS = ("airbus", "matched", "predicted", "alarmed", "false_alarms", "predicted_px", "overlap_px")
 _POOLED = ("pooled_dice", "pooled_iou")
@@ -55,14 +55,14 @@ _TOTALS = ("images", "empty", "true", "true_px", "km2")
 
 
 class DecisionSweep:
-    """Sums over images, for each pair of a threshold and a smallest peak.
+    """Sums over images, for each pair of a threshold and a peak threshold.
 
-    At each threshold the components are found once; a smallest peak then only selects among them. Their IoUs with the
-    true ships come from counting labels under each true ship, so no mask is ever pasted.
+    At each threshold the components are found once; each peak threshold then selects among them. Their IoUs with the
+    true ships come from counting the labels at each true ship's pixels, so that no full masks are made.
 
     Args:
         thresholds: Thresholds, increasing, each above 0.
-        peaks: Smallest peaks, increasing; one at or below a threshold keeps every component of that threshold.
+        peaks: Peak thresholds, increasing; one at or below a threshold keeps every component of that threshold.
         min_area_px: Smaller components are dropped.
         rectangles: Give components the pixels of their best rectangles, as `find_ships` does.
         metres_per_pixel: Ground sample distance, for the area that false alarms are counted on.
@@ -104,7 +104,7 @@ class DecisionSweep:
         return both
 
     def at(self, row: int, col: int) -> DecisionSweep:
-        """Return what stands at one pair of threshold and smallest peak, as a sweep over that pair alone."""
+        """Return the sums at one pair of threshold and peak threshold, as a sweep over that pair alone."""
         one = DecisionSweep(
             thresholds=[float(self.thresholds[row])],
             peaks=[float(self.peaks[col])],
@@ -120,44 +120,44 @@ class DecisionSweep:
         """Add an image: its probabilities, float32 (H, W), and its true ships."""
         true_hw = union_mask(truth, (probability_hw.shape[0], probability_hw.shape[1]))
         km2 = true_hw.size * self._metres_per_pixel**2 / 1e6
-        seen = (1.0, float(not truth), float(len(truth)), float(np.count_nonzero(true_hw)), km2)
-        for name, value in zip(_TOTALS, seen, strict=True):
+        added = (1.0, float(not truth), float(len(truth)), float(np.count_nonzero(true_hw)), km2)
+        for name, value in zip(_TOTALS, added, strict=True):
             self.totals[name] += value
-        nothing = 1.0 if not truth else 0.0
+        score_of_none = 1.0 if not truth else 0.0  # of an image in which nothing is predicted
         above = probability_hw >= np.float32(self.thresholds[0])
         if not above.any():
-            self.sums["airbus"] += nothing
+            self.sums["airbus"] += score_of_none
             return
-        # Rectangles reach beyond the pixels that they are made for, but not beyond the image.
+        # Rectangles extend beyond the pixels of their components, but not beyond the image.
         box = (slice(0, above.shape[0]), slice(0, above.shape[1])) if self._rectangles else _box_of(above)
         crop = _Crop(probability_hw[box], true_hw[box], (box[0].start, box[1].start))
-        for place, threshold in enumerate(self.thresholds):
+        for row, threshold in enumerate(self.thresholds):
             components = _components(crop, threshold, truth, rectangles=self._rectangles)
             if not len(components.areas_p):
-                self.sums["airbus"][place:] += nothing
+                self.sums["airbus"][row:] += score_of_none
                 return
-            self._count(place, components, len(truth))
+            self._count(row, components, len(truth))
 
-    def _count(self, place: int, found: _Components, num_true: int) -> None:
-        """Add the components of one threshold, selected by each smallest peak."""
+    def _count(self, row: int, found: _Components, num_true: int) -> None:
+        """Add the components of one threshold, selected by each peak threshold."""
         large = found.areas_p >= self._min_area_px
         kept_kp = ((found.peaks_p >= self.peaks[:, None].astype(np.float32)) & large).astype(np.float64)
         predicted_k = kept_kp.sum(axis=1)
-        self.sums["predicted"][place] += predicted_k
-        self.sums["predicted_px"][place] += kept_kp @ found.pixels_p
+        self.sums["predicted"][row] += predicted_k
+        self.sums["predicted_px"][row] += kept_kp @ found.pixels_p
         if not num_true:
-            self.sums["alarmed"][place] += predicted_k > 0
-            self.sums["false_alarms"][place] += predicted_k
-            self.sums["airbus"][place] += predicted_k == 0
+            self.sums["alarmed"][row] += predicted_k > 0
+            self.sums["false_alarms"][row] += predicted_k
+            self.sums["airbus"][row] += predicted_k == 0
             return
         best_p = found.iou_tp.max(axis=0)
-        # As `match_pairs`: components share no pixel, so above 0.5 no true ship has two of them.
+        # Same as `match_pairs`: components share no pixel, so no true ship has two of them with an IoU above 0.5.
         matched_ki = kept_kp @ (best_p > _AIRBUS_IOUS[:, None]).T
-        self.sums["matched"][place] += matched_ki[:, 0]
-        self.sums["false_alarms"][place] += kept_kp @ (best_p == 0)
-        self.sums["overlap_px"][place] += kept_kp @ found.overlap_p
+        self.sums["matched"][row] += matched_ki[:, 0]
+        self.sums["false_alarms"][row] += kept_kp @ (best_p == 0)
+        self.sums["overlap_px"][row] += kept_kp @ found.overlap_p
         # F2 = 5 TP / (5 TP + 4 FN + FP) = 5 TP / ((TP + FP) + 4 (TP + FN))
-        self.sums["airbus"][place] += (5 * matched_ki / (predicted_k + 4 * num_true)[:, None]).mean(axis=1)
+        self.sums["airbus"][row] += (5 * matched_ki / (predicted_k + 4 * num_true)[:, None]).mean(axis=1)
 
     def score(self, name: str) -> NDArray[np.float64]:
         """Return one of SWEEP_SCORES, (thresholds, peaks); NaN where there is nothing to count.
@@ -182,13 +182,13 @@ class DecisionSweep:
 
 
 class _Crop(NamedTuple):
-    """The part of an image that is looked at."""
+    """The part of an image in which components are found."""
 
     probability_hw: NDArray[np.float32]
     true_hw: NDArray[np.bool_]
     """The pixels of all true ships."""
     origin_rc: tuple[int, int]
-    """Where it begins in the image."""
+    """Row and column of its first pixel in the image."""
 
 
 class _Components(NamedTuple):
@@ -197,9 +197,9 @@ class _Components(NamedTuple):
     areas_p: NDArray[np.int64]
     peaks_p: NDArray[np.float32]
     pixels_p: NDArray[np.int64]
-    """Pixels of each as a ship: its area, if it did not become a rectangle."""
+    """Pixels of each as a ship: those of its rectangle, where it became one, else its area."""
     overlap_p: NDArray[np.int64]
-    """Those of them that are truly ship."""
+    """Those of them that lie on a true ship."""
     iou_tp: NDArray[np.float64]
 
 
@@ -223,15 +223,15 @@ def _components(crop: _Crop, threshold: float, truth: Sequence[Ship], *, rectang
         pixels = np.bincount(labels_hw.ravel(), minlength=count)[1:]
     iou_tp = np.zeros((len(truth), count - 1))
     for row, ship in enumerate(truth):
-        under = _under(labels_hw, crop.origin_rc, ship)
-        overlap = np.bincount(under, minlength=count)[1:]
+        labels_at_ship = _labels_at(labels_hw, crop.origin_rc, ship)
+        overlap = np.bincount(labels_at_ship, minlength=count)[1:]
         iou_tp[row] = overlap / (ship.area_px + pixels - overlap)
     on_ships = np.bincount(labels_hw[crop.true_hw], minlength=count)[1:]
     return _Components(areas, peaks[1:], pixels, on_ships, iou_tp)
 
 
-def _under(labels_hw: NDArray[np.int32], origin_rc: tuple[int, int], ship: Ship) -> NDArray[np.int32]:
-    """Return the labels at the ship's pixels, as far as they lie on the crop."""
+def _labels_at(labels_hw: NDArray[np.int32], origin_rc: tuple[int, int], ship: Ship) -> NDArray[np.int32]:
+    """Return the labels at the pixels of a ship that lie inside the crop."""
     row0, col0, row1, col1 = ship.mask_box
     top, left = max(row0 - origin_rc[0], 0), max(col0 - origin_rc[1], 0)
     window = labels_hw[top : max(row1 - origin_rc[0], 0), left : max(col1 - origin_rc[1], 0)]
@@ -245,7 +245,7 @@ def _under(labels_hw: NDArray[np.int32], origin_rc: tuple[int, int], ship: Ship)
 Curve = Mapping[str, NDArray[np.float64]]
 """Columns of equal length, `threshold` among them; NaN where a score has nothing to count."""
 Curves = Mapping[str, Curve]
-"""By images: `all`, and where there are such `none`, `single`, `multiple` (ships)."""
+"""By kind of images: `all`, and those of `none`, `single`, `multiple` (ships) that occur."""
 
 Tally = TypeVar("Tally", ProbabilityHistogram, DecisionSweep)
 
@@ -253,15 +253,15 @@ ALL_IMAGES = "all"
 _ORDER = ("none", "single", "multiple")
 _TAIL = (1e-6, 1e-5, 1e-4, 2e-4, 5e-4)
 _SHIP_TAIL = (0.001, 0.002, 0.005, 0.01, 0.02)
-"""Also tried for ships, and mirrored at the other end: badly scaled networks have their best threshold there."""
+"""Also swept for ships, and mirrored near 1: badly scaled networks have their best threshold there."""
 _PIXEL_THRESHOLDS = np.unique(np.concatenate([_TAIL, np.arange(1001) / 1000, 1 - np.array(_TAIL)]))
 
 
 class CurveTally:
-    """Gathers, image by image, what the curves are made of; its size does not grow with the number of images.
+    """Accumulates the counts behind the curves, image by image; its size does not grow with the number of images.
 
     Args:
-        decision: Its smallest peak and area hold for the ship scores, and whether ships are rectangles.
+        decision: Its peak threshold, minimum area and rectangles apply to the ship scores.
         metres_per_pixel: Ground sample distance of the images.
     """
 
@@ -290,7 +290,7 @@ class CurveTally:
         self._sweeps.setdefault(image.stratum, DecisionSweep(**self._settings)).add(probability_hw, truth)
 
     def pixel_curves(self, images: Sequence[ImageScore]) -> dict[str, Curve]:
-        """Return scores of pixels at many thresholds, cut at the threshold alone.
+        """Return scores of pixels at many thresholds; peak threshold and minimum area are not applied.
 
         Args:
             images: The counts of all images that were added.
@@ -316,7 +316,7 @@ class CurveTally:
         return curves
 
     def ship_curves(self) -> dict[str, Curve]:
-        """Return scores of ships at some thresholds, with the decision's smallest peak and area.
+        """Return scores of ships at some thresholds, with the decision's peak threshold and minimum area.
 
         Returns:
             Columns threshold, min_peak, and SWEEP_SCORES.
@@ -326,7 +326,7 @@ class CurveTally:
         return {name: sweep_curve(sweep, min_peaks=peaks) for name, sweep in sweeps.items()}
 
     def in_hindsight(self) -> dict[str, Any]:
-        """Return the best Airbus score that any threshold and smallest peak would have given on these very images."""
+        """Return the best Airbus score that any threshold and peak threshold give on these same images."""
         sweep = _with_all(self._sweeps)[ALL_IMAGES]
         scores = sweep.score("airbus_score")
         row, col = np.unravel_index(int(scores.argmax()), scores.shape)
@@ -342,7 +342,7 @@ def sweep_curve(sweep: DecisionSweep, *, min_peaks: NDArray[np.float64]) -> Curv
 
     Args:
         sweep: Of the images.
-        min_peaks: The smallest peak at each of its thresholds, one of the sweep's own.
+        min_peaks: The peak threshold at each of its thresholds, one of the sweep's own.
     """
     at = (np.arange(len(sweep.thresholds)), np.searchsorted(sweep.peaks, min_peaks))
     scores = {name: sweep.score(name)[at] for name in SWEEP_SCORES}
@@ -350,7 +350,7 @@ def sweep_curve(sweep: DecisionSweep, *, min_peaks: NDArray[np.float64]) -> Curv
 
 
 def _with_all(by_stratum: Mapping[str, Tally]) -> dict[str, Tally]:
-    """Return the tallies with that of all images before them."""
+    """Return the tallies by kind of images, preceded by that of all images."""
     first, *others = by_stratum.values()
     whole = functools.reduce(operator.add, others, first)
     return {ALL_IMAGES: whole, **{name: by_stratum[name] for name in _ORDER if name in by_stratum}}

@@ -1,4 +1,7 @@
-"""Choosing the rules that turn probabilities into ships, and making probabilities true, on labelled images."""
+"""Choose the decision rule (threshold and peak threshold) and the calibration of a model on labelled images.
+
+`choose_decision` does so at the end of a training, `retune` for a finished model, with all usual operating points.
+"""
 
 from __future__ import annotations
 
@@ -47,25 +50,25 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True)
 class Choice:
-    """How a model is to be used, and why: what a card keeps of it."""
+    """A decision rule and a calibration with the scores that they were chosen by, as a card stores them."""
 
     decision: Decision = field(default_factory=Decision)
-    """Threshold and smallest peak are of calibrated probability."""
+    """Threshold and peak threshold are of calibrated probability."""
     calibration: Calibration | None = None
     curve: dict[str, list[float]] = field(default_factory=dict)
-    """Columns of equal length: threshold, the scores of a sweep, and min_peak, the best one at that threshold. A share
-    of nothing is 0; a column of which nothing is known is left out."""
+    """Columns of equal length: threshold, the scores of a sweep, and min_peak, the best one at that threshold. An
+    undefined score is 0; a column without any defined score is left out."""
     facts: dict[str, Any] = field(default_factory=dict)
     """The card's `choice`."""
     point: OperatingPoint | None = None
-    """What was chosen, in the network's own probability; None for a default."""
+    """The chosen point, in the network's own probability; None for a default."""
     views: TtaViews | None = None
-    """Over how many mirror images the probability must be averaged for it; None for as many as the card says."""
+    """The number of TTA views that it was made with; None for as many as the card says."""
 
     @classmethod
     def kept_from(cls, card: Card) -> Choice:
-        """Return the choice of another card, with the views that it was made with, and where it is from."""
-        data = f"{card.choice.get('data') or 'labelled images'}, for {card.name}, whose rules were kept"
+        """Return the choice of another card, with its TTA views and its source."""
+        data = f"{card.choice.get('data') or 'labelled images'}, for {card.name}, whose decision rule was kept"
         facts = {"data": data, "counts": card.choice.get("counts", {})}
         return cls(card.decision, card.calibration, facts=facts, views=card.input.views)
 
@@ -85,22 +88,22 @@ class Choice:
 def choose_decision(
     predictor: GivesProbability, images: Iterable[Labelled], *, config: ThresholdConfig, seed: int = 0, data: str = ""
 ) -> Choice:
-    """Return the rules that give the best score, or meet the target, on labelled images, at full resolution.
+    """Return the decision rule with the best score, or that meets the target, on labelled images at full resolution.
 
-    For `pooled_dice` and `pooled_iou` the threshold alone is chosen; else threshold and smallest peak together:
+    For `pooled_dice` and `pooled_iou` only the threshold is chosen, else threshold and peak threshold together:
     components whose highest probability is low are most of the false alarms. A calibration, where the configuration
-    asks for one, is fitted first; the rules are given in calibrated probability.
+    requests one, is fitted first; the decision rule is then in calibrated probability.
 
-    Nothing here stops a training at its end. A target that cannot be met gets the nearest there is, one that nothing
-    can be counted for gives way to the metric, and without a ship to choose by the default threshold comes back: each
-    with a warning, and the decision's `metric` says so.
+    A training must not fail at its end, so no DataError is raised. Where the target cannot be met, the nearest point is
+    chosen; where the images lack what it counts, the metric is used instead; without ships the default threshold is
+    returned. Each case logs a warning, and the decision's `metric` says which it was.
 
     Args:
         predictor: The model, without a calibration.
-        images: Validation images; at most `config.max_images` of them are drawn, with the shares of images with no, one
-            and several ships kept. Images that cannot be read are left out with a warning.
+        images: Validation images; at most `config.max_images` of them are sampled, with the shares of images with no,
+            one and several ships kept. Images that cannot be read are skipped with a warning.
         config: Which score or target, which calibration, how many images.
-        seed: Decides the draw and the halves.
+        seed: Of the sampling and of the split into halves.
         data: Name of the images, for the card.
     """
     rectangles = in_rectangles(config, predictor.card.decision)
@@ -128,14 +131,14 @@ def choose_from(
     kept: Decision | None = None,
     data: str = "",
 ) -> Choice:
-    """Return the choice on images that were surveyed before; a target that is not met is warned of.
+    """Return the choice from a survey of images; a target that is not met is logged as a warning.
 
     Args:
         survey: Counts by the network's own probability.
         config: Which score or target.
-        calibration: The one that the model is to have.
-        kept: The model's decision: its smallest area, which the survey was made with, and whether it parts ships that
-            touch, which the survey does not do, stay as they are.
+        calibration: The model's calibration after the choice.
+        kept: The model's decision: its minimum area, which the survey used, and whether it splits touching ships, which
+            the survey does not do, are kept.
         data: Name of the images, for the card.
 
     Raises:
@@ -143,7 +146,7 @@ def choose_from(
     """
     point = find_point(survey, config)
     if not point.reached:
-        _LOG.warning("%s; the threshold is set to that", point.sentence)
+        _LOG.warning("%s; this point is used", point.sentence)
     kept = kept or Decision()
     decision = Decision(
         threshold=as_calibrated(point.threshold, calibration),
@@ -158,12 +161,12 @@ def choose_from(
 
 
 def in_rectangles(config: ThresholdConfig, kept: Decision) -> bool:
-    """Return whether ships are to be rectangles: what the configuration says, else what the model has."""
+    """Return whether ships become rectangles: as the configuration says, else as the model's decision does."""
     return kept.rectangles if config.rectangles is None else config.rectangles
 
 
 def as_calibrated(threshold: float, calibration: Calibration | None) -> float:
-    """Return a threshold on the network's probability as one on the calibrated: the same pixels reach it."""
+    """Return a threshold on the network's probability as one on calibrated probability: the same pixels reach it."""
     if calibration is None:
         return threshold
     value = float(calibration.apply(np.array([threshold], np.float32))[0])
@@ -181,7 +184,7 @@ def _curve(survey: Survey, config: ThresholdConfig, calibration: Calibration | N
     }
 
 
-# A finished model's rules chosen anew on labelled images, with all that is worth knowing about the choice.
+# The choice for a finished model, with the usual operating points, curves and reliability.
 
 CURVES_FILE = "curves.csv"
 FACTS_FILE = "thresholds.json"
@@ -192,28 +195,28 @@ USUAL_TARGETS: tuple[ThresholdConfig, ...] = (
     *(ThresholdConfig(precision=value) for value in (0.5, 0.7, 0.8, 0.9, 0.95)),
     *(ThresholdConfig(false_alarm_images=value) for value in (0.01, 0.02, 0.05, 0.1)),
 )
-"""What people ask for; the table shows what each of them gives."""
+"""Common metrics and targets; the table shows the operating point of each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Retuned:
-    """A choice, and what else there was to choose from."""
+    """A choice with the other operating points, the curves and the reliability of the same images."""
 
     card: Card
-    """The model's, with the choice in it."""
+    """The model's card with the choice."""
     choice: Choice
     survey: Survey
     target: str
-    """What the choice was to be made for, in words."""
+    """The metric or target of the choice, as text."""
     usual: tuple[OperatingPoint, ...]
-    """The points for USUAL_TARGETS, as far as there is something to choose by."""
+    """The points for USUAL_TARGETS; those that cannot be chosen on these images are left out."""
     curves: Curves
-    """Scores against the (calibrated) threshold, with the chosen smallest peak."""
+    """Scores against the (calibrated) threshold, with the chosen peak threshold."""
     reliability: dict[str, tuple[ReliabilityBin, ...]]
-    """Pixels by the network's own probability, and by the calibrated one where there is one: each half as judged by
-    what was fitted on the other half."""
+    """Pixels by the network's own probability, and by the calibrated one where there is one: each half with the
+    calibration fitted on the other half."""
     source: str
-    """The labelled images, in words."""
+    """Name of the labelled images."""
 
     def facts(self) -> dict[str, Any]:
         """Return the choice and the usual points as plain data; thresholds are of calibrated probability."""
@@ -238,7 +241,7 @@ class Retuned:
         }
 
     def peak(self, point: OperatingPoint) -> float:
-        """Return a point's smallest peak in calibrated probability; 0 where it has none."""
+        """Return a point's peak threshold in calibrated probability; 0 where it has none."""
         return as_calibrated(point.min_peak, self.card.calibration) if point.min_peak else 0.0
 
 
@@ -251,14 +254,14 @@ def retune(
     seed: int = 0,
     data: str = "",
 ) -> Retuned:
-    """Return a model's rules chosen anew, on labelled images that it was not trained on.
+    """Return a new choice of decision rule for a model, on labelled images that it was not trained on.
 
     Args:
         predictor: The model.
-        images: What to choose on.
+        images: The labelled images to choose on.
         config: Which score or target; how many images.
-        keep_calibration: Keep the model's calibration as it is, instead of making `config.calibration`.
-        seed: Decides the draw and the halves.
+        keep_calibration: Keep the model's calibration instead of fitting `config.calibration`.
+        seed: Of the sampling and of the split into halves.
         data: Name of the images, for the card.
 
     Raises:
@@ -278,7 +281,7 @@ def retune(
     choice = choose_from(survey, config, calibration=calibration, kept=predictor.card.decision, data=data)
     usual = []
     for target in USUAL_TARGETS:
-        with contextlib.suppress(DataError):  # no image without ships: nothing is known of false alarms there
+        with contextlib.suppress(DataError):  # no image without ships: their false alarms are undefined
             usual.append(find_point(survey, target))
     return Retuned(
         card=choice.on(predictor.card),
@@ -330,7 +333,7 @@ def _reliability(
     if calibration is None:
         return {"network": plain}
     if keep or config.calibration == "none":
-        # Made elsewhere: all these pixels are new to it.
+        # Not fitted on these pixels: all of them are held out.
         return {"network": plain, "calibrated": judged_bins([(pixels, calibration) for pixels in survey.pixels])}
     pairs = cross_fitted(config.calibration, survey.pixels)
     return {"network": plain, "calibrated": judged_bins(pairs)} if pairs else {"network": plain}

@@ -197,7 +197,7 @@ class Predictor:
         """Return the same model that makes ships otherwise; None leaves a rule as the card has it.
 
         Args:
-            separate: Part ships that touch (see `shipseg.masks.separate`), or do not.
+            separate: Whether to split ships that touch, see `shipseg.masks.split`.
             rectangles: Make ships of pictures filled rectangles (see `shipseg.masks.rectangles`), or do not.
         """
         asked = {"separate": separate, "rectangles": rectangles}

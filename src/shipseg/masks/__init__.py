@@ -1,3 +1,3 @@
-"""Masks: run-length texts, ships as instances, scores."""
+"""Masks: run-length encoding, ships as instances, scores of pixels and ships."""
 
 __all__: list[str] = []

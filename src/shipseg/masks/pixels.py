@@ -99,7 +99,7 @@ class PixelCounts:
 
 
 def seed_protocol_dice(probabilities: Iterable[NDArray[np.floating]], targets: Iterable[NDArray[np.generic]]) -> float:
-    """Return the soft Dice as the reference solution measured it, to compare with its figures and for nothing else.
+    """Return the soft Dice of the reference solution, only for comparison with its published figures.
 
     Images whose target has no ship are left out; the others are taken in batches of 16 in their order, the last may be
     smaller. A batch scores (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) over all its pixels, without a threshold; the

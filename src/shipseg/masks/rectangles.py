@@ -1,4 +1,4 @@
-"""The oriented rectangle of some pixels, by their moments."""
+"""Oriented rectangles of ships: by the moments of their pixels, and by the highest IoU with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Rectangle", "fill_rectangles", "rectangle_of", "rectangle_of_sums"]
 
 
 class Rectangle(NamedTuple):
-    """The oriented rectangle of a ship's pixels; see `Ship` for what its measures mean."""
+    """The oriented rectangle of a ship's pixels; `Ship` documents its measures."""
 
     center_rc: tuple[float, float]
     length_px: float
@@ -30,7 +30,7 @@ class Rectangle(NamedTuple):
 
 
 def rectangle_of_sums(area: int, x: int, y: int, xx: int, xy: int, yy: int) -> Rectangle:
-    """Return the rectangle with the centre, direction and second moments of the area that some pixels cover.
+    """Return the rectangle with the same centre, direction and second moments as an area of pixels.
 
     Args:
         area: Number of pixels.
@@ -52,62 +52,61 @@ def rectangle_of_sums(area: int, x: int, y: int, xx: int, xy: int, yy: int) -> R
 
 def rectangle_of(mask_hw: NDArray[np.bool_]) -> Rectangle:
     """Return the rectangle of the pixels of a mask (H, W) with at least one, in the mask's own coordinates."""
-    # Sums of whole numbers, as Python integers: no rounding, so that ships along the axes are measured exactly.
+    # Sums as Python integers: no rounding, so that ships along the axes are measured exactly.
     sums = cv2.moments(np.ascontiguousarray(mask_hw).view(np.uint8), binaryImage=True)
     area, x, y, xx, xy, yy = (int(sums[name]) for name in ("m00", "m10", "m01", "m20", "m11", "m02"))
     return rectangle_of_sums(area, x, y, xx, xy, yy)
 
 
-# Ships as the challenge's labels draw them: each becomes the filled rectangle that overlaps its pixels best.
-#
-# A network's outline is rounded where a label has corners and frayed where the network was unsure; the best rectangle
-# averages over both. It is not the smallest one around the pixels, which every frayed pixel makes larger. What it is
-# worth: docs/results.md, Rectangles.
+# Ships as filled rectangles, as most labels of the challenge are: the rectangle with the highest IoU with the pixels.
+# A network's outline is rounded at corners and uneven where the network was unsure; the best rectangle averages over
+# both, which the smallest enclosing rectangle does not. Measured in docs/results.md, Rectangles.
 
-_FEWEST_PX = 100
-"""Components of fewer pixels of the image stay: their rectangles' edges cost more than the corners bring. From 50 on,
+_MIN_AREA_PX = 100
+"""Components with fewer pixels are not replaced: the IoU lost at the edges exceeds the gain at the corners. From 50 on,
 ship F1 of shipseg-base on 220 synthetic images was up to 0.008 lower; from 200 on, the Airbus score 0.002."""
-_LEAST_OVERLAP = 0.8
-"""Components whose best rectangle has a smaller IoU with them stay: they are ships side by side, or no ships. With 0.7
+_MIN_IOU = 0.8
+"""Components whose best rectangle has a smaller IoU are not replaced: they are several ships, or no ship. With 0.7
 pooled Dice was 0.001 to 0.002 lower on the same images."""
-_LONGEST_PX = 500
-"""So do components whose box has a longer side, for the sake of time; labels of the challenge have up to 380 px."""
+_MAX_SIDE_PX = 500
+"""Components whose box has a longer side are not replaced, to limit the time; labels of the challenge have up to 380
+px."""
 _SAMPLES = (160, 60)
 _STEPS_PX = (0.2, 1.5)
-"""Length and width are sampled so often, but at steps within these: edges lie where the samples do."""
+"""Number of samples along length and width, at steps within _STEPS_PX: edges lie at the samples."""
 _TURNS = 6
 _SLENDER = 1.5
-"""Of ships that the image's border cuts, and of those not so many times as long as wide, the moments point beside the
-length: other directions are tried so often, each time half as far to both sides. With the others that changed the mean
-IoU by less than 0.001."""
+"""For ships cut by the image border, and ships with a smaller ratio of length to width, the direction of the moments is
+not that of the length: it is refined in _TURNS steps, each half as large, to both sides. For other ships that changed
+the mean IoU by less than 0.001."""
 
 
 class _Fit(NamedTuple):
-    overlap: float
-    """IoU with the pixels, of what lies inside the image."""
+    iou: float
+    """IoU with the pixels, inside the image."""
     rectangle: Rectangle
 
 
 def fill_rectangles(labels_hw: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return components as rectangles, where a rectangle describes them.
+    """Return components replaced by their rectangles, where the IoU with the best rectangle is high enough.
 
-    Where two rectangles meet, the larger component's has the pixels; no rectangle takes a pixel of another component,
-    so that each keeps most of its own.
+    Where two rectangles overlap, the pixels belong to that of the larger component; no rectangle takes a pixel of
+    another component, so that each keeps most of its own.
 
     Args:
-        labels_hw: int32 (H, W) of at least one pixel, components from 1, 0 for background; the whole image, at whose
-            border rectangles may be cut.
+        labels_hw: int32 (H, W) of at least one pixel, components from 1, 0 for background; of the whole image, at whose
+            border rectangles are cut.
 
     Returns:
-        Labels of the same components; those that stay as they are have the same pixels.
+        Labels of the same components; those that are not replaced have the same pixels.
     """
     areas = np.bincount(labels_hw.ravel())
     boxes = ndimage.find_objects(labels_hw)
-    by_size = sorted(np.flatnonzero(areas[1:] >= _FEWEST_PX).tolist(), key=lambda place: (-areas[place + 1], place))
+    by_size = sorted(np.flatnonzero(areas[1:] >= _MIN_AREA_PX).tolist(), key=lambda index: (-areas[index + 1], index))
     filled_hw = labels_hw.copy()
-    for label, box in ((place + 1, boxes[place]) for place in by_size):
+    for label, box in ((index + 1, boxes[index]) for index in by_size):
         sides = [part.stop - part.start for part in box]
-        if max(sides) > _LONGEST_PX:
+        if max(sides) > _MAX_SIDE_PX:
             continue
         margin = 4 + max(sides) // 6
         row0, col0 = box[0].start - margin, box[1].start - margin
@@ -120,24 +119,24 @@ def fill_rectangles(labels_hw: NDArray[np.int32]) -> NDArray[np.int32]:
         image_hw[rows, cols] = True
         cut = any(part.start == 0 or part.stop == limit for part, limit in zip(box, labels_hw.shape, strict=True))
         fit = _best_fit(mask_hw, image_hw, cut=cut)
-        if fit.overlap < _LEAST_OVERLAP:
+        if fit.iou < _MIN_IOU:
             continue
         window = (slice(row0 + rows.start, row0 + rows.stop), slice(col0 + cols.start, col0 + cols.stop))
         covered = _pixels(fit.rectangle, mask_hw.shape)[rows, cols]
-        here = filled_hw[window]
-        free = (here == 0) & (labels_hw[window] == 0)
-        here[(here == label) & ~covered] = 0
-        here[covered & free] = label
+        filled = filled_hw[window]
+        free = (filled == 0) & (labels_hw[window] == 0)
+        filled[(filled == label) & ~covered] = 0
+        filled[covered & free] = label
     return filled_hw
 
 
 def _inside(start: int, size: int, limit: int) -> slice:
-    """Return which of `size` places from `start` on lie within 0 to `limit`."""
+    """Return which of `size` positions from `start` on lie within 0 to `limit`."""
     return slice(max(0, -start), min(size, limit - start))
 
 
 def _best_fit(mask_hw: NDArray[np.bool_], image_hw: NDArray[np.bool_], *, cut: bool) -> _Fit:
-    """Return the rectangle with the highest IoU: along the moments' direction, or near it where that may be wrong."""
+    """Return the rectangle with the highest IoU in the direction of the moments, refined where that may be wrong."""
     start = rectangle_of(mask_hw)
     mask, image = mask_hw.astype(np.float32), image_hw.astype(np.float32)
     best = _fit_along(mask, image, start)
@@ -145,13 +144,13 @@ def _best_fit(mask_hw: NDArray[np.bool_], image_hw: NDArray[np.bool_], *, cut: b
     for _ in range(_TURNS if cut or start.length_px < _SLENDER * start.width_px else 0):
         angle = best.rectangle.angle
         turned = [_fit_along(mask, image, start._replace(angle=angle + by)) for by in (-turn, turn)]
-        best = max(best, *turned, key=lambda fit: fit.overlap)
+        best = max(best, *turned, key=lambda fit: fit.iou)
         turn /= 2
     return best
 
 
 def _fit_along(mask_hw: NDArray[np.float32], image_hw: NDArray[np.float32], start: Rectangle) -> _Fit:
-    """Return the best rectangle of this direction: ends and sides in turn, each exactly, until neither moves."""
+    """Return the best rectangle in this direction: ends and sides are optimised exactly in turn until the IoU stays."""
     long, wide = (
         min(max(size / count, _STEPS_PX[0]), _STEPS_PX[1])
         for size, count in zip((start.length_px, start.width_px), _SAMPLES, strict=True)
@@ -160,32 +159,32 @@ def _fit_along(mask_hw: NDArray[np.float32], image_hw: NDArray[np.float32], star
     total = float(mask_hw.sum()) / (long * wide)
     height, width = mask_vu.shape
     half = round(start.width_px / 2 / wide)
-    side0, side1, overlap = max(0, height // 2 - half), min(height, height // 2 + half), -1.0
+    side0, side1, iou = max(0, height // 2 - half), min(height, height // 2 + half), -1.0
     while True:
         sides = slice(side0, side1)
         end0, end1, _ = _best_span(mask_vu[sides].sum(axis=0), image_vu[sides].sum(axis=0), total)
         ends = slice(end0, end1)
-        side0, side1, reached = _best_span(mask_vu[:, ends].sum(axis=1), image_vu[:, ends].sum(axis=1), total)
-        if reached <= overlap + 1e-6:
+        side0, side1, new_iou = _best_span(mask_vu[:, ends].sum(axis=1), image_vu[:, ends].sum(axis=1), total)
+        if new_iou <= iou + 1e-6:
             break
-        overlap = reached
+        iou = new_iou
     along, across = ((end0 + end1) - width) / 2 * long, ((side0 + side1) - height) / 2 * wide
     cos, sin = math.cos(start.angle), math.sin(start.angle)
     row, col = start.center_rc
     center = (row + along * sin + across * cos, col + along * cos - across * sin)
-    return _Fit(reached, Rectangle(center, (end1 - end0) * long, (side1 - side0) * wide, start.angle))
+    return _Fit(new_iou, Rectangle(center, (end1 - end0) * long, (side1 - side0) * wide, start.angle))
 
 
 def _sampled(each_hw: NDArray[np.float32], start: Rectangle, long: float, wide: float) -> NDArray[np.float32]:
-    """Return an array at points along (columns) and across (rows) a rectangle's direction, its centre in their middle.
+    """Return an array resampled along (columns) and across (rows) a rectangle's direction, centred on it.
 
-    The points cover about half the length and almost the width more than the rectangle; outside the array is 0.
+    The samples cover about 1.5 times the length and 1.8 times the width of the rectangle; outside the array is 0.
     """
     width = 2 * math.ceil((0.75 * start.length_px + 3) / long)
     height = 2 * math.ceil((0.9 * start.width_px + 3) / wide)
     cos, sin = math.cos(start.angle), math.sin(start.angle)
     row, col = start.center_rc
-    # From points to pixels; OpenCV counts from the middle of the first pixel, we from its edge.
+    # From samples to pixels. OpenCV's coordinates start at the centre of the first pixel, ours at its edge.
     u, v = (0.5 - width / 2) * long, (0.5 - height / 2) * wide
     to_pixels = np.array(
         [
@@ -198,12 +197,12 @@ def _sampled(each_hw: NDArray[np.float32], start: Rectangle, long: float, wide: 
 
 
 def _best_span(mask: NDArray[np.float32], image: NDArray[np.float32], total: float) -> tuple[int, int, float]:
-    """Return (first, last + 1, IoU) of the stretch of lines across the middle with the highest IoU.
+    """Return (first, last + 1, IoU) of the range of lines around the middle with the highest IoU.
 
     Args:
-        mask: Points on ship in each line, (n,).
-        image: Points in the image in each line, (n,).
-        total: Points on ship altogether.
+        mask: Samples on the ship in each line, (n,).
+        image: Samples inside the image in each line, (n,).
+        total: Samples on the ship in all lines.
     """
     ship, in_image = (np.concatenate([[0.0], np.cumsum(each, dtype=np.float64)]) for each in (mask, image))
     middle = len(mask) // 2
@@ -214,7 +213,7 @@ def _best_span(mask: NDArray[np.float32], image: NDArray[np.float32], total: flo
 
 
 def _pixels(rectangle: Rectangle, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the pixels whose middle lies in the rectangle, bool (H, W)."""
+    """Return the pixels whose centre lies in the rectangle, bool (H, W)."""
     rows, cols = np.ogrid[0.5 : shape[0] : 1.0, 0.5 : shape[1] : 1.0]
     down, right = rows - rectangle.center_rc[0], cols - rectangle.center_rc[1]
     cos, sin = math.cos(rectangle.angle), math.sin(rectangle.angle)

@@ -62,7 +62,7 @@ def checked_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def runs_of_mask(mask_hw: NDArray[np.generic]) -> Runs:
-    """Return the runs of `mask_hw`, in ascending order, as long as they can be (a run may go on in the next column).
+    """Return the runs of `mask_hw`, in ascending order and of maximal length (a run may continue in the next column).
 
     Args:
         mask_hw: (H, W); any pixel that is not 0 belongs to a ship.
@@ -77,7 +77,7 @@ def runs_of_mask(mask_hw: NDArray[np.generic]) -> Runs:
     occupied = np.flatnonzero(ship_hw.any(axis=0))
     if not len(occupied):
         return Runs(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    # Only the columns from the first to the last with a ship are transposed: ships are small, images are not.
+    # Only the columns from the first to the last with a ship are transposed, because ships are small.
     first, last = int(occupied[0]), int(occupied[-1]) + 1
     padded = np.zeros((last - first) * height + 2, bool)
     padded[1:-1] = ship_hw[:, first:last].T.ravel()
@@ -92,7 +92,7 @@ def paint(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
     mask_hw = np.zeros((height, width), bool)
     ends = np.cumsum(runs.lengths)
     total = int(ends[-1]) if len(ends) else 0
-    # Pixel k of the concatenated runs: its run's start plus its place within the run.
+    # Pixel k of the concatenated runs: the start of its run plus its index within the run.
     offsets = np.repeat(runs.starts - (ends - runs.lengths), runs.lengths)
     pixels = offsets + np.arange(total)
     columns = pixels // height
@@ -123,10 +123,10 @@ def _plain_numbers(text: str) -> NDArray[np.int64] | None:
     """Return the numbers of a text that holds only digits and spaces and none above MAX_DIGITS digits, else None."""
     if not isinstance(text, str) or not text.isascii():
         return None
-    words = text.split(" ")
-    if not "".join(words).isdigit():
+    tokens = text.split(" ")
+    if not "".join(tokens).isdigit():
         return None if text.strip(" ") else np.zeros(0, np.int64)
-    if len(max(words, key=len)) > MAX_DIGITS:
+    if len(max(tokens, key=len)) > MAX_DIGITS:
         return None
     return np.fromstring(text, dtype=np.int64, sep=" ")
 
@@ -145,11 +145,11 @@ def _are_sound(runs: Runs) -> bool:
 
 
 def check(runs: Runs, shape: tuple[int, int]) -> None:
-    """Refuse runs that do not lie inside an image of `shape` (height, width).
+    """Check that runs lie inside an image of `shape` (height, width).
 
     Raises:
         RleError: A run starts before the first pixel, has no pixel or ends beyond the last one; the message names it.
-        ConfigError: `shape` is no image.
+        ConfigError: `shape` is not that of an image.
     """
     height, width = checked_shape(shape)
     fault = (runs.starts < 0) | (runs.lengths < 1) | (runs.starts + runs.lengths > height * width)
@@ -171,7 +171,7 @@ def decode(text: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
     Raises:
         RleError: The text is malformed or does not fit the image.
-        ConfigError: `shape` is no image.
+        ConfigError: `shape` is not that of an image.
 
     Example:
         >>> decode("2 1 4 1", (2, 2)).astype(int).tolist()
@@ -187,7 +187,7 @@ def decode_many(texts: Sequence[str], shape: tuple[int, int]) -> NDArray[np.bool
 
     Raises:
         RleError: A text is malformed or does not fit the image; the message names the ship, counted from 1.
-        ConfigError: `shape` is no image.
+        ConfigError: `shape` is not that of an image.
     """
     runs_of_ships = []
     for position, text in enumerate(texts):
@@ -203,7 +203,7 @@ def decode_many(texts: Sequence[str], shape: tuple[int, int]) -> NDArray[np.bool
 
 
 def encode(mask_hw: NDArray[np.generic]) -> str:
-    """Return the run-length text of `mask_hw`: ascending, runs as long as they can be; empty for an empty mask.
+    """Return the run-length text of `mask_hw`: ascending runs of maximal length; empty for an empty mask.
 
     Args:
         mask_hw: (H, W); any pixel that is not 0 belongs to a ship.

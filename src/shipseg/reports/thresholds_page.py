@@ -111,7 +111,7 @@ def _drawings(retuned: Retuned) -> dict[str, Any]:
         "ships": ships,
         "pixels": pixels,
         "groups": figures.group_curves(evaluation_rows.titled_groups(retuned.curves), chosen=chosen),
-        "trade_offs": figures.trade_offs(_trade_offs(retuned.survey.sweep()), _trade_offs(point.here)),
+        "trade_offs": figures.trade_offs(_trade_offs(retuned.survey.sweep()), _trade_offs(point.on_selection)),
         "reliability": figures.reliability_diagram(
             evaluation_rows.reliability_points(
                 {_RELIABILITY_NAMES[name]: bins for name, bins in retuned.reliability.items()}

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from shipseg.masks.separate import separate_ships
 from shipseg.masks.ships import find_ships, keep_confident
+from shipseg.masks.split import split_touching_ships
 
 Box = tuple[float, float, float, float, float]
 """Row and column of the centre, length, width, angle in degrees clockwise from right."""
@@ -20,7 +20,7 @@ SMOOTH_PX = 1.2  # what a network leaves of a sharp edge
 
 
 def coverage(*boxes: Box, side: int = 120) -> NDArray[np.float32]:
-    """How much of each pixel is under one of the rectangles, 0 to 1."""
+    """Return the share of each pixel that the rectangles cover, 0 to 1."""
     fine = 4
     drawn = np.zeros((side * fine, side * fine), np.uint8)
     for row, col, length, width, angle in boxes:
@@ -29,12 +29,12 @@ def coverage(*boxes: Box, side: int = 120) -> NDArray[np.float32]:
     return np.asarray(drawn.reshape(side, fine, side, fine).mean(axis=(1, 3)), np.float32)
 
 
-def as_seen(coverage_hw: NDArray[np.float32]) -> NDArray[np.float32]:
+def as_probability(coverage_hw: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(ndimage.gaussian_filter(coverage_hw, SMOOTH_PX), np.float32)
 
 
 def ships(coverage_hw: NDArray[np.float32], *, separate: bool = True) -> int:
-    return len(find_ships(as_seen(coverage_hw), threshold=0.4, separate=separate))
+    return len(find_ships(as_probability(coverage_hw), threshold=0.4, separate=separate))
 
 
 @pytest.mark.parametrize("angle", range(0, 180, 15))
@@ -62,12 +62,10 @@ def test_a_ship_with_a_pointed_bow_and_a_noisy_probability_stays_one() -> None:
         hull = np.array([(-160, -beam / 2), (100, -beam / 2), (180, 0), (100, beam / 2), (-160, beam / 2)])
         turned = hull @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) + 240
         cv2.fillPoly(drawn, [np.rint(turned).astype(np.int32)], 1)
-        seen = as_seen(drawn.reshape(120, 4, 120, 4).mean(axis=(1, 3), dtype=np.float32))
-        noise = ndimage.gaussian_filter(rng.normal(0, 0.1, seen.shape), 1)
-        assert (
-            len(find_ships(np.clip(seen + noise * (seen > 0.2), 0, 1).astype(np.float32), threshold=0.4, separate=True))
-            == 1
-        )
+        probability_hw = as_probability(drawn.reshape(120, 4, 120, 4).mean(axis=(1, 3), dtype=np.float32))
+        noise = ndimage.gaussian_filter(rng.normal(0, 0.1, probability_hw.shape), 1)
+        noisy_hw = np.clip(probability_hw + noise * (probability_hw > 0.2), 0, 1).astype(np.float32)
+        assert len(find_ships(noisy_hw, threshold=0.4, separate=True)) == 1
 
 
 def test_two_ships_bow_to_stern_are_two() -> None:
@@ -81,13 +79,13 @@ def test_large_ships_that_meet_at_a_narrow_waist_are_two() -> None:
 
 
 def test_a_moored_row_of_five_is_five() -> None:
-    row = coverage(*((60, 30 + 9.3 * place, 30, 8, 90) for place in range(5)))
+    row = coverage(*((60, 30 + 9.3 * index, 30, 8, 90) for index in range(5)))
     assert (ships(row, separate=False), ships(row)) == (1, 5)
 
 
-def test_parts_cover_the_true_ships() -> None:
+def test_split_ships_cover_the_true_ships() -> None:
     boxes: tuple[Box, Box] = ((60, 60, 50, 10, 30), (70.5, 54, 40, 12, 30))
-    found = find_ships(as_seen(coverage(*boxes)), threshold=0.4, separate=True)
+    found = find_ships(as_probability(coverage(*boxes)), threshold=0.4, separate=True)
     assert len(found) == 2
     for box in boxes:
         true = coverage(box) >= 0.5
@@ -95,21 +93,21 @@ def test_parts_cover_the_true_ships() -> None:
         assert max(np.count_nonzero(mask & true) / np.count_nonzero(mask | true) for mask in overlaps) > 0.8
 
 
-def test_a_part_keeps_its_own_confidence_and_may_be_too_unsure_or_small() -> None:
-    seen = as_seen(coverage((60, 60, 50, 10, 0), (71.5, 60, 40, 10, 0)))
-    seen[66:] *= 0.7
-    sure, unsure = sorted(find_ships(seen, threshold=0.4, separate=True), key=lambda ship: -ship.peak)
+def test_a_split_ship_has_its_own_confidence_and_is_dropped_below_the_peak_threshold() -> None:
+    probability_hw = as_probability(coverage((60, 60, 50, 10, 0), (71.5, 60, 40, 10, 0)))
+    probability_hw[66:] *= 0.7
+    sure, unsure = sorted(find_ships(probability_hw, threshold=0.4, separate=True), key=lambda ship: -ship.peak)
     assert sure.peak > 0.99
     assert unsure.peak == pytest.approx(0.7, abs=0.02)
     assert unsure.confidence < sure.confidence
-    only = find_ships(seen, threshold=0.4, min_peak=0.8, separate=True)
+    only = find_ships(probability_hw, threshold=0.4, min_peak=0.8, separate=True)
     assert [ship.mask_box for ship in only] == [sure.mask_box]
-    kept = keep_confident(seen, threshold=0.4, min_peak=0.8, separate=True)
-    assert np.array_equal(kept, sure.full_mask(seen.shape))
+    kept = keep_confident(probability_hw, threshold=0.4, min_peak=0.8, separate=True)
+    assert np.array_equal(kept, sure.full_mask(probability_hw.shape))
 
 
-def test_what_comes_out_does_not_depend_on_place_or_neighbours() -> None:
-    pair = as_seen(coverage((60, 60, 50, 10, 30), (70.5, 54, 40, 12, 30)))
+def test_the_result_does_not_depend_on_place_or_neighbours() -> None:
+    pair = as_probability(coverage((60, 60, 50, 10, 30), (70.5, 54, 40, 12, 30)))
     alone = find_ships(pair, threshold=0.4, separate=True)
     large = np.zeros((400, 500), np.float32)
     large[201:321, 77:197] = pair
@@ -129,21 +127,21 @@ def test_what_comes_out_does_not_depend_on_place_or_neighbours() -> None:
     ),
     threshold=st.floats(0.05, 0.95),
 )
-def test_parts_share_out_the_pixels_of_the_component(probability: NDArray[np.float32], threshold: float) -> None:
+def test_split_ships_partition_the_pixels_of_the_component(probability: NDArray[np.float32], threshold: float) -> None:
     whole = find_ships(probability, threshold=threshold)
-    parted = find_ships(probability, threshold=threshold, separate=True)
+    split = find_ships(probability, threshold=threshold, separate=True)
     count = np.zeros(probability.shape, np.int64)
-    for ship in parted:
+    for ship in split:
         count += ship.full_mask(probability.shape)
     assert count.max(initial=0) <= 1
     assert np.array_equal(count > 0, keep_confident(probability, threshold=threshold, separate=True))
     assert np.array_equal(count > 0, keep_confident(probability, threshold=threshold))
-    assert len(parted) >= len(whole)
+    assert len(split) >= len(whole)
 
 
-def test_numbers_are_from_one_on_inside_the_component_only() -> None:
+def test_labels_start_at_one_inside_the_component_and_are_zero_outside() -> None:
     mask = coverage((60, 60, 50, 10, 0), (71.5, 60, 40, 10, 0)) > 0
-    labels = separate_ships(as_seen(coverage((60, 60, 50, 10, 0), (71.5, 60, 40, 10, 0))), mask)
+    labels = split_touching_ships(as_probability(coverage((60, 60, 50, 10, 0), (71.5, 60, 40, 10, 0))), mask)
     assert labels.dtype == np.int32
     assert np.array_equal(labels > 0, mask)
     assert set(np.unique(labels)) == {0, *range(1, labels.max() + 1)}
