@@ -34,11 +34,11 @@ _BEST_FIRST: Final = ("shipseg-base", "shipseg-small")
 
 
 def bundled_folder() -> Path:
-    """Return where the models that come with shipseg are kept.
+    """Return the folder of the weights that come with shipseg.
 
     Each is an ONNX file NAME.onnx, which predicts, and a folder NAME/ with the same weights for torch: to train on.
     """
-    return Path(str(resources.files("shipseg"))) / "models"
+    return Path(str(resources.files("shipseg"))) / "weights"
 
 
 def bundled_models() -> dict[str, Path]:
