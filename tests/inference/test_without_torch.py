@@ -145,6 +145,13 @@ def test_a_calibrated_model_needs_no_more_than_any_other(
     assert done.returncode == 0, done.stderr
 
 
+def test_an_onnx_file_is_exported_as_a_copy(tmp_path: Path, exported: ExportReport) -> None:
+    done = shipseg("export", exported.path, tmp_path / "copy.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "unchanged: the model is an ONNX file already" in done.stdout
+    assert (tmp_path / "copy.onnx").read_bytes() == exported.path.read_bytes()
+
+
 def test_a_model_that_needs_torch_names_the_extra(tmp_path: Path, pictures: Path, model_folder: Path) -> None:
     done = shipseg("predict", pictures / "a.jpg", "--model", model_folder, "--out", tmp_path / "out")
     assert done.returncode == 1

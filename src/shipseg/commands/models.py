@@ -140,7 +140,7 @@ def export(model: str, out: Path, /, *, format: Literal["onnx"] = "onnx", json: 
     """Export a model to another format and verify it against the original.
 
     Args:
-        model: Run, model folder or name of a bundled model.
+        model: Run or model folder. An ONNX file or the name of a bundled model is copied unchanged.
         out: Output file, e.g. ships.onnx.
         format: Output format: onnx has normalisation and sigmoid inside, takes any image and batch size, and holds the
             card in its metadata.
@@ -150,12 +150,15 @@ def export(model: str, out: Path, /, *, format: Literal["onnx"] = "onnx", json: 
     from shipseg.inference.export import export_onnx
 
     report = export_onnx(model, out)
-    rows = {
-        "file": f"{report.path}, {size_in_words(1e6 * report.size_mb)}",
+    verified = {
         "verified on": f"{report.num_pixels:,} pixels of images of several sizes",
         "largest difference": f"{report.max_difference:.1e} in probability",
         "mean difference": f"{report.mean_difference:.1e} in probability",
         "pixels classified differently": f"{100 * report.flipped_share:.3g} %",
+    }
+    rows = {
+        "file": f"{report.path}, {size_in_words(1e6 * report.size_mb)}",
+        **(verified if report.num_pixels else {"copied": "unchanged: the model is an ONNX file already"}),
         "next": f"shipseg predict IMAGES --model {report.path} --out OUT",
     }
     show(f"{format} model {report.path}", report.as_dict() if json else rows, as_json=json)
