@@ -100,7 +100,7 @@ def test_predict_ends_well_when_every_picture_could_be_used(
 ) -> None:
     done = shipseg("predict", pictures / "a.jpg", pictures / "b.png", "--model", exported.path, "--out", tmp_path / "o")
     assert done.returncode == 0, done.stderr
-    assert "Ships in 2 pictures" in done.stdout
+    assert "Ships in 2 images" in done.stdout
 
 
 def test_the_model_that_comes_with_shipseg_is_taken_unless_another_is_named(
