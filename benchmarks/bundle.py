@@ -14,9 +14,10 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from shipseg.errors import ConfigError, ModelError, ShipsegError
@@ -29,8 +30,6 @@ from shipseg.model.card import Card, read_card
 __all__ = ["MAX_BYTES", "Bundled", "bundle_model"]
 
 
-# Putting a finished model where the models that come with shipseg are kept: as ONNX, and as weights to train on.
-
 MAX_BYTES: Final = 16_000_000
 """No file that comes with shipseg is larger: repositories and package indexes want it so."""
 _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -42,14 +41,12 @@ class Bundled:
 
     card: Card
     onnx: ExportReport
-    """The file that predicts, and how it compares with the weights."""
-    weights: Path
-    """Folder with the same weights in safetensors, and the card for programs and for people."""
+    """The file, and how it compares with the network that was trained."""
     parameters: int
 
 
 def bundle_model(model: str | Path, name: str, *, facts: Mapping[str, Any], folder: Path | None = None) -> Bundled:
-    """Write `NAME.onnx` and `NAME/` (safetensors, card, README) from a finished model.
+    """Write `NAME.onnx`, which predicts and can be trained on, from a finished model.
 
     Args:
         model: A run or a model folder.
@@ -58,8 +55,9 @@ def bundle_model(model: str | Path, name: str, *, facts: Mapping[str, Any], fold
         folder: Where to write; `bundled_folder()` where None.
 
     Raises:
-        ModelError: There is no such model, its training has not finished, a file would be larger than `MAX_BYTES`, or
-            the exported file does not agree with the weights. Then what was there before is left as it was.
+        ModelError: There is no such model, its training has not finished, the file would be larger than `MAX_BYTES`,
+            does not agree with the network, or its weights cannot be read back. Then what was there before is left as
+            it was.
         ConfigError: The name is none.
         StorageError: The files cannot be written.
     """
@@ -69,23 +67,17 @@ def bundle_model(model: str | Path, name: str, *, facts: Mapping[str, Any], fold
     if card.training.get("finished") is not True:
         raise ModelError(f"the training of {model} has not finished: go on with  shipseg train ... --resume")
     target = bundled_folder() if folder is None else Path(folder)
-    with all_or_none(target / name) as weights, all_or_none(target) as exported:
-        made = save_model(weights, network, _filled(card, {**facts, "name": name}))
-        report = export_onnx(weights, exported / f"{name}.onnx")
-        _refuse_large(name, [*weights.iterdir(), *exported.iterdir()])
+    with TemporaryDirectory() as folder_with_card, all_or_none(target) as exported:
+        save_model(Path(folder_with_card), network, _filled(card, {**facts, "name": name}))
+        report = export_onnx(folder_with_card, exported / f"{name}.onnx")
+        if report.path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{name}.onnx takes {report.size_mb:.1f} MB, 16 MB can be shipped: take less width")
+        network, card = load_network(find_weights(report.path))
     return Bundled(
-        card=made,
+        card=card,
         onnx=replace(report, path=target / f"{name}.onnx"),
-        weights=target / name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
-
-
-def _refuse_large(name: str, files: Iterable[Path]) -> None:
-    for file in files:
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise ModelError(f"{file.name} of {name} takes {size / 1e6:.1f} MB, 16 MB can be shipped: take less width")
 
 
 def _filled(card: Card, facts: Mapping[str, Any]) -> Card:
@@ -152,12 +144,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def describe(bundled: Bundled) -> str:
-    """Return in a few lines what was put in place."""
-    weights = (bundled.weights / "model.safetensors").stat().st_size
+    """Return on one line what was put in place."""
     return (
         f"{bundled.onnx.path}: {size_in_words(1e6 * bundled.onnx.size_mb)}, {bundled.parameters:,} parameters; "
-        f"differs from the weights by {bundled.onnx.max_difference:.1e} in probability at most\n"
-        f"{bundled.weights}: {size_in_words(weights)} of weights, card, README"
+        f"differs from the network by {bundled.onnx.max_difference:.1e} in probability at most"
     )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 import made
+
+if TYPE_CHECKING:
+    from shipseg.inference.export import ExportReport
 
 # Before any test imports torch: two pytest workers on two cores, one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,6 +43,14 @@ def dataset_folder(airbus_folder: Path, tmp_path_factory: pytest.TempPathFactory
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained compact network of few weights, saved with its card."""
     return made.make_model(tmp_path_factory.mktemp("made") / "model")
+
+
+@pytest.fixture(scope="session")
+def exported(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+    """That model as an ONNX file, and how it compares."""
+    from shipseg.inference.export import export_onnx
+
+    return export_onnx(model_folder, tmp_path_factory.mktemp("exported") / "tiny.onnx")
 
 
 @pytest.fixture(scope="session")

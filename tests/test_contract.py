@@ -1238,6 +1238,7 @@ DEMO = ("training", "scores on unseen images", "report", "model", "onnx", "pictu
 METADATA = {
     "shipseg",
     "shipseg-graph-sha256",
+    "shipseg-counters",
     "model_type",
     "class_names",
     "resolution",

@@ -157,7 +157,7 @@ class TrainConfig(Frozen):
     """Optimisation, checkpoints and validation."""
 
     start_from: str | None = None
-    """A run, a model folder or the name of a bundled model, whose weights training starts from;
+    """A run, a model folder, an ONNX file or the name of a bundled model, whose weights training starts from;
     `shipseg train --from` sets it, and the network with it. null starts from random weights."""
     epochs: Epochs = 10
     """Number of epochs, if the recipe has no phases."""

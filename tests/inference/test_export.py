@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,8 +20,8 @@ from shipseg.inference.predictor import load_model
 from shipseg.model.bundle import load_network, save_model
 from shipseg.model.calibration import Calibration
 from shipseg.model.card import CARD_KEY, Card, CardInput, parse_card, read_card
-from shipseg.model.network import build_network
-from shipseg.model.onnxfile import HASH_KEY, graph_hash
+from shipseg.model.network import ShipNetwork, build_network
+from shipseg.model.onnxfile import COUNTERS_KEY, HASH_KEY, graph_hash
 
 
 def test_the_report_says_how_little_the_file_differs(exported: ExportReport) -> None:
@@ -55,10 +56,11 @@ def test_a_network_of_smp_is_exported_with_its_normalisation_and_without_a_word(
     config = NetworkConfig(architecture="unet", encoder="resnet18", normalization="sqrt")
     network = build_network(config)
     with torch.no_grad():
-        for module in network.modules():  # statistics as after training: not the neutral ones
+        for number, module in enumerate(network.modules()):  # statistics as after training: not the neutral ones
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
-    save_model(tmp_path / "model", network, Card(network=config))
+                module.num_batches_tracked.fill_(number)  # type: ignore[union-attr]
+    card = save_model(tmp_path / "model", network, Card(network=config))
     report = export_onnx(tmp_path / "model", tmp_path / "out.onnx")
     assert capfd.readouterr() == ("", "")
     assert [str(warning.message) for warning in recwarn] == []
@@ -67,6 +69,45 @@ def test_a_network_of_smp_is_exported_with_its_normalisation_and_without_a_word(
     expected = TorchBackend(network, device="cpu").run(images)
     assert expected.std() > 1e-4, "a constant output would prove nothing"
     np.testing.assert_allclose(OnnxBackend(report.path).run(images), expected, atol=1e-5)
+    loaded, read = load_network(report.path)
+    assert read == card
+    assert bits(loaded) == bits(network)
+
+
+def bits(network: ShipNetwork) -> dict[str, tuple[torch.dtype, tuple[int, ...], bytes]]:
+    """Return type, shape and bytes of each entry of the state dict."""
+    return {
+        key: (value.dtype, tuple(value.shape), value.numpy().tobytes())
+        for key, value in network.body.state_dict().items()
+    }
+
+
+def test_the_state_dict_is_read_back_bit_for_bit(exported: ExportReport, model_folder: Path) -> None:
+    (ours, card), (theirs, read) = load_network(model_folder), load_network(exported.path)
+    assert bits(theirs) == bits(ours)
+    assert read == card
+    assert not theirs.training
+
+
+@pytest.mark.usefixtures("known_graph")
+def test_a_file_that_does_not_hold_all_weights_says_so_and_predicts(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rewritten(network: ShipNetwork) -> Any:
+        """Return the graph with another weight, where the exporter has transposed or folded one."""
+        model = known(network)
+        item = next(item for item in model.graph.initializer if item.name.endswith("head.weight"))
+        item.name = "head.weight_transposed"
+        for node in model.graph.node:
+            node.input[:] = [item.name if name.endswith("head.weight") else name for name in node.input]
+        return model
+
+    known = export._build_graph
+    monkeypatch.setattr(export, "_build_graph", rewritten)
+    out = export_onnx(model_folder, tmp_path / "out.onnx").path
+    assert load_model(out).card.name == "tiny"
+    with pytest.raises(ModelError, match=r"out\.onnx predicts, but holds no weights for torch .*: give the run or"):
+        load_network(out)
 
 
 def test_the_file_names_its_input_and_output_and_leaves_their_sizes_free(exported: ExportReport) -> None:
@@ -108,6 +149,7 @@ def test_the_metadata_stand_beside_the_card(exported: ExportReport) -> None:
     entries = {entry.key: entry.value for entry in onnx.load(exported.path).metadata_props}
     assert parse_card(entries.pop(CARD_KEY), "metadata").name == "tiny"
     assert entries.pop(HASH_KEY) == graph_hash(exported.path.read_bytes())
+    assert all(key.endswith("num_batches_tracked") for key in json.loads(entries.pop(COUNTERS_KEY)))
     assert entries.keys() == deepness_metadata(Card()).keys()
 
 
@@ -156,9 +198,19 @@ def test_what_is_no_model_is_not_exported(tmp_path: Path, what: str) -> None:
     assert not (tmp_path / "out.onnx").exists()
 
 
-def test_an_exported_file_is_not_exported_again(exported: ExportReport, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"tiny\.onnx has no model\.safetensors, the weights"):
-        export_onnx(exported.path, tmp_path / "out.onnx")
+def test_an_exported_file_is_copied_unchanged(exported: ExportReport, tmp_path: Path) -> None:
+    report = export_onnx(exported.path, tmp_path / "out.onnx")
+    assert report.path.read_bytes() == exported.path.read_bytes()
+    assert (report.num_pixels, report.size_mb) == (0, exported.size_mb)
+
+
+def test_a_damaged_file_is_not_copied(exported: ExportReport, tmp_path: Path) -> None:
+    content = bytearray(exported.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "damaged.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"damaged\.onnx is not the file that was exported"):
+        export_onnx(tmp_path / "damaged.onnx", tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
 
 
 @pytest.mark.usefixtures("known_graph")
@@ -211,6 +263,7 @@ def test_other_programs_get_the_threshold_in_the_networks_own_probability(
     exported: ExportReport, card: Card, tmp_path: Path
 ) -> None:
     copy = copy_model(exported.path, tmp_path, card)
+    assert bits(load_network(copy)[0]) == bits(load_network(exported.path)[0])  # and it can be trained on
     entries = {entry.key: entry.value for entry in onnx.load(copy).metadata_props}
     assert json.loads(entries["seg_thresh"]) == pytest.approx(0.5)  # BENT makes 0.2 of it
 

@@ -15,6 +15,7 @@ import pytest
 
 from shipseg.inference.export import ExportReport
 from shipseg.inference.locate import bundled_models
+from shipseg.model.card import read_card
 from shipseg.synth import WorldConfig, make_image
 
 # What the extra `train` brings. Importing any of it fails as it does where it is not installed.
@@ -99,7 +100,7 @@ def test_predict_ends_well_when_every_picture_could_be_used(
 ) -> None:
     done = shipseg("predict", pictures / "a.jpg", pictures / "b.png", "--model", exported.path, "--out", tmp_path / "o")
     assert done.returncode == 0, done.stderr
-    assert "Ships in 2 pictures" in done.stdout
+    assert "Ships in 2 images" in done.stdout
 
 
 def test_the_model_that_comes_with_shipseg_is_taken_unless_another_is_named(
@@ -113,6 +114,11 @@ def test_the_model_that_comes_with_shipseg_is_taken_unless_another_is_named(
     assert (tmp_path / "out" / "ships.csv").is_file()
     listed = json.loads(shipseg("models", tmp_path / "out", "--json", models=models).stdout)
     assert list(listed) == ["shipseg-small (comes with shipseg, the default)"]
+    page = shipseg("models", "shipseg-small", models=models).stdout
+    assert page.startswith("# tiny\n")
+    assert "shipseg predict IMAGES --model shipseg-small --out OUT" in page
+    card = json.loads(shipseg("models", exported.path, "--json", models=models).stdout)
+    assert card == read_card(exported.path).model_dump(mode="json")
 
 
 def test_without_a_model_the_sentence_says_how_to_get_one(tmp_path: Path, pictures: Path) -> None:
@@ -136,13 +142,23 @@ def test_a_calibrated_model_needs_no_more_than_any_other(
 ) -> None:
     from shipseg.inference.export import copy_model
     from shipseg.model.calibration import Calibration
-    from shipseg.model.card import read_card
 
     knots = ((0.0, 0.0), (0.5, 0.9), (1.0, 1.0))
     calibrated = {"calibration": Calibration(method="isotonic", knots=knots)}
     model = copy_model(exported.path, tmp_path, read_card(exported.path).model_copy(update=calibrated))
     done = shipseg("predict", pictures / "a.jpg", "--model", model, "--out", tmp_path / "out", "--threshold", "0.001")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_bundled_model_and_an_onnx_file_are_exported_as_copies(tmp_path: Path, exported: ExportReport) -> None:
+    (tmp_path / "models").mkdir()
+    shutil.copy(exported.path, tmp_path / "models" / "shipseg-small.onnx")
+    for model in ("shipseg-small", str(exported.path)):
+        out = tmp_path / "out" / "copy.onnx"
+        done = shipseg("export", model, out, models=tmp_path / "models")
+        assert done.returncode == 0, done.stderr
+        assert "unchanged: the model is an ONNX file already" in done.stdout
+        assert out.read_bytes() == exported.path.read_bytes()
 
 
 def test_a_model_that_needs_torch_names_the_extra(tmp_path: Path, pictures: Path, model_folder: Path) -> None:

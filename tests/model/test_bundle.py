@@ -8,12 +8,15 @@ import json
 import os
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from safetensors.torch import save
 
 from shipseg.config import Decision, NetworkConfig
 from shipseg.errors import ModelError, StorageError
+from shipseg.inference.export import ExportReport
 from shipseg.model.bundle import (
     README_FILE,
     SMP_CONFIG_FILE,
@@ -21,9 +24,10 @@ from shipseg.model.bundle import (
     load_network,
     save_model,
 )
-from shipseg.model.card import CARD_FILE, Card, read_card
+from shipseg.model.card import CARD_FILE, CARD_KEY, Card, read_card
 from shipseg.model.encoders import import_smp
 from shipseg.model.network import ShipNetwork, build_network
+from shipseg.model.onnxfile import COUNTERS_KEY, HASH_KEY, graph_hash
 
 COMPACT = NetworkConfig(architecture="compact", widths=(8, 16), normalization="sqrt")
 CONFIGS = [COMPACT, NetworkConfig(normalization="airbus"), NetworkConfig(architecture="fpn", encoder="mobilenet_v2")]
@@ -244,3 +248,69 @@ def test_a_card_of_another_or_an_absurd_network_is_one_sentence(
     with pytest.raises(ModelError, match=sentence) as caught:
         load_network(folder)
     assert "\n" not in str(caught.value)
+
+
+# --- ONNX files; tests/inference/test_export.py reads back what was exported ------------------------------------------
+
+
+def changed_onnx(exported: Path, out: Path, *, metadata: dict[str, str | None], weight: bool = False) -> Path:
+    """Write a copy with other metadata (None: without that key) and, on request, another weight."""
+    model = onnx.load(exported, load_external_data=False)
+    if weight:
+        item = next(item for item in model.graph.initializer if item.name.endswith("head.bias"))
+        item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item) + 1, item.name))
+    values = {entry.key: entry.value for entry in model.metadata_props} | metadata
+    helper.set_model_props(model, {key: value for key, value in values.items() if value is not None})
+    out.write_bytes(model.SerializeToString())
+    return out
+
+
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.9])
+def test_a_damaged_onnx_file_is_refused(exported: ExportReport, tmp_path: Path, place: float) -> None:
+    content = bytearray(exported.path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    (tmp_path / "a.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"a\.onnx (is not the file that was exported|is not a readable ONNX file)"):
+        load_network(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("counters", ["", "[]", "{", '{"a": "b"}', '{"a": 1e400}', f'{{"a": 1{"0" * 30}}}', "{}"])
+def test_damaged_counters_of_an_onnx_file_are_one_sentence(
+    exported: ExportReport, tmp_path: Path, counters: str
+) -> None:
+    file = changed_onnx(exported.path, tmp_path / "a.onnx", metadata={COUNTERS_KEY: counters})
+    with pytest.raises(ModelError, match=r"a\.onnx (holds weights that cannot be read|does not hold the weights)"):
+        load_network(file)
+
+
+def test_weights_that_are_not_those_of_the_card_are_refused_in_an_onnx_file(
+    exported: ExportReport, tmp_path: Path
+) -> None:
+    file = changed_onnx(exported.path, tmp_path / "a.onnx", metadata={HASH_KEY: None}, weight=True)
+    with pytest.raises(ModelError, match=r"a\.onnx does not hold the weights of its card \(SHA-256 differs\)"):
+        load_network(file)
+    file = changed_onnx(file, file, metadata={HASH_KEY: graph_hash(file.read_bytes())})
+    with pytest.raises(ModelError, match=r"a\.onnx does not hold the weights of its card \(SHA-256 differs\)"):
+        load_network(file)
+
+
+def test_an_older_onnx_file_holds_no_weights_for_torch(exported: ExportReport, tmp_path: Path) -> None:
+    file = changed_onnx(exported.path, tmp_path / "a.onnx", metadata={COUNTERS_KEY: None})
+    with pytest.raises(ModelError, match=r"a\.onnx predicts, but holds no weights for torch .* give the run or"):
+        load_network(file)
+
+
+def test_initialisers_in_another_file_are_not_read(exported: ExportReport, tmp_path: Path) -> None:
+    model = onnx.load(exported.path)
+    onnx.save_model(model, tmp_path / "a.onnx", save_as_external_data=True, location="elsewhere", size_threshold=0)
+    file = changed_onnx(tmp_path / "a.onnx", tmp_path / "b.onnx", metadata={HASH_KEY: None})
+    with pytest.raises(ModelError, match=r"b\.onnx does not hold the weights of its card"):
+        load_network(file)
+
+
+def test_an_onnx_file_that_does_not_fit_its_card_is_named(exported: ExportReport, tmp_path: Path) -> None:
+    card = read_card(exported.path)
+    other = card.model_copy(update={"network": NetworkConfig(architecture="compact", widths=(8, 16))})
+    file = changed_onnx(exported.path, tmp_path / "a.onnx", metadata={CARD_KEY: other.model_dump_json()})
+    with pytest.raises(ModelError, match=r"a\.onnx does not fit the network of its card .*: copy the file again"):
+        load_network(file)

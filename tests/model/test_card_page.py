@@ -49,6 +49,14 @@ def test_the_page_of_a_shipped_model_tells_licence_use_limits_and_tests() -> Non
     assert "recall < 100" not in page
 
 
+def test_the_page_of_an_onnx_file_names_it_in_the_commands() -> None:
+    page = describe_card(CARD, model="ships.onnx")
+    assert "shipseg predict IMAGES --model ships.onnx --out OUT" in page
+    assert "shipseg evaluate DATA SCORES --model ships.onnx" in page
+    assert "THIS_FOLDER" not in page
+    assert "from_pretrained" not in page  # reads folders alone
+
+
 def test_the_page_tells_use_decision_scores_data_and_hashes() -> None:
     page = describe_card(CARD)
     for words in (

@@ -13,6 +13,7 @@ import torch
 from shipseg.cli import run as shipseg
 from shipseg.config import Decision, Recipe
 from shipseg.errors import ConfigError, ModelError, TrainingInterrupted
+from shipseg.inference.export import ExportReport
 from shipseg.model.bundle import load_network
 from shipseg.model.calibration import Calibration
 from shipseg.model.card import CARD_FILE, read_card
@@ -172,15 +173,37 @@ def test_fine_tuning_needs_a_model(dataset_folder: Path, tmp_path: Path, capsys:
         recipe_from(load_recipe("fine-tune"), tmp_path / "nowhere")
 
 
+def test_an_onnx_file_starts_a_training_as_its_model_folder_does(model_folder: Path, exported: ExportReport) -> None:
+    ours, theirs = (
+        read_start(recipe_from(load_recipe("fine-tune", SHORT), model)) for model in (model_folder, exported.path)
+    )
+    assert ours is not None
+    assert theirs is not None
+    assert list(theirs.tensors) == list(ours.tensors)
+    for key, value in ours.tensors.items():
+        assert theirs.tensors[key].dtype == value.dtype
+        assert theirs.tensors[key].numpy().tobytes() == value.numpy().tobytes()
+    assert (theirs.facts, theirs.decision_rule) == (ours.facts, ours.decision_rule)
+
+
+def test_a_damaged_onnx_file_starts_no_training(exported: ExportReport, tmp_path: Path) -> None:
+    content = bytearray(exported.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "damaged.onnx").write_bytes(content)
+    recipe = recipe_from(load_recipe("fine-tune", SHORT), tmp_path / "damaged.onnx")  # its card is whole
+    with pytest.raises(ModelError, match=r"damaged\.onnx is not the file that was exported"):
+        read_start(recipe)
+
+
 def test_the_command_accepts_the_name_of_a_bundled_model(
-    model_folder: Path, dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    exported: ExportReport, dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     from shipseg.inference import locate
 
-    shutil.copytree(model_folder, tmp_path / "models" / "shipseg-small")
-    (tmp_path / "models" / "shipseg-small.onnx").write_bytes(b"not read")
-    monkeypatch.setattr(locate, "bundled_folder", lambda: tmp_path / "models")
+    (tmp_path / "weights").mkdir()
+    shutil.copy(exported.path, tmp_path / "weights" / "shipseg-small.onnx")
+    monkeypatch.setattr(locate, "bundled_folder", lambda: tmp_path / "weights")
     overrides = [word for key, value in SHORT.items() for word in (f"--{key}", str(value))]
     arguments = [
         "train",

@@ -140,7 +140,7 @@ def export(model: str, out: Path, /, *, format: Literal["onnx"] = "onnx", json: 
     """Export a model to another format and verify it against the original.
 
     Args:
-        model: Run, model folder or name of a bundled model.
+        model: Run or model folder. An ONNX file or the name of a bundled model is copied unchanged.
         out: Output file, e.g. ships.onnx.
         format: Output format: onnx has normalisation and sigmoid inside, takes any image and batch size, and holds the
             card in its metadata.
@@ -150,12 +150,15 @@ def export(model: str, out: Path, /, *, format: Literal["onnx"] = "onnx", json: 
     from shipseg.inference.export import export_onnx
 
     report = export_onnx(model, out)
-    rows = {
-        "file": f"{report.path}, {size_in_words(1e6 * report.size_mb)}",
+    verified = {
         "verified on": f"{report.num_pixels:,} pixels of images of several sizes",
         "largest difference": f"{report.max_difference:.1e} in probability",
         "mean difference": f"{report.mean_difference:.1e} in probability",
         "pixels classified differently": f"{100 * report.flipped_share:.3g} %",
+    }
+    rows = {
+        "file": f"{report.path}, {size_in_words(1e6 * report.size_mb)}",
+        **(verified if report.num_pixels else {"copied": "unchanged: the model is an ONNX file already"}),
         "next": f"shipseg predict IMAGES --model {report.path} --out OUT",
     }
     show(f"{format} model {report.path}", report.as_dict() if json else rows, as_json=json)
@@ -163,18 +166,20 @@ def export(model: str, out: Path, /, *, format: Literal["onnx"] = "onnx", json: 
 
 
 def models(folder: Path = Path(), /, *, json: bool = False) -> int:
-    """List the models in a folder and the bundled models.
+    """List the models in a folder and the bundled models, or print the card of one model.
 
     Args:
-        folder: Folder to search, with its subfolders.
-        json: Print the list as JSON.
+        folder: Folder to search, with its subfolders. An ONNX file or the name of a bundled model prints its card.
+        json: Print the list or the card as JSON.
     """
     from shipseg.inference.locate import bundled_models, default_model
     from shipseg.model.card import read_card
 
+    bundled = bundled_models()
+    if folder.is_file() or (str(folder) in bundled and not folder.exists()):
+        return _print_card(str(folder), json=json)
     if not folder.is_dir():
         raise ModelError(f"{folder} is not a folder: give the folder that holds your runs")
-    bundled = bundled_models()
     best = default_model() if bundled else ""
     notes = {name: f"comes with shipseg{', the default' if name == best else ''}" for name in bundled}
     found = {f"{name} ({notes[name]})": _facts(read_card(path)) for name, path in bundled.items()}
@@ -190,6 +195,20 @@ def models(folder: Path = Path(), /, *, json: bool = False) -> int:
     if num_foreign:
         found["ONNX files without our card"] = str(num_foreign)
     show(f"Models in {folder.resolve()}", found or {"none": "train one with  shipseg train"}, as_json=json)
+    return 0
+
+
+def _print_card(model: str, *, json: bool) -> int:
+    """Print the card of an ONNX file or of a bundled model, which have no README.md beside them."""
+    from shipseg.inference.locate import find_model
+    from shipseg.model.card import read_card
+    from shipseg.model.card_page import describe_card
+
+    card = read_card(find_model(model))
+    if json:
+        show(card.name, card.model_dump(mode="json"), as_json=True)
+    else:
+        print(describe_card(card, model=model), end="")
     return 0
 
 

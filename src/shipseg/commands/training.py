@@ -36,7 +36,7 @@ def train(
         dataset: Dataset made by `shipseg prepare`.
         run: Output folder: recipe.yaml, history.csv, curves.png, tensorboard/, last.ckpt, model/.
         recipe: Name of a recipe (see `shipseg recipes`) or YAML file.
-        from_: Model to fine-tune, with its network: run, model folder or name of a bundled model; as in
+        from_: Model to fine-tune, with its network: run, model folder, ONNX file or name of a bundled model; as in
             --recipe fine-tune --from shipseg-small.
         overrides: Override a recipe value: SECTION.KEY=VALUE, also written --SECTION.KEY VALUE, as in --train.lr 3e-4.
             `shipseg recipes base` prints all keys.

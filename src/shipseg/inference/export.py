@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
-from shipseg.files import atomic_path, ensure_folder, remove_leftovers, write_json, write_text
+from shipseg.files import atomic_path, ensure_folder, remove_leftovers, write_bytes, write_json, write_text
 from shipseg.inference.backends import INPUT_NAME, OUTPUT_NAME, OnnxBackend, TorchBackend
-from shipseg.inference.locate import ONNX_FILE, find_model, find_weights
-from shipseg.model.bundle import README_FILE, WEIGHTS_FILE, load_network, save_model
+from shipseg.inference.locate import ONNX_FILE, WEIGHTS_FILE, find_model, find_weights
 from shipseg.model.card import CARD_FILE, CARD_KEY, Card
 from shipseg.model.card_page import describe_card
-from shipseg.model.onnxfile import HASH_KEY, graph_hash
+from shipseg.model.onnxfile import COUNTERS_KEY, HASH_KEY, STATE_PREFIX, graph_hash, read_metadata, read_onnx
 
 if TYPE_CHECKING:
     from shipseg.model.network import ShipNetwork
@@ -48,7 +47,7 @@ class ExportReport:
     size_mb: float
     """Its size in 10^6 bytes."""
     num_pixels: int
-    """Pixels compared, over images of several sizes in batches of several sizes."""
+    """Pixels compared, over images of several sizes in batches of several sizes; 0 for a copy of an ONNX file."""
     max_difference: float
     """Largest difference in probability."""
     mean_difference: float
@@ -66,10 +65,12 @@ def export_onnx(model: str | Path, out: Path) -> ExportReport:
 
     The graph takes `image`, float32 (N, 3, H, W), RGB in 0-255, and gives `probability`, float32 (N, 1, H, W):
     normalisation and sigmoid are inside; N, H and W are free (H and W multiples of the card's `multiple`). The card
-    stands in the metadata, and beside it the keys that the QGIS plugin Deepness reads.
+    stands in the metadata, and beside it the keys that the QGIS plugin Deepness reads. The state dict can be read back
+    from the initialisers bit for bit (`load_network`), except for a few architectures of smp.
 
     Args:
-        model: A model folder, a run, or the name of a model that comes with shipseg.
+        model: A model folder or a run; an ONNX file made by shipseg, or the name of a model that comes with shipseg,
+            which is such a file: it is copied unchanged, which needs neither torch nor onnx.
         out: The file to write, ending in `.onnx`; else a folder, in which it is called `model.onnx`.
 
     Raises:
@@ -78,16 +79,18 @@ def export_onnx(model: str | Path, out: Path) -> ExportReport:
         MissingExtraError: torch or onnx is not installed.
         StorageError: The file cannot be written.
     """
+    file = _target(Path(out))
+    source = find_model(model)
+    if source.is_file():
+        return _copy_unchanged(source, file)
     with needing("train"):
         import onnx
 
         from shipseg.model.bundle import load_network
 
-    file = _target(Path(out))
-    folder = find_weights(model)
-    network, card = load_network(folder)
+    network, card = load_network(find_weights(source))
     graph = _build_graph(network)
-    _add_metadata(graph, {CARD_KEY: card.model_dump_json(), **deepness_metadata(card)})
+    _add_metadata(graph, card, _counters(graph, network, card))
     remove_leftovers(file.parent)
     with atomic_path(file) as temporary:
         onnx.save_model(graph, str(temporary))
@@ -96,8 +99,15 @@ def export_onnx(model: str | Path, out: Path) -> ExportReport:
     return ExportReport(file, size_mb, *differences)
 
 
+def _copy_unchanged(source: Path, target: Path) -> ExportReport:
+    OnnxBackend(source)  # whole, and made by shipseg: it was compared then
+    content = read_onnx(source)
+    write_bytes(target, content)
+    return ExportReport(target, len(content) / 1e6, 0, 0.0, 0.0, 0.0)
+
+
 def copy_onnx(source: Path, target: Path, card: Card) -> None:
-    """Write a copy of an ONNX file of ours with another card; the graph stays as it is.
+    """Write a copy of an ONNX file of ours with another card; graph and weights stay as they are.
 
     Raises:
         StorageError: The file cannot be written.
@@ -105,8 +115,10 @@ def copy_onnx(source: Path, target: Path, card: Card) -> None:
     with needing("train"):
         import onnx
 
-    graph = onnx.load_model(str(source))
-    _add_metadata(graph, {CARD_KEY: card.model_dump_json(), **deepness_metadata(card)})
+    content = read_onnx(source)
+    metadata = read_metadata(content, source)
+    graph = onnx.load_from_string(content)
+    _add_metadata(graph, card, {key: value for key, value in metadata.items() if key == COUNTERS_KEY})
     with atomic_path(target) as temporary:
         onnx.save_model(graph, str(temporary))
 
@@ -143,8 +155,13 @@ def _target(out: Path) -> Path:
 
 
 def _build_graph(network: ShipNetwork) -> Any:
-    """Return the network as an ONNX model, its sizes free, without traces of the machine that made it."""
+    """Return the network as an ONNX model, its sizes free, without traces of the machine that made it.
+
+    Batch norms stay nodes of their own, so that each weight keeps its name and its bits. ONNX Runtime folds them into
+    the convolutions when it loads the file: same speed, same probabilities.
+    """
     import torch
+    from onnxscript import optimizer
 
     class Probability(torch.nn.Module):
         def __init__(self) -> None:
@@ -168,12 +185,43 @@ def _build_graph(network: ShipNetwork) -> Any:
             output_names=[OUTPUT_NAME],
             dynamic_shapes=(sizes,),
             verbose=False,
+            optimize=False,  # it would fold the batch norms
         )
-    if program is None:
-        raise ModelError("torch.onnx.export returned nothing: use a version of torch from 2.6 on")
-    graph = program.model_proto
+        if program is None:
+            raise ModelError("torch.onnx.export returned nothing: use a version of torch from 2.6 on")
+        optimizer.fold_constants(program.model)
+        graph = program.model_proto
+        _drop_zero_biases(graph, network.body.state_dict())
+        optimizer.remove_unused_nodes(graph)
     _strip_traces(graph)
     return graph
+
+
+def _drop_zero_biases(graph: Any, state: Collection[str]) -> None:
+    """Drop the zero biases that the exporter adds to convolutions: they keep ONNX Runtime from folding batch norms."""
+    from onnx import numpy_helper
+
+    constants = {item.name: item for item in graph.graph.initializer}
+    constants |= {node.output[0]: node.attribute[0].t for node in graph.graph.node if node.op_type == "Constant"}
+    for node in graph.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose") and len(node.input) == 3:
+            bias = node.input[2]
+            is_added = bias in constants and bias.removeprefix(STATE_PREFIX) not in state
+            if is_added and not numpy_helper.to_array(constants[bias]).any():
+                del node.input[2]
+
+
+def _counters(graph: Any, network: ShipNetwork, card: Card) -> dict[str, str]:
+    """Return the metadata that complete the state dict; none where the initialisers do not hold the rest of it."""
+    import torch
+
+    from shipseg.model.bundle import initialisers_as_state, state_sha256
+
+    state = network.body.state_dict()
+    counters = {key: value for key, value in state.items() if value.ndim == 0 and value.dtype == torch.int64}
+    if state_sha256({**initialisers_as_state(graph.graph), **counters}) != card.files.get(WEIGHTS_FILE):
+        return {}
+    return {COUNTERS_KEY: json.dumps({key: int(value) for key, value in counters.items()})}
 
 
 @contextlib.contextmanager
@@ -207,8 +255,9 @@ def _strip_traces(graph: Any) -> None:
             item.ClearField("doc_string")
 
 
-def _add_metadata(graph: Any, values: dict[str, str]) -> None:
+def _add_metadata(graph: Any, card: Card, counters: dict[str, str]) -> None:
     graph.ClearField("metadata_props")
+    values = {CARD_KEY: card.model_dump_json(), **deepness_metadata(card), **counters}
     for key, value in {**values, HASH_KEY: graph_hash(graph.SerializeToString())}.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
@@ -284,6 +333,9 @@ def copy_model(model: str | Path, out: Path, card: Card) -> Path:
     if source.is_file():
         copy_onnx(source, target, card)
         return target
+    with needing("train"):
+        from shipseg.model.bundle import README_FILE, load_network, save_model
+
     remove_leftovers(ensure_folder(target))
     if (source / WEIGHTS_FILE).is_file():
         card = save_model(target, load_network(source)[0], card)

@@ -11,6 +11,7 @@ from shipseg.errors import ConfigError, ModelError, unknown_name
 from shipseg.extras import needing
 from shipseg.inference.backends import Backend, OnnxBackend, Precision, TorchBackend
 from shipseg.model.card import CARD_FILE, Card, read_card
+from shipseg.model.onnxfile import check_state_dict, read_metadata, read_onnx
 
 __all__ = [
     "BACKENDS",
@@ -34,11 +35,11 @@ _BEST_FIRST: Final = ("shipseg-base", "shipseg-small")
 
 
 def bundled_folder() -> Path:
-    """Return where the models that come with shipseg are kept.
+    """Return the folder of the weights that come with shipseg.
 
-    Each is an ONNX file NAME.onnx, which predicts, and a folder NAME/ with the same weights for torch: to train on.
+    Each is one ONNX file, NAME.onnx: it predicts, and torch reads its weights from the initialisers to train on.
     """
-    return Path(str(resources.files("shipseg"))) / "models"
+    return Path(str(resources.files("shipseg"))) / "weights"
 
 
 def bundled_models() -> dict[str, Path]:
@@ -73,10 +74,8 @@ def load_backend(
     if threads is not None and threads < 1:
         raise ConfigError(f"threads must be at least 1, got {threads}")
     path = find_model(default_model() if path_or_name is None else path_or_name)
-    if backend == "torch":
-        path = _with_weights(path)
     if _runs_with_torch(path, backend):
-        return _load_torch(path, device=device, threads=threads, precision=precision)
+        return _load_torch(find_weights(path), device=device, threads=threads, precision=precision)
     return _load_onnx(path, device=device, threads=threads, precision=precision)
 
 
@@ -101,24 +100,20 @@ def find_model(path_or_name: str | Path) -> Path:
 
 
 def find_weights(path_or_name: str | Path) -> Path:
-    """Return the model folder with the weights for torch of a path or a bundled name.
+    """Return the model folder or the ONNX file that torch reads the weights of a path or a bundled name from.
 
     Raises:
-        ModelError: There is no such model, or only its ONNX file.
+        ModelError: There is no such model, or it holds no weights for torch.
         ConfigError: An unknown name.
     """
-    path = _with_weights(find_model(path_or_name))
-    if not (path / WEIGHTS_FILE).is_file():
-        raise ModelError(
-            f"{path_or_name} has no {WEIGHTS_FILE}, the weights that can be trained on: give a model folder or a run"
-        )
-    return path
-
-
-def _with_weights(path: Path) -> Path:
-    """Return the folder beside a bundled ONNX file that holds the same weights for torch; else the path as it is."""
-    folder = path.with_suffix("")
-    return folder if path in bundled_models().values() and (folder / WEIGHTS_FILE).is_file() else path
+    path = find_model(path_or_name)
+    if (path / WEIGHTS_FILE).is_file():
+        return path
+    file = path if path.is_file() else path / ONNX_FILE
+    if not file.is_file():
+        raise ModelError(f"{path} has no {WEIGHTS_FILE}, the weights for torch: give a model folder or a run")
+    check_state_dict(read_metadata(read_onnx(file), file), file)
+    return file
 
 
 def model_folder(path: Path) -> Path:
@@ -138,17 +133,13 @@ def model_folder(path: Path) -> Path:
 def _runs_with_torch(path: Path, backend: str) -> bool:
     has_weights = (path / WEIGHTS_FILE).is_file()
     has_onnx = path.is_file() or (path / ONNX_FILE).is_file()
-    if backend == "torch" and not has_weights:
-        raise ModelError(f"{path} has no {WEIGHTS_FILE} for backend torch: give backend onnx, or a model folder")
     if backend == "onnx" and not has_onnx:
         raise ModelError(
             f"{path} has no {ONNX_FILE} for backend onnx: make it with  shipseg export {path} {path / ONNX_FILE}"
         )
     if not has_weights and not has_onnx:
         raise ModelError(f"{path} holds no weights (neither {WEIGHTS_FILE} nor {ONNX_FILE}): copy the whole folder")
-    if backend == "auto":
-        return has_weights and (_has_torch() or not has_onnx)
-    return backend == "torch"
+    return backend == "torch" or (backend == "auto" and has_weights and (_has_torch() or not has_onnx))
 
 
 def _has_torch() -> bool:

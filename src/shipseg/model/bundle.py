@@ -1,4 +1,4 @@
-"""A model on disk: a folder that predicts by itself.
+"""A model on disk: a folder that predicts by itself, or an ONNX file that holds the same state dict.
 
     model/
       model.safetensors   the weights under the names of the network's own library; the normalisation is no part of them
@@ -6,7 +6,9 @@
       config.json         networks of segmentation_models_pytorch: what `smp.from_pretrained(folder)` reads
       README.md           the card for people
 
-Reading a folder never executes code from it.
+An ONNX file of `shipseg export` has the weights as initialisers, under the same names and with the same bits.
+
+Reading a folder or a file never executes code from it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from shipseg.errors import ConfigError, ModelError
 from shipseg.extras import needing
@@ -22,6 +25,14 @@ from shipseg.files import ensure_folder, storage_errors, write_bytes, write_json
 from shipseg.model.card import CARD_FILE, Card, read_card
 from shipseg.model.card_page import describe_card
 from shipseg.model.network import ShipNetwork, build_network
+from shipseg.model.onnxfile import (
+    COUNTERS_KEY,
+    STATE_PREFIX,
+    check_graph,
+    check_state_dict,
+    read_metadata,
+    read_onnx,
+)
 
 with needing("train"):
     import torch
@@ -29,7 +40,15 @@ with needing("train"):
     from safetensors.torch import load, save
     from torch import Tensor
 
-__all__ = ["README_FILE", "SMP_CONFIG_FILE", "WEIGHTS_FILE", "load_network", "save_model"]
+__all__ = [
+    "README_FILE",
+    "SMP_CONFIG_FILE",
+    "WEIGHTS_FILE",
+    "initialisers_as_state",
+    "load_network",
+    "save_model",
+    "state_sha256",
+]
 
 WEIGHTS_FILE = "model.safetensors"
 """Name of the weights in a model folder."""
@@ -39,6 +58,7 @@ README_FILE = "README.md"
 """Name of the card for people."""
 _NEW_WEIGHTS = f".{WEIGHTS_FILE}.new"
 _REMEDY = "copy the folder again or save the model again (shipseg train ... --resume writes it at the end)"
+_ONNX_REMEDY = "copy the file again or export the model again"
 
 
 def save_model(folder: Path, network: ShipNetwork, card: Card) -> Card:
@@ -58,7 +78,7 @@ def save_model(folder: Path, network: ShipNetwork, card: Card) -> Card:
     """
     folder = ensure_folder(Path(folder))
     state = {key: value.detach().cpu().contiguous() for key, value in network.body.state_dict().items()}
-    weights = save(state, metadata={"format": "pt"})
+    weights = _safetensors(state)
     settings = _smp_config(network, card)
     card = card.model_copy(update={"files": {WEIGHTS_FILE: hashlib.sha256(weights).hexdigest()}})
     place = folder / (_NEW_WEIGHTS if (folder / WEIGHTS_FILE).exists() else WEIGHTS_FILE)
@@ -72,34 +92,76 @@ def save_model(folder: Path, network: ShipNetwork, card: Card) -> Card:
     return card
 
 
-def load_network(folder: Path) -> tuple[ShipNetwork, Card]:
-    """Return the network of a model folder, in evaluation mode on the CPU, and its card.
+def load_network(path: Path) -> tuple[ShipNetwork, Card]:
+    """Return the network of a model folder or of an ONNX file of ours, in evaluation mode on the CPU, and its card.
 
     Raises:
         ModelError: No model there, weights that are missing, damaged or not those of the card, or weights that do not
             fit the network that the card describes.
     """
-    folder = Path(folder)
-    card = read_card(folder)
-    state = _read_weights(folder, card)
+    path = Path(path)
+    card = read_card(path)
+    is_onnx = path.is_file()
+    state = _read_initialisers(path, card) if is_onnx else _read_safetensors(path, card)
+    weights_file, card_file = (path, path) if is_onnx else (path / WEIGHTS_FILE, path / CARD_FILE)
     # The card may tell where the encoder started from; what it ended as is in the file.
     config = card.network.model_copy(update={"encoder_weights": None})
     try:
         if config.architecture == "compact":
             # Its size follows from the card's numbers: compared as an outline, before memory is asked for.
             with torch.device("meta"):
-                _check_fit(state, build_network(config), folder)
+                _check_fit(state, build_network(config), weights_file)
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not touched
             network = build_network(config)
     except (ConfigError, RuntimeError) as error:  # RuntimeError: torch has no memory for it
         detail = str(error).splitlines()[0]
-        raise ModelError(f"{folder / CARD_FILE} describes a network that cannot be built: {detail}") from error
-    _check_fit(state, network, folder)
+        raise ModelError(f"{card_file} describes a network that cannot be built: {detail}") from error
+    _check_fit(state, network, weights_file)
     network.body.load_state_dict(state)
     return network.eval(), card
 
 
-def _read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
+def initialisers_as_state(graph: Any) -> dict[str, Tensor]:
+    """Return the initialisers of an `onnx.GraphProto` that are entries of the network's state dict, by name."""
+    from onnx import numpy_helper
+
+    return {
+        item.name.removeprefix(STATE_PREFIX): torch.from_numpy(numpy_helper.to_array(item).copy())
+        for item in graph.initializer
+        if item.name.startswith(STATE_PREFIX) and not item.external_data  # no other file is read
+    }
+
+
+def state_sha256(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 that a state dict has as `model.safetensors`, whatever its order: what a card names."""
+    return hashlib.sha256(_safetensors(state)).hexdigest()
+
+
+def _safetensors(state: Mapping[str, Tensor]) -> bytes:
+    content: bytes = save(dict(state), metadata={"format": "pt"})
+    return content
+
+
+def _read_initialisers(file: Path, card: Card) -> dict[str, Tensor]:
+    """Return the state dict that an ONNX file was exported from, bit for bit: the card names its SHA-256."""
+    with needing("train"):
+        import onnx
+
+    content = read_onnx(file)
+    metadata = read_metadata(content, file)
+    check_graph(content, metadata, file)
+    check_state_dict(metadata, file)
+    try:
+        state = initialisers_as_state(onnx.load_from_string(content).graph)
+        state |= {name: torch.tensor(count) for name, count in json.loads(metadata[COUNTERS_KEY]).items()}
+    except Exception as error:  # protobuf, onnx and json each raise their own for a changed file
+        raise ModelError(f"{file} holds weights that cannot be read ({error}): {_ONNX_REMEDY}") from error
+    if state_sha256(state) != card.files.get(WEIGHTS_FILE):
+        raise ModelError(f"{file} does not hold the weights of its card (SHA-256 differs): {_ONNX_REMEDY}")
+    return state
+
+
+def _read_safetensors(folder: Path, card: Card) -> dict[str, Tensor]:
     file = folder / WEIGHTS_FILE
     content = _read_bytes(file)
     wanted = card.files.get(WEIGHTS_FILE)
@@ -126,10 +188,11 @@ def _is(content: bytes, sha256: str | None) -> bool:
     return hashlib.sha256(content).hexdigest() == sha256
 
 
-def _check_fit(state: Mapping[str, Tensor], network: ShipNetwork, folder: Path) -> None:
+def _check_fit(state: Mapping[str, Tensor], network: ShipNetwork, file: Path) -> None:
     problem = _misfit(state, network.body.state_dict())
     if problem:
-        raise ModelError(f"{folder / WEIGHTS_FILE} does not fit the network of its card ({problem}): {_REMEDY}")
+        remedy = _REMEDY if file.name == WEIGHTS_FILE else _ONNX_REMEDY
+        raise ModelError(f"{file} does not fit the network of its card ({problem}): {remedy}")
 
 
 def _misfit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

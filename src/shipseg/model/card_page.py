@@ -12,6 +12,7 @@ from shipseg.recipes import dump_recipe
 
 __all__ = ["describe_card"]
 
+_FOLDER = "THIS_FOLDER"
 _WORDS = {
     "airbus_score": "score of the Airbus challenge",
     "airbus_score_of_predicting_nothing": "the same for predicting nothing",
@@ -32,8 +33,13 @@ _WORDS = {
 }
 
 
-def describe_card(card: Card) -> str:
-    """Return the card as a page for people, in Markdown: what it is, how to use it, how good it is, its limits."""
+def describe_card(card: Card, *, model: str | None = None) -> str:
+    """Return the card as a page for people, in Markdown: what it is, how to use it, how good it is, its limits.
+
+    Args:
+        card: A model's card.
+        model: What the commands on the page call the model; None for the model folder that the page is in.
+    """
     network, entry = card.network, card.input
     is_ours = network.architecture == "compact"
     what = "compact U-Net" if is_ours else f"{network.architecture} on the encoder {network.encoder}"
@@ -46,14 +52,14 @@ def describe_card(card: Card) -> str:
         *([f"Made {' '.join(made)}."] if made else []),
         *([f"Licence: {card.license}."] if card.license else []),
         *([f"Meant for: {card.intended_use}"] if card.intended_use else []),
-        *_use(is_smp=not is_ours),
+        *_use(model or _FOLDER, is_smp=not is_ours and model is None),
         *_section("What it takes", _input_lines(card)),
         *_section("What counts as a ship", _decision_lines(card)),
         *_section("Scores on images that had a part in this", _score_lines(card)),
         *_section("Scores on images that had no part in this", _tested_lines(card)),
         *_section("What it was trained on", _data_lines(card)),
         *_section("How it was trained", _training_lines(card)),
-        *_section("Limits", _limits(card)),
+        *_section("Limits", _limits(card, model or _FOLDER)),
         *_section("Files", [f"- `{name}`: SHA-256 `{digest}`" for name, digest in card.files.items()]),
     ]
     return "\n".join(lines) + "\n"
@@ -65,18 +71,18 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
     return ["", f"## {title}", "", *body] if body else []
 
 
-def _use(*, is_smp: bool) -> list[str]:
-    lines = ["", "## Use", "", "```bash", "shipseg predict IMAGES --model THIS_FOLDER --out OUT", "```", ""]
+def _use(model: str, *, is_smp: bool) -> list[str]:
+    lines = ["", "## Use", "", "```bash", f"shipseg predict IMAGES --model {model} --out OUT", "```", ""]
     lines += [
         "```python",
         "import shipseg",
         "",
-        'for ship in shipseg.load_model("THIS_FOLDER").predict("image.jpg").ships:',
+        f'for ship in shipseg.load_model("{model}").predict("image.jpg").ships:',
         "    print(ship.center_rc, ship.length_px, ship.confidence)",
         "```",
     ]
     if is_smp:
-        lines += ["", '`segmentation_models_pytorch.from_pretrained("THIS_FOLDER")` reads all but the normalisation.']
+        lines += ["", f'`segmentation_models_pytorch.from_pretrained("{model}")` reads all but the normalisation.']
     return lines
 
 
@@ -187,11 +193,11 @@ def _yaml(recipe: Mapping[str, Any]) -> str:
         return "\n".join(f"{key}: {_text(value)}" for key, value in recipe.items())
 
 
-def _limits(card: Card) -> list[str]:
+def _limits(card: Card, model: str) -> list[str]:
     metres = card.input.metres_per_pixel
     touching = "may come out as one" if card.decision.separate else "come out as one"
     lines = [
-        "- It knows images like those above; on others, score it: `shipseg evaluate DATA SCORES --model THIS_FOLDER`.",
+        f"- It knows images like those above; on others, score it: `shipseg evaluate DATA SCORES --model {model}`.",
         f"- Scale images of another resolution to {metres:g} m per pixel before.",
         f"- Vessels that touch {touching}; bow and stern are not told apart.",
         *(f"- {limit}" for limit in card.limits),

@@ -16,10 +16,26 @@ from typing import Final
 
 from shipseg.errors import ModelError
 
-__all__ = ["HASH_KEY", "check_graph", "graph_hash", "read_metadata", "read_onnx"]
+__all__ = [
+    "COUNTERS_KEY",
+    "HASH_KEY",
+    "STATE_PREFIX",
+    "check_graph",
+    "check_state_dict",
+    "graph_hash",
+    "read_metadata",
+    "read_onnx",
+]
 
 HASH_KEY: Final = "shipseg-graph-sha256"
 """Key of the graph's hash in the metadata; files exported by shipseg 0.1 have none."""
+COUNTERS_KEY: Final = "shipseg-counters"
+"""Key of the state dict's integers that no graph uses (batch norm's `num_batches_tracked`), as JSON by name.
+
+A file that has it holds the whole state dict. Older files do not: their batch norms are folded into the convolutions.
+"""
+STATE_PREFIX: Final = "network.body."
+"""What the names of the initialisers have before those of the state dict."""
 _METADATA_FIELD: Final = 14
 _FIXED_BYTES: Final = {1: 8, 5: 4}
 
@@ -81,6 +97,19 @@ def check_graph(data: bytes, metadata: dict[str, str], path: Path) -> None:
         raise ModelError(
             f"{path} is not the file that was exported (SHA-256 of its graph differs: damaged or changed): "
             "copy it again or export the model again"
+        )
+
+
+def check_state_dict(metadata: dict[str, str], path: Path) -> None:
+    """Refuse an ONNX file that does not hold the whole state dict; `path` is named in the error.
+
+    Raises:
+        ModelError: Its metadata have no `COUNTERS_KEY`.
+    """
+    if COUNTERS_KEY not in metadata:
+        raise ModelError(
+            f"{path} predicts, but holds no weights for torch (an older file, or of a network whose weights change in "
+            "an export): give the run or the model folder that it was made from, or predict with backend onnx"
         )
 
 

@@ -29,7 +29,7 @@ class Start:
     """The model that a training starts from."""
 
     tensors: dict[str, Tensor]
-    """Its weights, named as in a model folder."""
+    """Its state dict, named as in a model folder."""
     facts: dict[str, Any]
     """Its name, weights file, data and date, for the card of the new model."""
     decision_rule: dict[str, Any]
@@ -42,7 +42,7 @@ def recipe_from(recipe: Recipe, model: str | Path) -> Recipe:
     Args:
         recipe: The network keys it sets, if any, must equal the model's; but a compact network may be wider than the
             model's (see `shipseg.model.widening`).
-        model: A run, a model folder or the name of a bundled model.
+        model: A run, a model folder, an ONNX file or the name of a bundled model.
 
     Raises:
         ConfigError: The recipe sets another network or another input mode.
