@@ -13,7 +13,7 @@ from shipseg.errors import ConfigError, ModelError
 from shipseg.files import write_json
 from shipseg.inference import locate
 from shipseg.inference.predictor import load_model
-from shipseg.model.card import read_card
+from shipseg.model.card import CardData, CardTraining, read_card
 
 FACTS = {"license": "Apache-2.0", "limits": ("It misses boats.",), "data": {"origin": "synthetic"}}
 
@@ -22,8 +22,8 @@ FACTS = {"license": "Apache-2.0", "limits": ("It misses boats.",), "data": {"ori
 def finished(model_folder: Path, tmp_path: Path) -> Path:
     """The tiny model as if its training had come to an end."""
     folder = Path(shutil.copytree(model_folder, tmp_path / "finished"))
-    training = {"finished": True, "seed": 3, "recipe": {"train": {"start_from": "/somewhere/runs/first"}}}
-    card = read_card(folder).model_copy(update={"training": training, "data": {"train_images": 5}})
+    training = CardTraining(finished=True, seed=3, recipe={"train": {"start_from": "/somewhere/runs/first"}})
+    card = read_card(folder).model_copy(update={"training": training, "data": CardData(train_images=5)})
     write_json(folder / "shipseg.json", card.model_dump(mode="json"))
     return folder
 
@@ -39,9 +39,9 @@ def test_what_was_bundled_is_found_by_its_name_in_both_forms(
     onnx, torch = load_model(), load_model("shipseg-small", backend="torch")
     assert onnx.card == torch.card == made.card
     assert (made.card.name, made.card.license, made.card.limits) == ("shipseg-small", "Apache-2.0", FACTS["limits"])
-    assert made.card.data == {"train_images": 5, "origin": "synthetic"}
-    assert made.card.training["seed"] == 3
-    assert made.card.training["recipe"]["train"]["start_from"] == "first"  # no path of the machine that trained it
+    assert made.card.data == CardData(train_images=5, origin="synthetic")
+    assert made.card.training.seed == 3
+    assert made.card.training.recipe["train"]["start_from"] == "first"  # no path of the machine that trained it
     assert made.onnx.path.is_file()
     assert made.parameters > 1000
 
@@ -79,5 +79,5 @@ def test_what_comes_with_shipseg_is_small_described_and_the_same_in_both_forms(n
     assert card.intended_use
     assert card.limits
     assert card.tested
-    assert "no real pixel" in card.data["origin"]
-    assert len(card.training["commit"]) == 40
+    assert "no real pixel" in card.data.origin
+    assert len(card.training.commit) == 40
