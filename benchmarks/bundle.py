@@ -64,7 +64,7 @@ def bundle_model(model: str | Path, name: str, *, facts: Mapping[str, Any], fold
     if not _NAME.fullmatch(name):
         raise ConfigError(f"a model's name is of lower-case letters, digits and hyphens, got {name!r}")
     network, card = load_network(find_weights(model))
-    if card.training.get("finished") is not True:
+    if card.training.finished is not True:
         raise ModelError(f"the training of {model} has not finished: go on with  shipseg train ... --resume")
     target = bundled_folder() if folder is None else Path(folder)
     with TemporaryDirectory() as folder_with_card, all_or_none(target) as exported:

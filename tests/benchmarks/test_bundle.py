@@ -14,7 +14,7 @@ from shipseg.files import write_json
 from shipseg.inference import locate
 from shipseg.inference.predictor import load_model
 from shipseg.model.bundle import WEIGHTS_FILE, load_network, state_sha256
-from shipseg.model.card import read_card
+from shipseg.model.card import CardData, CardTraining, read_card
 
 FACTS = {"license": "Apache-2.0", "limits": ("It misses boats.",), "data": {"origin": "synthetic"}}
 
@@ -23,8 +23,8 @@ FACTS = {"license": "Apache-2.0", "limits": ("It misses boats.",), "data": {"ori
 def finished(model_folder: Path, tmp_path: Path) -> Path:
     """The tiny model as if its training had come to an end."""
     folder = Path(shutil.copytree(model_folder, tmp_path / "finished"))
-    training = {"finished": True, "seed": 3, "recipe": {"train": {"start_from": "/somewhere/runs/first"}}}
-    card = read_card(folder).model_copy(update={"training": training, "data": {"train_images": 5}})
+    training = CardTraining(finished=True, seed=3, recipe={"train": {"start_from": "/somewhere/runs/first"}})
+    card = read_card(folder).model_copy(update={"training": training, "data": CardData(train_images=5)})
     write_json(folder / "shipseg.json", card.model_dump(mode="json"))
     return folder
 
@@ -38,9 +38,9 @@ def test_what_was_bundled_is_one_file_that_both_backends_run(
     onnx, torch = load_model(), load_model("shipseg-small", backend="torch")
     assert onnx.card == torch.card == made.card
     assert (made.card.name, made.card.license, made.card.limits) == ("shipseg-small", "Apache-2.0", FACTS["limits"])
-    assert made.card.data == {"train_images": 5, "origin": "synthetic"}
-    assert made.card.training["seed"] == 3
-    assert made.card.training["recipe"]["train"]["start_from"] == "first"  # no path of the machine that trained it
+    assert made.card.data == CardData(train_images=5, origin="synthetic")
+    assert made.card.training.seed == 3
+    assert made.card.training.recipe["train"]["start_from"] == "first"  # no path of the machine that trained it
     assert made.card.files == read_card(finished).files
     assert made.onnx.path.is_file()
     assert made.parameters > 1000
@@ -78,5 +78,5 @@ def test_what_comes_with_shipseg_is_small_described_and_can_be_trained_on(name: 
     assert card.intended_use
     assert card.limits
     assert card.tested
-    assert "no real pixel" in card.data["origin"]
-    assert len(card.training["commit"]) == 40
+    assert "no real pixel" in card.data.origin
+    assert len(card.training.commit) == 40

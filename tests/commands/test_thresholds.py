@@ -27,7 +27,7 @@ def test_it_writes_a_model_a_page_and_tables(out: Path) -> None:
     assert facts["decision"] == card.decision.model_dump()
     assert facts["chosen"]["counts"]["images"] == 10
     assert card.decision.metric == "pooled_dice"
-    assert card.choice["data"] == "dataset, split train"
+    assert card.choice.data == "dataset, split train"
     assert card.calibration is not None
 
 

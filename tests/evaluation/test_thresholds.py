@@ -55,7 +55,7 @@ def test_curves_have_columns_of_one_length_that_a_card_can_hold(red_model: Model
         assert len({len(column) for column in choice.curve.values()}) == 1
         card = parse_card(choice.on(Card()).model_dump_json(), "here")
         assert card.threshold_curve == choice.curve
-        assert (card.choice["data"], card.choice["counts"]["images_without_ships"]) == ("tiles", 1)
+        assert (card.choice.data, card.choice.counts.images_without_ships) == ("tiles", 1)
 
 
 def test_airbus_score_chooses_a_peak_that_drops_false_alarms(red_model: Model, labelled: MakeImage) -> None:
@@ -150,8 +150,8 @@ def test_a_target_is_met_with_the_highest_recall(red_model: Model, labelled: Mak
         choice = choose_decision(red_model(), images, config=ThresholdConfig.model_validate(target))
         needed = max(choice.decision.threshold, choice.decision.min_peak)
         assert low < needed <= high, target
-        assert choice.facts["scores"]["ship_recall"] == recall, target
-        assert choice.facts["reached"] is True
+        assert choice.facts.scores["ship_recall"] == recall, target
+        assert choice.facts.reached is True
 
 
 def test_a_target_that_cannot_be_met_gives_the_nearest_point_and_the_card_says_so(
@@ -215,7 +215,7 @@ def test_squeezed_probabilities_give_the_same_ships(
     ]
     config = ThresholdConfig.model_validate({"metric": metric})
     choice = choose_decision(Distorted(red_model(), change), images, config=config)
-    assert choice.facts["scores"][metric] == 1.0
+    assert choice.facts.scores[metric] == 1.0
     low, high = change(np.array([0.51, 0.75]))
     assert low < max(choice.decision.threshold, choice.decision.min_peak) <= high
     assert choice.decision.threshold <= high
@@ -286,8 +286,8 @@ def test_the_card_says_on_what_and_for_what_it_was_chosen(images: list[Labelled]
     card = made(images, false_alarm_images=0.1).card
     assert card.decision.metric == "a false alarm in at most 10 % of the images without ships"
     assert 0.6 < max(card.decision.threshold, card.decision.min_peak) <= 0.8
-    assert card.choice["data"] == "tiles"
-    assert card.choice["counts"]["images_without_ships"] == 4
+    assert card.choice.data == "tiles"
+    assert card.choice.counts.images_without_ships == 4
     assert card.calibration is None
 
 

@@ -6,14 +6,27 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
 from shipseg.config import Decision, NetworkConfig
 from shipseg.errors import ModelError
+from shipseg.inference.locate import bundled_models
 from shipseg.model.calibration import Calibration
-from shipseg.model.card import CARD_FILE, CARD_KEY, Card, CardInput, parse_card, read_card
+from shipseg.model.card import (
+    CARD_FILE,
+    CARD_KEY,
+    Card,
+    CardChoice,
+    CardCounts,
+    CardInput,
+    CardTraining,
+    parse_card,
+    read_card,
+)
+from shipseg.model.onnxfile import read_metadata, read_onnx
 
 CARD = Card(
     name="one",
@@ -125,3 +138,59 @@ def test_a_calibration_that_does_not_rise_is_refused() -> None:
     values = {**json.loads(CARD.model_dump_json()), "calibration": {"method": "isotonic", "knots": [[0, 1], [1, 0]]}}
     with pytest.raises(ModelError, match="rise strictly"):
         parse_card(json.dumps(values), "here")
+
+
+# A card of another version: keys of its own everywhere in the record of how the model was made, most known ones absent.
+OF_ANOTHER_VERSION: dict[str, Any] = {
+    "choice": {"data": "tiles", "counts": {"images": 3, "clouds": 1}, "scores": {"ship_f1": None}, "by": ["a", None]},
+    "data": {"train_images": 5, "synth": {"world_version": 1, "fog": {"share": 0.5}}, "tides": [1, 2.5]},
+    "training": {"recipe": {"speed": 1000}, "started_from": {"name": "first", "epoch": 3}, "gpu": {"name": "T4"}},
+    "tested": {"9 images": {"num_images": 9, "ship_f1": 0.5, "recall <100 px": None, "note": "by day"}},
+}
+
+
+def test_a_card_of_another_version_loses_nothing_when_it_is_copied() -> None:
+    card = parse_card(json.dumps(OF_ANOTHER_VERSION), "here")
+    assert (card.data.train_images, card.training.recipe, card.choice.counts.images) == (5, {"speed": 1000}, 3)
+    copied = parse_card(card.model_copy(update={"decision": Decision(threshold=0.3)}).model_dump_json(), "here")
+    for key, value in OF_ANOTHER_VERSION.items():
+        assert copied.model_dump(mode="json")[key] == value
+    assert (copied.data, copied.training) == (card.data, card.training)
+
+
+def test_a_key_that_was_not_given_is_not_written() -> None:
+    written = Card().model_dump(mode="json")
+    assert [written[key] for key in ("choice", "data", "training", "tested")] == [{}, {}, {}, {}]
+    choice = CardChoice(data="tiles", counts=CardCounts(images=2), held_out_scores=None)
+    assert choice.model_dump(mode="json") == {"data": "tiles", "counts": {"images": 2}, "held_out_scores": None}
+    assert CardTraining(seed=0).model_copy(update={"epochs": 2}).model_dump() == {"epochs": 2, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"data": []}, "data must hold keys and values"),
+        ({"data": {"train_images": "many"}}, "data.train_images must be a whole number, got 'many'"),
+        ({"data": {"train_images": -1}}, "data.train_images must be at least 0, got -1"),
+        ({"data": {"synth": 10}}, "data.synth must hold keys and values, got 10"),
+        ({"choice": {"counts": {"images": True}}}, "choice.counts.images must be a number, not yes or no"),
+        ({"choice": {"scores": {"ship_f1": "good"}}}, "choice.scores.ship_f1 must be a number, got 'good'"),
+        ({"training": {"finished": "perhaps"}}, "training.finished must be true or false, got 'perhaps'"),
+        ({"training": {"started_from": {"name": 3}}}, "training.started_from.name must be a string, got 3"),
+        ({"tested": {"9 images": {"ship_f1": "good"}}}, "tested.9 images.ship_f1 must be a number, got 'good'"),
+    ],
+)
+def test_a_wrong_type_in_the_record_is_refused_in_one_sentence(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelError, match="here holds no usable model card: ") as caught:
+        parse_card(json.dumps(values), "here")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_the_card_of_a_bundled_model_is_written_back_as_it_is(name: str) -> None:
+    file = bundled_models()[name]
+    text = read_metadata(read_onnx(file), file)[CARD_KEY]
+    before, after = json.loads(text), parse_card(text, name).model_dump(mode="json")
+    for key in OF_ANOTHER_VERSION:
+        assert json.dumps(after[key]) == json.dumps(before[key])  # the order of the keys, too

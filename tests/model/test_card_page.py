@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from shipseg.config import Decision, NetworkConfig
-from shipseg.model.card import Card, CardInput
+from shipseg.model.card import Card, CardInput, CardTested, CardTraining
 from shipseg.model.card_page import describe_card
 from shipseg.recipes import load_recipe
 
@@ -34,7 +34,11 @@ def test_the_page_of_a_shipped_model_tells_licence_use_limits_and_tests() -> Non
         "license": "Apache-2.0",
         "intended_use": "a first look.",
         "limits": ("It misses boats.",),
-        "tested": {"600 synthetic images": {"airbus_score": 0.75, "num_images": 600, "recall < 100 px": None}},
+        "tested": {
+            "600 synthetic images": CardTested.model_validate(
+                {"airbus_score": 0.75, "num_images": 600, "recall < 100 px": None}
+            )
+        },
     }
     page = describe_card(CARD.model_copy(update=shipped))
     for words in (
@@ -87,7 +91,7 @@ def test_the_recipe_on_the_page_is_whole_and_trains_again() -> None:
 
 
 def test_a_recipe_of_another_version_is_shown_as_it_is() -> None:
-    assert "speed: 1,000" in describe_card(CARD.model_copy(update={"training": {"recipe": {"speed": 1000}}}))
+    assert "speed: 1,000" in describe_card(CARD.model_copy(update={"training": CardTraining(recipe={"speed": 1000})}))
 
 
 def test_what_a_card_does_not_say_has_no_heading() -> None:

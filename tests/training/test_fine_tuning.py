@@ -16,7 +16,7 @@ from shipseg.errors import ConfigError, ModelError, TrainingInterrupted
 from shipseg.inference.export import ExportReport
 from shipseg.model.bundle import load_network
 from shipseg.model.calibration import Calibration
-from shipseg.model.card import CARD_FILE, read_card
+from shipseg.model.card import CARD_FILE, CardChoice, CardCounts, read_card
 from shipseg.recipes import load_recipe
 from shipseg.training.assembly import assemble
 from shipseg.training.distributed import Processes
@@ -61,9 +61,9 @@ def test_the_card_names_the_model_it_started_from(
     recipe: Recipe, model_folder: Path, dataset_folder: Path, tmp_path: Path
 ) -> None:
     report = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train()
-    started = read_card(report.model).training["started_from"]
-    assert started["name"] == "tiny"
-    assert started["weights_sha256"] == read_card(model_folder).files["model.safetensors"]
+    started = read_card(report.model).training.started_from
+    assert started.name == "tiny"
+    assert started.weights_sha256 == read_card(model_folder).files["model.safetensors"]
     assert "Started from: name | tiny" in (report.model / "README.md").read_text()
 
 
@@ -77,7 +77,7 @@ def test_the_decision_rule_is_kept_if_validation_images_are_too_few(
     fields = {
         "decision": decision,
         "calibration": Calibration(method="temperature", temperature=1.5),
-        "choice": {"data": "synth", "counts": {"images": 260, "images_without_ships": 130}},
+        "choice": CardChoice(data="synth", counts=CardCounts(images=260, images_without_ships=130)),
         "input": card.input.model_copy(update={"views": 4}),
     }
     (model / CARD_FILE).write_text(card.model_copy(update=fields).model_dump_json())
@@ -111,7 +111,7 @@ def test_a_default_decision_rule_is_not_kept(recipe: Recipe, dataset_folder: Pat
     threshold = recipe.threshold.model_copy(update={"keep_below": 1000})
     chosen = recipe.model_copy(update={"threshold": threshold})
     report = TrainAndTestModel(chosen, dataset_folder, tmp_path / "run").train()
-    assert read_card(report.model).choice["data"].endswith(", split val")
+    assert read_card(report.model).choice.data.endswith(", split val")
 
 
 def test_a_stopped_run_resumes_exactly_even_if_the_model_was_deleted(
@@ -156,7 +156,7 @@ def test_a_wider_compact_network_starts_from_the_model(
     assert recipe.network.architecture == "compact"
     start = read_start(recipe)
     assert start is not None
-    assert start.facts["widths"] == "[8, 8, 8, 8, 8]"
+    assert start.facts.widths == "[8, 8, 8, 8, 8]"
     report = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train()
     assert read_card(report.model).network.widths == (12, 8, 8, 10, 8)
 
@@ -216,4 +216,4 @@ def test_the_command_accepts_the_name_of_a_bundled_model(
     ]
     assert shipseg([*arguments, *overrides, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 6
-    assert read_card(tmp_path / "run" / "model").training["started_from"]["name"] == "tiny"
+    assert read_card(tmp_path / "run" / "model").training.started_from.name == "tiny"

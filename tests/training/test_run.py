@@ -52,18 +52,19 @@ def test_the_card_describes_the_model_and_its_training(
 ) -> None:
     card = read_card(finished_run / "model")
     report = json.loads((dataset_folder / "report.json").read_text())
-    assert card.data["fingerprint"] == report["fingerprint"]
-    assert card.data["train_images"] == report["splits"]["train"]["images"]
-    assert card.data["val_images"] == report["splits"]["val"]["images"]
-    assert card.data["train_images"] + card.data["val_images"] == 20
+    assert card.data.fingerprint == report["fingerprint"]
+    assert card.data.train_images == report["splits"]["train"]["images"]
+    assert card.data.val_images == report["splits"]["val"]["images"]
+    assert sum(split["images"] for split in report["splits"].values()) == 20
     assert card.input.mode == "resized"
     assert card.input.scale == 0.5  # 128 px images cached at 64 px
     assert card.input.multiple == 32
-    best = card.training["best_epoch"]
-    assert card.training["steps"] == 3 * best
-    assert card.training["images_seen"] == 12 * best
-    assert card.training["finished"] is True
-    assert Recipe.model_validate(card.training["recipe"]).train == tiny().train
+    best = card.training.best_epoch
+    assert best is not None
+    assert card.training.steps == 3 * best
+    assert card.training.images_seen == 12 * best
+    assert card.training.finished is True
+    assert Recipe.model_validate(card.training.recipe).train == tiny().train
     assert set(card.versions) == {"shipseg", "torch", "python"}
     assert card.scores["val_pooled_dice"] == max(
         row.val_pooled_dice for row in read_history(finished_run / "history.csv")
@@ -86,7 +87,7 @@ def test_a_target_that_cannot_be_met_does_not_lose_the_run(
     recipe = tiny(threshold=target, train={"epochs": 1}, sampling={"batches_per_epoch": 1})
     report = TrainAndTestModel(recipe, dataset_folder, tmp_path / "run").train()
     card = read_card(report.model)
-    assert card.training["finished"] is True
+    assert card.training.finished is True
     # After one step no ship is detected: the metric replaces the target, or the nearest precision is used.
     assert card.decision.metric == "pooled_dice" or "not reached" in card.decision.metric
     assert "ship precision of at least 1" in caplog.text

@@ -216,7 +216,7 @@ def _facts(card: Card) -> str:
     """Return architecture, training data, threshold and date on one line."""
     network = card.network
     kind = network.architecture if network.architecture == "compact" else f"{network.architecture} on {network.encoder}"
-    trained = f"trained on {card.data['train_images']:,} images, " if "train_images" in card.data else ""
+    trained = f"trained on {card.data.train_images:,} images, " if card.data.train_images is not None else ""
     threshold = f"threshold {card.decision.threshold:.3g} for {card.decision.metric.replace('_', ' ')}"
     return f"{card.name}: {kind}, {trained}{threshold}, made {card.created or 'at an unknown date'}"
 

@@ -157,11 +157,11 @@ def _retuned_rows(retuned: Retuned) -> dict[str, Any]:
     rows |= {"threshold": decision.threshold, "peak threshold": decision.min_peak}
     if decision.rectangles:
         rows["ships"] = "filled rectangles where one fits"
-    held_out = facts["held_out_scores"] or {}
+    held_out = facts.held_out_scores or {}
     names = {"ship_precision": "ship precision", "ship_recall": "ship recall", "airbus_score": "Airbus score",
              "false_alarm_images": "share of empty images with a false alarm"}  # fmt: skip
     for key, name in names.items():
-        score, other = facts["scores"][key], held_out.get(key)
+        score, other = facts.scores[key], held_out.get(key)
         if score is not None:
             rows[name] = f"{score:.3f}" + ("" if other is None else f" (held-out images: {other:.3f})")
     if card.calibration is not None and card.calibration.errors is not None:

@@ -26,7 +26,7 @@ from shipseg.evaluation.sweep import ALL_IMAGES, SWEEP_SCORES, Curve, Curves, De
 from shipseg.files import write_json, write_text
 from shipseg.inference.predictor import Predictor
 from shipseg.model.calibration import Calibration
-from shipseg.model.card import Card, TtaViews
+from shipseg.model.card import Card, CardChoice, TtaViews
 
 __all__ = [
     "CURVES_FILE",
@@ -58,7 +58,7 @@ class Choice:
     curve: dict[str, list[float]] = field(default_factory=dict)
     """Columns of equal length: threshold, the scores of a sweep, and min_peak, the best one at that threshold. An
     undefined score is 0; a column without any defined score is left out."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: CardChoice = field(default_factory=CardChoice)
     """The card's `choice`."""
     point: OperatingPoint | None = None
     """The chosen point, in the network's own probability; None for a default."""
@@ -68,8 +68,8 @@ class Choice:
     @classmethod
     def kept_from(cls, card: Card) -> Choice:
         """Return the choice of another card, with its TTA views and its source."""
-        data = f"{card.choice.get('data') or 'labelled images'}, for {card.name}, whose decision rule was kept"
-        facts = {"data": data, "counts": card.choice.get("counts", {})}
+        data = f"{card.choice.data or 'labelled images'}, for {card.name}, whose decision rule was kept"
+        facts = CardChoice(data=data, counts=card.choice.counts)
         return cls(card.decision, card.calibration, facts=facts, views=card.input.views)
 
     def on(self, card: Card) -> Card:
@@ -156,7 +156,7 @@ def choose_from(
         rectangles=survey.rectangles,
         metric=point.name,
     )
-    facts = {"data": data, "groups": survey.num_groups, **point.facts()}
+    facts = CardChoice(data=data, groups=survey.num_groups, **point.facts())
     return Choice(decision, calibration, _curve(survey, config, calibration), facts, point)
 
 
@@ -227,7 +227,7 @@ class Retuned:
             "decision": self.card.decision.model_dump(),
             "network_threshold": self.card.network_threshold,
             "calibration": None if self.card.calibration is None else self.card.calibration.model_dump(mode="json"),
-            "chosen": self.choice.facts,
+            "chosen": self.choice.facts.model_dump(mode="json"),
             "operating_points": [
                 {
                     "wish": describe_target(point.config),

@@ -6,14 +6,28 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from shipseg.config import Decision, Frozen, NetworkConfig, validated
 from shipseg.errors import ConfigError, ModelError
 from shipseg.model.calibration import Calibration
 from shipseg.model.onnxfile import read_metadata, read_onnx
 
-__all__ = ["CARD_FILE", "CARD_KEY", "Card", "CardGate", "CardInput", "parse_card", "read_card"]
+__all__ = [
+    "CARD_FILE",
+    "CARD_KEY",
+    "Card",
+    "CardChoice",
+    "CardCounts",
+    "CardData",
+    "CardGate",
+    "CardInput",
+    "CardStart",
+    "CardTested",
+    "CardTraining",
+    "parse_card",
+    "read_card",
+]
 
 CARD_FILE = "shipseg.json"
 """Name of the card in a model folder."""
@@ -70,6 +84,163 @@ class CardGate(Frozen):
     """Which images."""
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
+class _CardRecord(Frozen):
+    """A part of the card that records how the model was made; prediction does not depend on it.
+
+    Every key may be missing: a card of another version has fewer keys or other ones. Known keys are checked. Unknown
+    keys are kept as they are (`extra="allow"`), so that a copy of the model loses none of them.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the keys that were given: a missing key stays missing instead of becoming null."""
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
+
+
+class CardCounts(_CardRecord):
+    """Counts at the chosen operating point, on the images that it was chosen on."""
+
+    images: Count = 0
+    """Labelled images, those without ships included."""
+    images_without_ships: Count = 0
+    """Images without a true ship."""
+    ships: Count = 0
+    """True ships."""
+    right: Count = 0
+    """Detections matched with a true ship, at an IoU above 0.5."""
+    predicted: Count = 0
+    """Detections."""
+    alarmed_images: Count = 0
+    """Images without ships that have a detection."""
+    false_alarms: Count = 0
+    """Detections that touch no true ship, in all images."""
+
+
+class CardChoice(_CardRecord):
+    """How the operating point was chosen, and its scores on the images that it was chosen on."""
+
+    data: str = ""
+    """Name of the labelled images."""
+    groups: Count | None = None
+    """Groups of images that show the same ground; the halves for calibration and held-out scores are made of these."""
+    chosen_for: str = ""
+    """The metric or the target, as in `Decision.metric`."""
+    reached: bool | None = None
+    """Whether the target is met; a metric always is."""
+    scores: dict[str, float | None] = Field(default={})
+    """By name of the score (`SWEEP_SCORES`); None where there was nothing to count."""
+    intervals: dict[str, tuple[float, float] | None] = Field(default={})
+    """Low and high end of the 90 % interval of the scores that have one."""
+    counts: CardCounts = CardCounts()
+    """What the scores are computed from."""
+    held_out_scores: dict[str, float | None] | None = None
+    """The same scores on each half of the groups at the point chosen on the other half; None without enough images."""
+
+
+class CardData(_CardRecord):
+    """The images that the model was trained and validated on."""
+
+    fingerprint: str = ""
+    """Hash of the prepared dataset."""
+    name: str = ""
+    """Name of the dataset's folder."""
+    train_images: Count | None = None
+    """Images trained on."""
+    train_images_with_ships: Count | None = None
+    """Those of them with ships."""
+    train_ships: Count | None = None
+    """Ships in them."""
+    val_images: Count | None = None
+    """Images validated on."""
+    val_images_with_ships: Count | None = None
+    """Those of them with ships."""
+    val_ships: Count | None = None
+    """Ships in them."""
+    origin: str = ""
+    """Where the images are from, in a sentence."""
+    synth: dict[str, Any] = Field(default={})
+    """Parameters of `shipseg synth`, as its synth.json holds them. Free: each version of the generator has its own."""
+
+
+class CardStart(_CardRecord):
+    """The model whose weights the training started from."""
+
+    name: str = ""
+    """Its name."""
+    weights_sha256: str = ""
+    """SHA-256 of its weights."""
+    data: str = ""
+    """Origin of the images that it was trained on, or the name of their dataset."""
+    created: str = ""
+    """Date in ISO form."""
+    widths: str = ""
+    """Its channels, where they were widened."""
+
+
+class CardTraining(_CardRecord):
+    """How the weights were trained."""
+
+    recipe: dict[str, Any] = Field(default={})
+    """The recipe with every value, see `shipseg.config.Recipe`. Free: that of another version has other keys."""
+    finished: bool | None = None
+    """Whether the run came to its end; before that the decision is a preliminary one."""
+    epochs: Count | None = None
+    """Epochs trained."""
+    best_epoch: Count | None = None
+    """Epoch of these weights, counted from 1."""
+    steps: Count | None = None
+    """Optimizer steps until these weights."""
+    images_seen: Count | None = None
+    """Steps times batch size."""
+    seed: int | None = None
+    """The recipe's seed."""
+    processes: Count | None = None
+    """Processes of the distributed training; 1 without."""
+    hours: float | None = None
+    """Duration of all epochs."""
+    started_from: CardStart = CardStart()
+    """Not given for random weights."""
+    commit: str = ""
+    """Git commit of shipseg that trained it; models that come with shipseg only."""
+    command: str = ""
+    """Command that trained it; likewise."""
+
+
+class CardTested(_CardRecord):
+    """Scores on images that had no part in training or choosing; None where there was nothing to count.
+
+    The recall by size has a key for each size, such as `recall <100 px`.
+    """
+
+    num_images: Count | None = None
+    """Images that were scored."""
+    airbus_score: float | None = None
+    """Score of the Airbus challenge: mean over images of F2 over ships, averaged over IoU 0.50 ... 0.95."""
+    airbus_score_of_predicting_nothing: float | None = None
+    """The same for predicting nothing: the share of images without ships."""
+    pooled_dice: float | None = None
+    """Dice of the pixels of all images together."""
+    pooled_dice_ship_images: float | None = None
+    """Likewise, of images with ships only."""
+    image_dice: float | None = None
+    """Mean Dice of the images with ships."""
+    ship_f1: float | None = None
+    """F1 of ships, matched one to one at an IoU above 0.5."""
+    ship_precision: float | None = None
+    """Share of the detections that are matched."""
+    ship_recall: float | None = None
+    """Share of the true ships that are matched."""
+    false_alarm_images: float | None = None
+    """Share of the images without ships that have a detection."""
+    false_alarms_per_1000km2: float | None = None
+    """Detections that touch no true ship, per 1000 km2 of all images."""
+
+
 class Card(Frozen):
     """What a model is, what it was made from, how to use it and how well it does."""
 
@@ -80,19 +251,19 @@ class Card(Frozen):
     calibration: Calibration | None = None
     """Makes the network's probabilities true; all that follows is about calibrated ones."""
     decision: Decision = Decision()
-    choice: dict[str, Any] = Field(default={})
+    choice: CardChoice = CardChoice()
     """How the decision was chosen: for which target, on which images, with which scores there."""
     gate: CardGate | None = None
     """Lets empty tiles of scenes be skipped; None looks at every tile."""
     threshold_curve: dict[str, list[float]] = Field(default={})
     """Scores on the images it was chosen on against `threshold`: equal-length columns."""
-    data: dict[str, Any] = Field(default={})
+    data: CardData = CardData()
     """What it was trained on: dataset fingerprint, number of images, origin."""
-    training: dict[str, Any] = Field(default={})
+    training: CardTraining = CardTraining()
     """Recipe, steps, images seen, seed."""
     scores: dict[str, float] = Field(default={})
     """Scores on validation, by name."""
-    tested: dict[str, dict[str, Any]] = Field(default={})
+    tested: dict[str, CardTested] = Field(default={})
     """Scores on images that had no part in training or choosing, by the name of the images."""
     intended_use: str = ""
     """What it is meant for, in a sentence."""

@@ -113,10 +113,10 @@ def _decision_lines(card: Card) -> list[str]:
         lines.append(
             "- Ships of pictures become filled rectangles where one fits; those of scenes keep their outlines."
         )
-    counts = card.choice.get("counts", {})
-    if counts:
-        images = f"{_number(counts['images'])} images, {_number(counts['images_without_ships'])} without ships"
-        lines.append(f"- Chosen on {_text(card.choice.get('data') or 'labelled images')}: {images}.")
+    counts = card.choice.counts
+    if counts.images:
+        images = f"{_number(counts.images)} images, {_number(counts.images_without_ships)} without ships"
+        lines.append(f"- Chosen on {_text(card.choice.data or 'labelled images')}: {images}.")
     if card.calibration is not None:
         errors = card.calibration.errors
         told = (
@@ -139,11 +139,11 @@ def _decision_lines(card: Card) -> list[str]:
 
 def _score_lines(card: Card) -> list[str]:
     named = [(name.removeprefix("val_"), value) for name, value in card.scores.items()]
-    at_choice = {name: value for name, value in card.choice.get("scores", {}).items() if value is not None}
+    at_choice = {name: value for name, value in card.choice.scores.items() if value is not None}
     title = "Score on its validation images, at the resolution of training"
     lines = _table((title, "Value"), [(_words(name), f"{value:.4f}") for name, value in named])
     if at_choice:
-        data = _text(card.choice.get("data") or "labelled images")
+        data = _text(card.choice.data or "labelled images")
         title = f"Score on the images that its rules were chosen on ({data}), at full resolution"
         rows = [(_words(name), f"{value:.4f}") for name, value in at_choice.items()]
         lines += [""] * bool(lines) + _table((title, "Value"), rows)
@@ -153,7 +153,8 @@ def _score_lines(card: Card) -> list[str]:
 def _tested_lines(card: Card) -> list[str]:
     lines: list[str] = []
     for images, scores in card.tested.items():
-        rows = [(_words(name), _score(value)) for name, value in scores.items() if value is not None]
+        given = scores.model_dump(mode="json")
+        rows = [(_words(name), _score(value)) for name, value in given.items() if value is not None]
         lines += [""] * bool(lines) + _table((f"Score on {images}", "Value"), rows)
     return lines
 
@@ -163,7 +164,7 @@ def _score(value: Any) -> str:
 
 
 def _data_lines(card: Card) -> list[str]:
-    rest, lines = dict(card.data), []
+    rest, lines = card.data.model_dump(mode="json"), []
     for split, what in (("train", "learnt from"), ("val", "validated on")):
         names = [f"{split}_{key}" for key in ("images", "images_with_ships", "ships")]
         if all(name in rest for name in names):
@@ -173,7 +174,7 @@ def _data_lines(card: Card) -> list[str]:
 
 
 def _training_lines(card: Card) -> list[str]:
-    rest = dict(card.training)
+    rest = card.training.model_dump(mode="json")
     recipe = rest.pop("recipe", None)
     rest |= {f"started from: {key}": value for key, value in rest.pop("started_from", {}).items() if value}
     lines = _table(("", ""), [(_capital(_words(key)), _text(value)) for key, value in rest.items()])
@@ -202,7 +203,7 @@ def _limits(card: Card, model: str) -> list[str]:
         f"- Vessels that touch {touching}; bow and stern are not told apart.",
         *(f"- {limit}" for limit in card.limits),
     ]
-    if card.training.get("finished") is False:
+    if card.training.finished is False:
         lines.append("- Its training had not finished when it was saved: the threshold is a preliminary one.")
     return lines
 

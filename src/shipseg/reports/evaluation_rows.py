@@ -235,8 +235,8 @@ def model_rows(card: Card) -> tuple[tuple[str, str], ...]:
         ("name", card.name),
         ("network", " ".join(filter(None, (network.architecture, encoder)))),
         ("shown to it", f"{shown}, {given.metres_per_pixel:g} m per pixel"),
-        ("trained on", _words_of(card.data, _DATA_WORDS)),
-        ("training", _words_of(card.training, _TRAINING_WORDS)),
+        ("trained on", _words_of(card.data.model_dump(), _DATA_WORDS)),
+        ("training", _words_of(card.training.model_dump(), _TRAINING_WORDS)),
         ("scores in training", _words_of(card.scores, _VALIDATION_WORDS, digits=3)),
         ("calibration", _calibration_words(card)),
         ("rule chosen on", _choice_words(card)),
@@ -269,8 +269,8 @@ def _calibration_words(card: Card) -> str:
 
 
 def _choice_words(card: Card) -> str:
-    counts = card.choice.get("counts")
-    if not counts:
+    counts = card.choice.counts
+    if not counts.images:
         return ""
-    where = card.choice.get("data") or "labelled images"
-    return f"{where}: {counts['images']} images, {counts['images_without_ships']} of them without ships"
+    where = card.choice.data or "labelled images"
+    return f"{where}: {counts.images} images, {counts.images_without_ships} of them without ships"

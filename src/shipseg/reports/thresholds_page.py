@@ -43,17 +43,16 @@ def write_threshold_report(retuned: Retuned, path: Path) -> Path:
     Raises:
         StorageError: The file cannot be written.
     """
-    counts = retuned.choice.facts["counts"]
     return write_page(
         path,
         "thresholds.html",
         card=retuned.card,
         source=retuned.source,
         target=retuned.target,
-        counts=counts,
+        counts=retuned.choice.facts.counts,
         num_groups=retuned.survey.num_groups,
         sentence=retuned.choice.point.sentence if retuned.choice.point else "",
-        reached=retuned.choice.facts["reached"],
+        reached=retuned.choice.facts.reached,
         chosen=_row(retuned, retuned.choice.point) if retuned.choice.point else None,
         usual=[_row(retuned, point) for point in retuned.usual],
         drawings=_drawings(retuned),

@@ -12,7 +12,7 @@ from shipseg.config import Recipe
 from shipseg.errors import ConfigError
 from shipseg.inference.locate import find_weights
 from shipseg.model.bundle import WEIGHTS_FILE, load_network
-from shipseg.model.card import Card, read_card
+from shipseg.model.card import Card, CardStart, read_card
 from shipseg.model.widening import can_widen, widened
 
 __all__ = ["MODEL_REQUIRED", "Start", "read_start", "recipe_from"]
@@ -30,7 +30,7 @@ class Start:
 
     tensors: dict[str, Tensor]
     """Its state dict, named as in a model folder."""
-    facts: dict[str, Any]
+    facts: CardStart
     """Its name, weights file, data and date, for the card of the new model."""
     decision_rule: dict[str, Any]
     """The fields of its card that make up the decision rule, as JSON."""
@@ -75,15 +75,15 @@ def read_start(recipe: Recipe) -> Start | None:
         )
     network, card = load_network(find_weights(model))
     _check(recipe, card, model, given=set(type(recipe.network).model_fields))
-    facts = {
-        "name": card.name,
-        "weights_sha256": card.files.get(WEIGHTS_FILE, ""),
-        "data": card.data.get("origin") or card.data.get("name", ""),
-        "created": card.created,
-    }
+    facts = CardStart(
+        name=card.name,
+        weights_sha256=card.files.get(WEIGHTS_FILE, ""),
+        data=card.data.origin or card.data.name,
+        created=card.created,
+    )
     tensors = dict(network.body.state_dict())
     if _widens(recipe, card):
-        facts["widths"] = _text(card.network.widths)
+        facts = facts.model_copy(update={"widths": _text(card.network.widths)})
         tensors = widened(tensors, card.network.widths, recipe.network.widths, seed=recipe.train.seed)
     return Start(tensors, facts, card.model_dump(mode="json", include=_DECISION_FIELDS))
 

@@ -227,7 +227,7 @@ class TrainAndTestModel:
             dataset=data.fingerprint,
             world_size=assembly.processes.world_size,
             environment=environment(assembly.processes.device),
-            started_from=start.facts if start else {},
+            started_from=start.facts.model_dump(mode="json") if start else {},
             rules_before=start.decision_rule if start else {},
         )
 
@@ -296,7 +296,7 @@ def _choose(predictor: Predictor, state: RunState, data: PreparedDataset) -> Cho
     """
     images, config = labelled_from_dataset(data, "val"), state.recipe.threshold
     original = Card.model_validate(state.rules_before)
-    if original.choice.get("counts") and len(images) < config.keep_below:
+    if original.choice.counts.images and len(images) < config.keep_below:
         LOG.warning(
             "%d validation images are too few to choose a decision rule for %r: the one of %s is kept. "
             "Choose another with `shipseg threshold`, or train with  --threshold.keep_below 0",

@@ -22,7 +22,7 @@ from shipseg.data.prepared import PreparedDataset
 from shipseg.errors import ModelError, TrainingError
 from shipseg.evaluation.thresholds import Choice
 from shipseg.model.bundle import save_model
-from shipseg.model.card import Card, CardInput, read_card
+from shipseg.model.card import Card, CardData, CardInput, CardTraining, read_card
 from shipseg.model.network import ShipNetwork
 from shipseg.recipes import dump_recipe
 from shipseg.training.assembly import Assembly
@@ -122,7 +122,7 @@ def _holds_model_of(run: Path, best: Best) -> bool:
         complete = all(_sha256(run / MODEL_FOLDER / name) == digest for name, digest in card.files.items())
     except (ModelError, OSError):
         return False
-    return complete and bool(card.files) and card.training.get("best_epoch") == best.epoch
+    return complete and bool(card.files) and card.training.best_epoch == best.epoch
 
 
 def _sha256(path: Path) -> str:
@@ -185,19 +185,19 @@ def build_card(
         network=recipe.network,
         input=CardInput(mode=recipe.input.mode, scale=data.scale if resized else 1.0, multiple=multiple,
                         tile=_tile(multiple)),
-        data={"fingerprint": data.fingerprint, "name": data.root.resolve().name, **_counts(data)},
-        training={
-            "recipe": state.current_recipe().model_dump(mode="json"),
-            "finished": finished,
-            "epochs": state.epoch,
-            "best_epoch": best.epoch,
-            "steps": best.step,
-            "images_seen": best.step * recipe.train.batch_size,
-            "seed": recipe.train.seed,
-            "processes": state.world_size,
-            "hours": round(sum(row.seconds for row in state.history) / 3600, 4),
+        data=CardData(fingerprint=data.fingerprint, name=data.root.resolve().name, **_counts(data)),
+        training=CardTraining(
+            recipe=state.current_recipe().model_dump(mode="json"),
+            finished=finished,
+            epochs=state.epoch,
+            best_epoch=best.epoch,
+            steps=best.step,
+            images_seen=best.step * recipe.train.batch_size,
+            seed=recipe.train.seed,
+            processes=state.world_size,
+            hours=round(sum(row.seconds for row in state.history) / 3600, 4),
             **({"started_from": state.started_from} if state.started_from else {}),
-        },
+        ),
         scores={f"val_{name}": value for name, value in vars(best.scores).items()},
         versions={"shipseg": __version__, "torch": torch.__version__, "python": platform.python_version()},
         created=dt.datetime.now(dt.UTC).date().isoformat(),

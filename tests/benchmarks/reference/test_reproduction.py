@@ -46,9 +46,9 @@ def test_it_leaves_a_model_with_the_references_threshold_that_predicts(dataset_f
     assert (card.decision.threshold, card.decision.metric, card.decision.min_peak) == (4e-4, "none", 0)
     assert card.input.scale == 0.5  # 128 px images, shown at 64
     assert done["images_seen"] == 4 * done["steps"] > 0
-    assert card.training["steps"] == done["steps"]
+    assert card.training.steps == done["steps"]
     # A sigmoid twice: the loss cannot fall below 0.17, and starts at a probability of 0.5 near 0.3.
-    assert 0.17 < card.training["last_loss"] < 0.5
+    assert 0.17 < card.training.model_dump()["last_loss"] < 0.5
     probability_hw = load_model(tmp_path / "model").probability(data.read_image(data.rows("val").iloc[0]))
     assert probability_hw.shape == (128, 128)
 
