@@ -1,4 +1,4 @@
-"""Models that look at images, small ones, in both forms."""
+"""Small models, as torch folders and ONNX files."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_the_best_model_that_comes_with_shipseg_is_the_default(shipped: Path, ex
     assert default_model() == "shipseg-base"
 
 
-def test_a_name_runs_as_onnx_and_with_torch_where_that_is_asked_for(shipped: Path) -> None:
+def test_a_name_runs_as_onnx_and_with_torch_on_request(shipped: Path) -> None:
     assert isinstance(load_model("shipseg-small").backend, OnnxBackend)
     assert isinstance(load_model("shipseg-small", backend="torch").backend, TorchBackend)
     shutil.rmtree(shipped / "shipseg-small")
@@ -144,7 +144,7 @@ def test_the_weights_to_train_on_are_found_by_name_run_or_folder(shipped: Path, 
     assert find_weights(folder) == folder
     assert find_weights(folder.parent) == folder  # a run
     (shipped / "shipseg-small" / WEIGHTS_FILE).unlink()
-    with pytest.raises(ModelError, match=r"shipseg-small has no model\.safetensors, the weights that can be"):
+    with pytest.raises(ModelError, match=r"shipseg-small has no model\.safetensors, the weights for training"):
         find_weights("shipseg-small")
 
 
@@ -173,7 +173,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_that_has_not_finished_says_so(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").mkdir()
-    with pytest.raises(ModelError, match=r"has made no model yet.*--resume"):
+    with pytest.raises(ModelError, match=r"has no model yet.*--resume"):
         load_model(tmp_path)
 
 
