@@ -144,7 +144,7 @@ def test_the_weights_to_train_on_are_found_by_name_run_or_folder(shipped: Path, 
     assert find_weights(folder) == folder
     assert find_weights(folder.parent) == folder  # a run
     (shipped / "shipseg-small" / WEIGHTS_FILE).unlink()
-    with pytest.raises(ModelError, match=r"shipseg-small has no model\.safetensors, the weights for training"):
+    with pytest.raises(ModelError, match=r"shipseg-small has no model\.safetensors, the weights that can be"):
         find_weights("shipseg-small")
 
 

@@ -341,7 +341,7 @@ def test_a_model_keeps_the_number_its_threshold_was_chosen_for(
     assert shipseg(["threshold", str(model_folder), str(airbus_folder), "--out", str(out), "--views", str(views)]) == 0
     card = read_card(out / "model")
     assert card.input.views == views
-    assert ("mean over 4 mirror images" in (out / "model" / "README.md").read_text()) == (views == 4)
+    assert ("mean over 4 TTA views" in (out / "model" / "README.md").read_text()) == (views == 4)
     image = np.random.default_rng(2).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     model, once = load_model(out / "model"), load_model(model_folder).without_calibration()
     same = np.allclose(model.without_calibration().probability(image), once.probability(image), atol=1e-6)

@@ -65,11 +65,11 @@ def export_onnx(model: str | Path, out: Path) -> ExportReport:
     """Write a model as an ONNX file and return the comparison with PyTorch.
 
     The graph takes `image`, float32 (N, 3, H, W), RGB in 0-255, and gives `probability`, float32 (N, 1, H, W):
-    normalisation and sigmoid are inside; N, H and W are dynamic (H and W multiples of the card's `multiple`). The
-    metadata hold the card and the keys that the QGIS plugin Deepness reads.
+    normalisation and sigmoid are inside; N, H and W are free (H and W multiples of the card's `multiple`). The card
+    stands in the metadata, and beside it the keys that the QGIS plugin Deepness reads.
 
     Args:
-        model: A model folder, a run, or the name of a bundled model.
+        model: A model folder, a run, or the name of a model that comes with shipseg.
         out: The file to write, ending in `.onnx`; or a folder, in which `model.onnx` is written.
 
     Raises:
@@ -97,7 +97,7 @@ def export_onnx(model: str | Path, out: Path) -> ExportReport:
 
 
 def copy_onnx(source: Path, target: Path, card: Card) -> None:
-    """Write a copy of an ONNX file made by shipseg with another card; the graph is unchanged.
+    """Write a copy of an ONNX file of ours with another card; the graph stays as it is.
 
     Raises:
         StorageError: The file cannot be written.
@@ -143,7 +143,7 @@ def _target(out: Path) -> Path:
 
 
 def _build_graph(network: ShipNetwork) -> Any:
-    """Return the network as an ONNX model with dynamic sizes and without paths of this machine."""
+    """Return the network as an ONNX model, its sizes free, without traces of the machine that made it."""
     import torch
 
     class Probability(torch.nn.Module):
@@ -170,7 +170,7 @@ def _build_graph(network: ShipNetwork) -> Any:
             verbose=False,
         )
     if program is None:
-        raise ModelError("torch.onnx.export returned nothing: use torch 2.6 or later")
+        raise ModelError("torch.onnx.export returned nothing: use a version of torch from 2.6 on")
     graph = program.model_proto
     _strip_traces(graph)
     return graph

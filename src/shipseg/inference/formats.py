@@ -187,7 +187,7 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Path, Sequence[ImageShips]], None]
 """Output formats by name: name of the file, and the function that writes it."""
 
 
-# Check of a submission file before it is uploaded.
+# TileJob through a submission before it is handed in: what the challenge would refuse is said in a sentence.
 
 _COLUMNS = ["ImageId", "EncodedPixels"]
 _TILE = (768, 768)

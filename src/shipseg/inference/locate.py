@@ -34,9 +34,9 @@ _BEST_FIRST: Final = ("shipseg-base", "shipseg-small")
 
 
 def bundled_folder() -> Path:
-    """Return the folder of the models that come with shipseg.
+    """Return where the models that come with shipseg are kept.
 
-    Each is an ONNX file NAME.onnx for inference and a folder NAME/ with the same weights for torch, for fine-tuning.
+    Each is an ONNX file NAME.onnx, which predicts, and a folder NAME/ with the same weights for torch: to train on.
     """
     return Path(str(resources.files("shipseg"))) / "models"
 
@@ -110,13 +110,13 @@ def find_weights(path_or_name: str | Path) -> Path:
     path = _with_weights(find_model(path_or_name))
     if not (path / WEIGHTS_FILE).is_file():
         raise ModelError(
-            f"{path_or_name} has no {WEIGHTS_FILE}, the weights for training: give a model folder or a run"
+            f"{path_or_name} has no {WEIGHTS_FILE}, the weights that can be trained on: give a model folder or a run"
         )
     return path
 
 
 def _with_weights(path: Path) -> Path:
-    """Return the folder with the torch weights of a bundled ONNX file; any other path is returned unchanged."""
+    """Return the folder beside a bundled ONNX file that holds the same weights for torch; else the path as it is."""
     folder = path.with_suffix("")
     return folder if path in bundled_models().values() and (folder / WEIGHTS_FILE).is_file() else path
 
