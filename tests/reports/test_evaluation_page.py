@@ -21,7 +21,7 @@ VOID = {"meta", "img", "br", "link", "hr"}
 
 
 class Page(HTMLParser):
-    """A page taken apart: texts, attributes, tags; and whether every element is closed."""
+    """A parsed page: texts, attributes, tags; and whether every element is closed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def test_the_page_shows_each_headline_score_with_interval_and_baseline(
     assert "chosen for airbus score" in text
 
 
-def test_the_panel_is_written_as_a_picture_too(synthetic_page: Path) -> None:
+def test_the_panel_is_also_written_as_png(synthetic_page: Path) -> None:
     assert (synthetic_page.parent / PANEL_FILE).read_bytes().startswith(b"\x89PNG")
 
 
@@ -138,12 +138,12 @@ def test_a_rule_given_by_hand_is_not_said_to_be_chosen(
     text = Page(
         write_evaluation_report(evaluation, tmp_path / "r.html", predictor=bright_model, source=small_source)
     ).text
-    assert "from probability 0.9 on" in text
+    assert "a probability of at least 0.9 are ship" in text
     assert "was given by hand" in text
     assert "It found 1 of 3 ships" in text  # 240 / 255 = 0.94 is still above
 
 
-def test_an_image_that_has_gone_since_is_left_out_of_the_pictures(
+def test_an_image_that_no_longer_exists_is_left_out_of_the_examples(
     tmp_path: Path, small_source: Source, bright_model: GivesProbability, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> NDArray[np.uint8]:
