@@ -97,7 +97,7 @@ def test_predict_writes_everything_without_the_extra(tmp_path: Path, images: Pat
 def test_predict_succeeds_when_every_image_can_be_read(tmp_path: Path, images: Path, exported: ExportReport) -> None:
     done = shipseg("predict", images / "a.jpg", images / "b.png", "--model", exported.path, "--out", tmp_path / "o")
     assert done.returncode == 0, done.stderr
-    assert "Ships in 2 pictures" in done.stdout
+    assert "Ships in 2 images" in done.stdout
 
 
 def test_the_model_that_comes_with_shipseg_is_taken_unless_another_is_named(
