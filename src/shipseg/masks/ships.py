@@ -175,7 +175,7 @@ class Ship:
         length_px: Longer side of the oriented rectangle.
         width_px: Its shorter side.
         heading_deg: Direction of the longer side, clockwise from up (north), from 0 to below 180: bow and stern are
-            not told apart, so the ship may head the opposite way. 90 when no side is longer.
+            not distinguished, so the ship may head the opposite way. 90 when no side is longer.
         corners_xy: float32 (4, 2), corners of the oriented rectangle as (x right, y down), clockwise on the screen.
             They may lie a little outside the image.
     """
