@@ -64,8 +64,8 @@ def test_the_page_needs_no_other_file_and_shows_the_facts(known: Exploration, wr
 def test_the_page_of_labels_gives_the_reason_for_missing_sections(labels_alone: Exploration, tmp_path: Path) -> None:
     page = write_exploration(labels_alone, tmp_path).read_text()
     assert "there are no images, only labels" in page
-    assert "if images have 96 x 96 px" in page
-    for heading in ("<h2>Images</h2>", "<h2>The split</h2>", "Images that show the same"):
+    assert "assuming images of 96 x 96 px" in page
+    for heading in ("<h2>Images</h2>", "<h2>The split</h2>", "Duplicate and overlapping images"):
         assert heading not in page
 
 

@@ -1,4 +1,4 @@
-"""What every backend promises, and what only one of them does."""
+"""The contract of every backend, and what is specific to one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_backend_gives_one_probability_per_pixel(backend: Backend, shape: tupl
     np.testing.assert_array_equal(images, before)
 
 
-def test_an_image_of_a_batch_is_seen_as_alone(backend: Backend) -> None:
+def test_an_image_gives_the_same_result_in_a_batch_and_alone(backend: Backend) -> None:
     images = images_of(3, 3, 64, 64)
     together = backend.run(images)
     for number in range(3):
@@ -68,7 +68,7 @@ def test_both_backends_agree(model_folder: Path, exported: ExportReport) -> None
     np.testing.assert_allclose(OnnxBackend(exported.path).run(images), ours, atol=1e-5)
 
 
-def test_a_network_in_training_is_looked_at_without_being_changed(model_folder: Path) -> None:
+def test_a_network_in_training_is_evaluated_without_being_changed(model_folder: Path) -> None:
     network, _ = load_network(model_folder)
     expected = TorchBackend(network, device="cpu").run(images_of(2, 3, 64, 64))
     network.train()
@@ -81,17 +81,17 @@ def test_a_network_in_training_is_looked_at_without_being_changed(model_folder: 
     network(torch.zeros(2, 3, 32, 32)).mean().backward()  # nothing was left in inference mode
 
 
-def test_threads_are_lent_for_a_batch_only(model_folder: Path) -> None:
-    seen = []
+def test_threads_are_set_for_a_batch_only(model_folder: Path) -> None:
+    counts = []
 
     class Watched(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            seen.append(torch.get_num_threads())
+            counts.append(torch.get_num_threads())
             return images[:, :1]
 
     before = torch.get_num_threads()
     TorchBackend(Watched(), device="cpu", threads=before + 1).run(images_of(1, 3, 32, 32))
-    assert seen == [before + 1]
+    assert counts == [before + 1]
     assert torch.get_num_threads() == before
 
 
@@ -105,7 +105,7 @@ def test_bf16_is_close_to_fp32_and_gives_float32(model_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["quantum", "cuda:99", "cpu cpu"])
-def test_a_device_that_is_not_here_is_refused(model_folder: Path, device: str) -> None:
+def test_a_device_that_is_not_available_is_refused(model_folder: Path, device: str) -> None:
     with pytest.raises(ConfigError, match=f"{device}.*give auto"):
         TorchBackend(load_network(model_folder)[0], device=device)
 
@@ -187,7 +187,7 @@ def foreign_graph(path: Path, metadata: dict[str, str], *, input_name: str = "im
     return path
 
 
-def test_an_onnx_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_an_onnx_file_not_made_by_shipseg_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"a\.onnx is an ONNX file without a shipseg card: make one with"):
         OnnxBackend(foreign_graph(tmp_path / "a.onnx", {"author": "somebody"}))
 

@@ -29,7 +29,7 @@ from shipseg.masks.rle import decode, decode_many, encode, runs_of_mask
 from shipseg.masks.ships import find_ships, ships_from_mask
 
 
-def picture(name: str, mask_hw: NDArray[np.bool_]) -> ImageShips:
+def image_ships(name: str, mask_hw: NDArray[np.bool_]) -> ImageShips:
     return ImageShips(name, mask_hw.shape, ships_from_mask(mask_hw))
 
 
@@ -47,11 +47,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def test_the_csv_holds_one_row_per_ship_measured_in_pixel_edges(tmp_path: Path) -> None:
     prob_hw = np.where(two_ships(), 0.75, 0.0).astype(np.float32)
-    pictures = [
+    images = [
         ImageShips("a.jpg", (30, 40), find_ships(prob_hw, threshold=0.5)),
-        picture("empty.jpg", np.zeros((5, 5), bool)),
+        image_ships("empty.jpg", np.zeros((5, 5), bool)),
     ]
-    write_ships_csv(tmp_path / "ships.csv", pictures)
+    write_ships_csv(tmp_path / "ships.csv", images)
     long, upright = read_rows(tmp_path / "ships.csv")
     assert (long["image"], long["ship"], long["area_px"], long["confidence"]) == ("a.jpg", "1", "80", "0.7500")
     assert [long[f"box_{side}"] for side in ("x", "y", "width", "height")] == ["5", "10", "20", "4"]
@@ -68,9 +68,9 @@ def test_a_table_without_ships_has_its_columns_all_the_same(tmp_path: Path) -> N
     assert read_rows(tmp_path / "ships.csv") == []
 
 
-def test_names_with_commas_quotes_and_letters_of_the_world_come_back(tmp_path: Path) -> None:
+def test_names_with_commas_quotes_and_unicode_letters_round_trip(tmp_path: Path) -> None:
     name = 'Hafen, "Süd" 港.jpg'
-    write_ships_csv(tmp_path / "ships.csv", [picture(name, two_ships())])
+    write_ships_csv(tmp_path / "ships.csv", [image_ships(name, two_ships())])
     assert {row["image"] for row in read_rows(tmp_path / "ships.csv")} == {name}
 
 
@@ -89,7 +89,7 @@ def test_a_submission_decodes_to_the_mask_ship_by_ship_without_overlap(
     tmp_path_factory: pytest.TempPathFactory, mask_hw: NDArray[np.bool_]
 ) -> None:
     path = tmp_path_factory.mktemp("submission") / "submission.csv"
-    write_submission(path, [picture("a.jpg", mask_hw)])
+    write_submission(path, [image_ships("a.jpg", mask_hw)])
     texts = [row["EncodedPixels"] for row in read_rows(path)]
     ships = ships_from_mask(mask_hw)
     assert len(texts) == max(1, len(ships))
@@ -102,15 +102,15 @@ def test_a_submission_is_what_the_challenge_asks_for(tmp_path: Path) -> None:
     mask_hw = np.zeros((4, 4), bool)
     mask_hw[1:3, 0] = True  # pixels 2, 3
     mask_hw[3, 2:4] = True  # pixels 12, 16
-    write_submission(tmp_path / "s.csv", [picture("b.jpg", mask_hw), picture("a.jpg", np.zeros((4, 4), bool))])
+    write_submission(tmp_path / "s.csv", [image_ships("b.jpg", mask_hw), image_ships("a.jpg", np.zeros((4, 4), bool))])
     expected = "ImageId,EncodedPixels\nb.jpg,2 2\nb.jpg,12 1 16 1\na.jpg,\n"
     assert (tmp_path / "s.csv").read_text() == expected
 
 
-def test_a_submission_with_one_id_for_two_pictures_is_refused(tmp_path: Path) -> None:
-    pictures = [picture(name, two_ships()) for name in ("a.jpg", "b.jpg", "a.jpg")]
-    with pytest.raises(ConfigError, match=r"a\.jpg stands for several pictures \(1 such names in all\)"):
-        write_submission(tmp_path / "s.csv", pictures)
+def test_a_submission_with_one_id_for_two_images_is_refused(tmp_path: Path) -> None:
+    images = [image_ships(name, two_ships()) for name in ("a.jpg", "b.jpg", "a.jpg")]
+    with pytest.raises(ConfigError, match=r"a\.jpg is the name of several images \(1 such names in all\)"):
+        write_submission(tmp_path / "s.csv", images)
     assert not (tmp_path / "s.csv").exists()
 
 
@@ -122,7 +122,7 @@ def test_pycocotools_reads_the_coco_file_and_finds_the_same_masks(tmp_path: Path
     touching_the_end[2:, 3:] = True
     full = np.ones((3, 2), bool)
     masks = {"a.jpg": two_ships(), "empty.jpg": np.zeros((7, 9), bool), "end.jpg": touching_the_end, "full.jpg": full}
-    write_coco(tmp_path / "ships.json", [picture(name, mask_hw) for name, mask_hw in masks.items()])
+    write_coco(tmp_path / "ships.json", [image_ships(name, mask_hw) for name, mask_hw in masks.items()])
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(tmp_path / "ships.json"))
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["ship"]
@@ -143,7 +143,7 @@ def test_pycocotools_reads_the_coco_file_and_finds_the_same_masks(tmp_path: Path
 
 
 def test_ids_of_coco_images_and_annotations_are_unique_and_refer_to_each_other(tmp_path: Path) -> None:
-    write_coco(tmp_path / "c.json", [picture(name, two_ships()) for name in ("a.jpg", "b.jpg")])
+    write_coco(tmp_path / "c.json", [image_ships(name, two_ships()) for name in ("a.jpg", "b.jpg")])
     value = json.loads((tmp_path / "c.json").read_text())
     assert [image["id"] for image in value["images"]] == [1, 2]
     assert [annotation["id"] for annotation in value["annotations"]] == [1, 2, 3, 4]
@@ -164,18 +164,18 @@ def sample(tmp_path: Path) -> Path:
     return written(tmp_path, "sample.csv", "b.jpg,1 2", "a.jpg,1 2")
 
 
-def test_a_sound_submission_is_counted(tmp_path: Path, sample: Path) -> None:
+def test_a_valid_submission_is_counted(tmp_path: Path, sample: Path) -> None:
     submission = written(tmp_path, "submission.csv", "a.jpg,1 2 5 2", "a.jpg,9 1", "b.jpg,")
     assert check_submission(submission, sample=sample, shape=SHAPE) == SubmissionSummary(
         num_images=2, num_empty=1, num_ships=2
     )
 
 
-def test_what_predict_writes_is_sound(tmp_path: Path, sample: Path) -> None:
+def test_what_predict_writes_is_valid(tmp_path: Path, sample: Path) -> None:
     mask_hw = np.zeros(SHAPE, bool)
     mask_hw[1:3, 0] = mask_hw[0, 2:4] = True
-    pictures = [ImageShips("a.jpg", SHAPE, ()), ImageShips("b.jpg", SHAPE, ships_from_mask(mask_hw))]
-    write_submission(tmp_path / "submission.csv", pictures)
+    images = [ImageShips("a.jpg", SHAPE, ()), ImageShips("b.jpg", SHAPE, ships_from_mask(mask_hw))]
+    write_submission(tmp_path / "submission.csv", images)
     summary = check_submission(tmp_path / "submission.csv", sample=sample, shape=SHAPE)
     assert summary == SubmissionSummary(num_images=2, num_empty=1, num_ships=2)
 
@@ -192,7 +192,9 @@ def test_what_predict_writes_is_sound(tmp_path: Path, sample: Path) -> None:
         (["a.jpg,1 2,9", "b.jpg,"], r"line 2 of .* has 3 values, expected 2"),
     ],
 )
-def test_what_the_challenge_would_refuse_is_said(rows: list[str], sentence: str, tmp_path: Path, sample: Path) -> None:
+def test_what_the_challenge_would_refuse_is_an_error(
+    rows: list[str], sentence: str, tmp_path: Path, sample: Path
+) -> None:
     with pytest.raises(DataError, match=sentence):
         check_submission(written(tmp_path, "submission.csv", *rows), sample=sample, shape=SHAPE)
 

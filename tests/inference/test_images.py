@@ -1,4 +1,4 @@
-"""Pictures and folders of pictures, from the files given to the files written."""
+"""Prediction of image files and folders: inputs, output files, tables and failures."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_picture_becomes_a_mask_an_overlay_and_a_row(tmp_path: Path, predictor: Predictor) -> None:
-    picture = write(tmp_path / "a.png", sea_with_ship())
-    report = predict_images([picture], tmp_path / "out", predictor)
+def test_an_image_gets_a_mask_an_overlay_and_a_row(tmp_path: Path, predictor: Predictor) -> None:
+    image = write(tmp_path / "a.png", sea_with_ship())
+    report = predict_images([image], tmp_path / "out", predictor)
     mask_hw = read_mask(tmp_path / "out" / "masks" / "a.png")
     expected_hw = np.zeros((50, 70), np.uint8)
     expected_hw[SHIP] = 255
@@ -131,11 +131,11 @@ def test_a_photograph_turned_by_its_exif_mark_is_turned_back(tmp_path: Path, pre
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (33, 31), (64, 65), (200, 150)])
-def test_pictures_of_any_size_get_masks_of_their_size(
+def test_images_of_any_size_get_masks_of_their_size(
     tmp_path: Path, predictor: Predictor, shape: tuple[int, int]
 ) -> None:
-    picture = write(tmp_path / "a.png", np.full((*shape, 3), 255, np.uint8))
-    predict_images([picture], tmp_path / "out", predictor)
+    image = write(tmp_path / "a.png", np.full((*shape, 3), 255, np.uint8))
+    predict_images([image], tmp_path / "out", predictor)
     mask_hw = read_mask(tmp_path / "out" / "masks" / "a.png")
     assert mask_hw.shape == shape
     assert (mask_hw == 255).all()
@@ -143,7 +143,7 @@ def test_pictures_of_any_size_get_masks_of_their_size(
 
 def test_one_bad_file_does_not_stop_a_folder_and_is_reported(tmp_path: Path, predictor: Predictor) -> None:
     write(tmp_path / "in" / "a.png", sea_with_ship())
-    (tmp_path / "in" / "b.png").write_bytes(b"not a picture")
+    (tmp_path / "in" / "b.png").write_bytes(b"not an image")
     whole = write(tmp_path / "c.png", sea_with_ship()).read_bytes()
     (tmp_path / "in" / "c.png").write_bytes(whole[: len(whole) // 2])
     write(tmp_path / "in" / "d.png", sea_with_ship())
@@ -166,14 +166,14 @@ def test_one_bad_file_does_not_stop_a_folder_and_is_reported(tmp_path: Path, pre
     summary = report.as_dict()
     assert (summary["failed"], list(summary["failures"])) == (2, ["b.png", "c.png"])
     json.dumps(summary)
-    # In a submission every picture stands, without ships where it could not be read.
+    # A submission lists every image, without ships where it could not be read.
     ids = [(row["ImageId"], bool(row["EncodedPixels"])) for row in read_rows(tmp_path / "s.csv")]
     assert ids == [("a.png", True), ("b.png", False), ("c.png", False), ("d.png", True)]
 
 
-def test_the_list_of_failures_goes_when_they_are_mended(tmp_path: Path, predictor: Predictor) -> None:
+def test_the_list_of_failures_is_removed_when_they_are_fixed(tmp_path: Path, predictor: Predictor) -> None:
     bad = tmp_path / "a.png"
-    bad.write_bytes(b"not a picture")
+    bad.write_bytes(b"not an image")
     assert not predict_images([bad], tmp_path / "out", predictor).ok
     write(bad, sea_with_ship())
     assert predict_images([bad], tmp_path / "out", predictor).ok
@@ -211,14 +211,14 @@ def test_one_name_in_two_folders_is_written_twice_but_is_no_submission(tmp_path:
     assert [row["image"] for row in read_rows(tmp_path / "out" / "ships.csv")] == [
         str(folder / "a.png") for folder in folders
     ]
-    with pytest.raises(ConfigError, match=r"a\.png stands for several pictures"):
+    with pytest.raises(ConfigError, match=r"a\.png is the name of several images"):
         predict_images(folders, tmp_path / "out2", predictor, PredictOptions(submission=tmp_path / "s.csv"))
     assert not (tmp_path / "out2").exists()
 
 
-def test_coco_is_written_beside_the_csv_when_asked_for(tmp_path: Path, predictor: Predictor) -> None:
-    picture = write(tmp_path / "a.png", sea_with_ship())
-    predict_images([picture], tmp_path / "out", predictor, PredictOptions(formats=("coco",)))
+def test_coco_is_written_beside_the_csv_when_requested(tmp_path: Path, predictor: Predictor) -> None:
+    image = write(tmp_path / "a.png", sea_with_ship())
+    predict_images([image], tmp_path / "out", predictor, PredictOptions(formats=("coco",)))
     value = json.loads((tmp_path / "out" / "ships.coco.json").read_text())
     assert [annotation["bbox"] for annotation in value["annotations"]] == [[10, 20, 30, 6]]
     assert (tmp_path / "out" / "ships.csv").is_file()
@@ -227,9 +227,9 @@ def test_coco_is_written_beside_the_csv_when_asked_for(tmp_path: Path, predictor
 def test_a_threshold_that_is_given_is_used(tmp_path: Path, predictor: Predictor) -> None:
     image_hwc = np.full((40, 40, 3), 0, np.uint8)
     image_hwc[10:20, 10:20] = 128
-    picture = write(tmp_path / "a.png", image_hwc)
-    assert predict_images([picture], tmp_path / "out", predictor).num_ships == 0
-    assert predict_images([picture], tmp_path / "out", predictor, PredictOptions(threshold=0.5)).num_ships == 1
+    image = write(tmp_path / "a.png", image_hwc)
+    assert predict_images([image], tmp_path / "out", predictor).num_ships == 0
+    assert predict_images([image], tmp_path / "out", predictor, PredictOptions(threshold=0.5)).num_ships == 1
 
 
 def test_running_again_gives_the_same_files_whatever_was_left_there(tmp_path: Path, predictor: Predictor) -> None:
@@ -249,9 +249,7 @@ def test_running_again_gives_the_same_files_whatever_was_left_there(tmp_path: Pa
     assert state() == first
 
 
-def test_killed_at_any_moment_there_is_no_half_a_file_and_the_next_run_finishes(
-    tmp_path: Path, predictor: Predictor
-) -> None:
+def test_a_killed_run_leaves_no_partial_file_and_the_next_run_finishes(tmp_path: Path, predictor: Predictor) -> None:
     for number in range(60):
         write(tmp_path / "in" / f"{number:02}.png", sea_with_ship(300, 400))
     code = (
@@ -277,12 +275,12 @@ def test_killed_at_any_moment_there_is_no_half_a_file_and_the_next_run_finishes(
     assert [path for path in (tmp_path / "out").rglob("*") if path.name.endswith(".part")] == []
 
 
-def test_an_overlay_larger_than_anyone_can_look_at_is_made_smaller(
+def test_an_overlay_above_the_size_limit_is_downscaled(
     tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "_MAX_OVERLAY_SIDE_PX", 35)
-    picture = write(tmp_path / "a.png", sea_with_ship())
-    predict_images([picture], tmp_path / "out", predictor)
+    image = write(tmp_path / "a.png", sea_with_ship())
+    predict_images([image], tmp_path / "out", predictor)
     overlay = cv2.imread(str(tmp_path / "out" / "overlays" / "a.jpg"))
     assert overlay is not None
     assert overlay.shape == (25, 35, 3)
@@ -303,18 +301,18 @@ def test_inputs_that_are_not_there_are_refused_before_anything_is_written(tmp_pa
 
 
 def test_a_file_where_the_output_should_go_is_named(tmp_path: Path, predictor: Predictor) -> None:
-    picture = write(tmp_path / "a.png", sea_with_ship())
+    image = write(tmp_path / "a.png", sea_with_ship())
     (tmp_path / "out").write_text("I was here first")
     with pytest.raises(StorageError, match="out"):
-        predict_images([picture], tmp_path / "out", predictor)
+        predict_images([image], tmp_path / "out", predictor)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_output_folder_that_may_not_be_written_is_named(tmp_path: Path, predictor: Predictor) -> None:
-    picture = write(tmp_path / "a.png", sea_with_ship())
+    image = write(tmp_path / "a.png", sea_with_ship())
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(StorageError, match="locked"):
-        predict_images([picture], tmp_path / "locked" / "out", predictor)
+        predict_images([image], tmp_path / "locked" / "out", predictor)
 
 
 def make(root: Path, *names: str) -> list[Path]:
@@ -327,7 +325,7 @@ def make(root: Path, *names: str) -> list[Path]:
 
 
 def called(inputs: list[Path], out: Path) -> dict[str, str]:
-    return {picture.label: picture.name for picture in find_images(inputs, out)}
+    return {image.label: image.name for image in find_images(inputs, out)}
 
 
 def test_a_folder_stands_for_the_images_directly_in_it_sorted_by_name(tmp_path: Path) -> None:
@@ -336,17 +334,17 @@ def test_a_folder_stands_for_the_images_directly_in_it_sorted_by_name(tmp_path: 
 
 
 def test_files_are_taken_in_the_order_given_whatever_their_ending(tmp_path: Path) -> None:
-    files = make(tmp_path, "z.png", "a.picture")
-    assert list(called(files, tmp_path / "out")) == ["z.png", "a.picture"]
+    files = make(tmp_path, "z.png", "a.image")
+    assert list(called(files, tmp_path / "out")) == ["z.png", "a.image"]
 
 
-def test_a_picture_given_twice_is_taken_once(tmp_path: Path) -> None:
+def test_an_image_given_twice_is_predicted_once(tmp_path: Path) -> None:
     (file,) = make(tmp_path, "in/a.png")
     again = tmp_path / "in" / ".." / "in" / "a.png"
     assert called([tmp_path / "in", file, again], tmp_path / "out") == {"a.png": "a"}
 
 
-def test_two_links_to_one_file_are_two_pictures_under_their_own_names(tmp_path: Path) -> None:
+def test_two_links_to_one_file_are_two_images_with_their_own_names(tmp_path: Path) -> None:
     (file,) = make(tmp_path, "store/0123.png")
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
@@ -359,7 +357,7 @@ def test_one_stem_with_two_endings_gives_two_names(tmp_path: Path) -> None:
     assert called([tmp_path / "in"], tmp_path / "out") == {"a.jpg": "a.jpg", "a.png": "a.png", "b.png": "b"}
 
 
-def test_one_file_name_in_two_folders_is_told_apart_by_the_folder(tmp_path: Path) -> None:
+def test_one_file_name_in_two_folders_gets_the_folder_in_its_name(tmp_path: Path) -> None:
     north, south, other = make(tmp_path, "north/a.png", "south/a.png", "south/b.png")
     assert called([tmp_path / "north", tmp_path / "south"], tmp_path / "out") == {
         str(north): "north__a.png",
@@ -368,19 +366,19 @@ def test_one_file_name_in_two_folders_is_told_apart_by_the_folder(tmp_path: Path
     }
 
 
-def test_as_many_folders_as_needed_tell_pictures_apart(tmp_path: Path) -> None:
+def test_as_many_parent_folders_as_needed_make_names_unique(tmp_path: Path) -> None:
     files = make(tmp_path, "x/day/a.png", "y/day/a.png", "y/night/a.png")
-    names = [picture.name for picture in find_images(files, tmp_path / "out")]
+    names = [image.name for image in find_images(files, tmp_path / "out")]
     assert names == ["x__day__a.png", "y__day__a.png", "night__a.png"]
 
 
-def test_a_name_made_from_folders_does_not_meet_a_file_that_is_called_so(tmp_path: Path) -> None:
+def test_a_name_made_from_folders_does_not_collide_with_a_file_of_that_name(tmp_path: Path) -> None:
     files = make(tmp_path, "north/a.png", "south/a.png", "south/north__a.png.jpg")
-    names = [picture.name for picture in find_images(files, tmp_path / "out")]
+    names = [image.name for image in find_images(files, tmp_path / "out")]
     assert len(set(names)) == 3
 
 
-def test_earlier_results_are_never_taken_for_input(tmp_path: Path) -> None:
+def test_earlier_results_are_never_used_as_input(tmp_path: Path) -> None:
     """Neither with the output folder inside the input folder nor with a shell's star."""
     make(tmp_path, "in/a.png", "in/out/masks/a.png", "in/out/overlays/a.jpg", "in/masks/a.png")
     assert called([tmp_path / "in"], tmp_path / "in" / "out") == {"a.png": "a"}
@@ -402,14 +400,14 @@ def test_no_input_is_refused(tmp_path: Path) -> None:
 
 def test_an_input_that_is_not_there_is_named_before_any_work(tmp_path: Path) -> None:
     files = make(tmp_path, "a.png")
-    with pytest.raises(DataError, match=r"there is no picture or folder .*b\.png"):
+    with pytest.raises(DataError, match=r"there is no image or folder .*b\.png"):
         find_images([*files, tmp_path / "b.png"], tmp_path / "out")
 
 
-def test_a_folder_without_pictures_is_refused_with_what_would_be_one(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused_with_the_valid_suffixes(tmp_path: Path) -> None:
     make(tmp_path, "in/notes.txt", "in/deeper/a.png")
     with pytest.raises(
-        DataError, match=r"in holds no picture \(.*\.jpg.*\); folders inside it are not looked into, --recursive does"
+        DataError, match=r"in holds no image \(.*\.jpg.*\); subfolders are not searched: give --recursive"
     ):
         find_images([tmp_path / "in"], tmp_path / "out")
 
@@ -421,20 +419,22 @@ def test_a_file_name_that_is_not_unicode_is_shown_readably(tmp_path: Path) -> No
     assert label.encode("utf-8") == b"caf\\udce9.png"
 
 
-def test_folders_inside_are_looked_into_only_when_asked_and_otherwise_counted(
+def test_subfolders_are_searched_only_with_recursive_and_otherwise_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(tmp_path, "in/a.png", "in/b/a.png", "in/b/c/d.png", "in/.hidden/e.png", "in/notes/f.txt", "in/out/masks/a.png")
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     inputs, out = [tmp_path / "in"], tmp_path / "in" / "out"
-    assert [picture.name for picture in find_images(inputs, out)] == ["a"]
-    assert caplog.messages == [f"2 folders with pictures inside {tmp_path / 'in'} not looked into: --recursive does"]
+    assert [image.name for image in find_images(inputs, out)] == ["a"]
+    assert caplog.messages == [
+        f"skipping 2 subfolders with images in {tmp_path / 'in'}: give --recursive to include them"
+    ]
     caplog.clear()
-    assert [picture.name for picture in find_images(inputs, out, recursive=True)] == ["in__a.png", "b__a.png", "d"]
+    assert [image.name for image in find_images(inputs, out, recursive=True)] == ["in__a.png", "b__a.png", "d"]
     assert caplog.messages == []
 
 
-def test_results_are_not_written_among_the_pictures(tmp_path: Path) -> None:
+def test_results_are_not_written_among_the_images(tmp_path: Path) -> None:
     make(tmp_path, "in/a.png", "in/masks/a.png")
-    with pytest.raises(ConfigError, match=r"among the pictures in .*in: choose another folder"):
+    with pytest.raises(ConfigError, match=r"among the images in .*in: choose another folder"):
         find_images([tmp_path / "in"], tmp_path / "in" / ".")

@@ -134,7 +134,7 @@ def test_the_best_model_that_comes_with_shipseg_is_the_default(shipped: Path, ex
     assert default_model() == "shipseg-base"
 
 
-def test_a_name_runs_as_onnx_and_with_torch_where_that_is_asked_for(shipped: Path) -> None:
+def test_a_name_runs_as_onnx_and_with_torch_on_request(shipped: Path) -> None:
     onnx, torch = load_model("shipseg-small"), load_model("shipseg-small", backend="torch")
     assert isinstance(onnx.backend, OnnxBackend)
     assert isinstance(torch.backend, TorchBackend)
@@ -195,7 +195,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_that_has_not_finished_says_so(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").mkdir()
-    with pytest.raises(ModelError, match=r"has made no model yet.*--resume"):
+    with pytest.raises(ModelError, match=r"has no model yet.*--resume"):
         load_model(tmp_path)
 
 

@@ -127,7 +127,7 @@ def test_the_network_sees_multiples_of_32_and_no_more_pixels_at_once_than_it_wan
 
 
 def test_an_image_smaller_than_a_tile_is_predicted_as_without_tiles() -> None:
-    """A network that looks far (a blur of 15 px) makes seams visible; in one tile there are none."""
+    """A network with a large receptive field (a blur of 15 px) makes seams visible; in one tile there are none."""
 
     class Blur(RedBackend):
         def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -168,7 +168,7 @@ def test_a_prediction_holds_the_ships_of_the_probability_and_their_mask() -> Non
     np.testing.assert_allclose(prediction.probability, image_hwc[:, :, 0] / 255, atol=1e-6)
 
 
-def test_the_rules_of_the_card_decide_which_ships_are_kept() -> None:
+def test_the_decision_rule_of_the_card_decides_which_ships_are_kept() -> None:
     image_hwc = np.zeros((60, 80, 3), np.uint8)
     image_hwc[10:14, 20:40, 0] = 255
     image_hwc[30:33, 50:55, 0] = 204
@@ -207,7 +207,7 @@ def test_a_grey_image_stands_for_three_equal_channels() -> None:
     np.testing.assert_allclose(red_predictor().probability(grey_hw), grey_hw / 255, atol=1e-6)
 
 
-def test_views_that_are_not_contiguous_are_read_rightly() -> None:
+def test_arrays_that_are_not_contiguous_are_read_correctly() -> None:
     image_hwc = noise(40, 50)
     turned_hwc = np.rot90(image_hwc)[:, ::-1]
     np.testing.assert_allclose(red_predictor().probability(turned_hwc), turned_hwc[:, :, 0] / 255, atol=1e-6)
@@ -235,7 +235,7 @@ def test_the_image_is_left_as_it_was() -> None:
         (None, "NoneType"),
     ],
 )
-def test_what_is_no_image_is_refused_with_what_it_is_and_what_is_needed(image: Any, words: str) -> None:
+def test_invalid_images_are_refused_with_what_is_required(image: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=rf"{words}.*uint8 array of shape \(height, width, 3\)"):
         red_predictor().predict(image)
 
@@ -251,7 +251,7 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         red_predictor().predict(tmp_path / "nowhere.jpg")
 
 
-def test_a_network_that_gives_nan_is_reported_and_not_taken_for_empty_sea() -> None:
+def test_nan_probabilities_are_an_error() -> None:
     class Broken(RedBackend):
         def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.full_like(images_n3hw[:, :1], np.nan)
@@ -269,7 +269,7 @@ def test_a_card_that_contradicts_itself_is_refused(settings_of_card: dict[str, i
         Predictor(Card(input=CardInput(**settings_of_card)), RedBackend())
 
 
-def test_ships_that_touch_are_parted_when_the_card_says_so() -> None:
+def test_touching_ships_are_split_when_the_card_says_so() -> None:
     image_hwc = np.zeros((60, 90, 3), np.uint8)
     image_hwc[20:30, 10:70, 0] = image_hwc[31:41, 10:60, 0] = 250
     image_hwc[30, 10:60, 0] = 150  # a valley that is still above the threshold
@@ -307,13 +307,13 @@ def _red_more_to_the_right(images_n3hw: Array) -> Array:
 
 
 @pytest.mark.parametrize("views", [1, 2, 4, 8])
-def test_a_network_that_knows_no_direction_is_not_changed(views: int) -> None:
+def test_tta_does_not_change_an_equivariant_network(views: int) -> None:
     images = np.random.default_rng(1).uniform(0, 255, (2, 3, 8, 12)).astype(np.float32)
     np.testing.assert_allclose(mean_over_tta_views(_red, images, views=views), _red(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("views", [2, 4, 8])
-def test_a_leaning_to_one_side_cancels_out(views: int) -> None:
+def test_a_bias_to_one_side_cancels_out(views: int) -> None:
     images = np.random.default_rng(1).uniform(0, 255, (2, 3, 12, 12)).astype(np.float32)
     leaning = mean_over_tta_views(_red_more_to_the_right, images, views=1)
     assert np.abs(leaning - _red(images)).max() > 0.1
@@ -322,15 +322,15 @@ def test_a_leaning_to_one_side_cancels_out(views: int) -> None:
     )
 
 
-def test_every_mirror_image_is_another() -> None:
-    seen: list[bytes] = []
+def test_the_eight_tta_views_differ() -> None:
+    views: list[bytes] = []
 
     def note(images_n3hw: Array) -> Array:
-        seen.append(images_n3hw.tobytes())
+        views.append(images_n3hw.tobytes())
         return _red(images_n3hw)
 
     mean_over_tta_views(note, np.arange(3 * 16, dtype=np.float32).reshape(1, 3, 4, 4), views=8)
-    assert len(set(seen)) == 8
+    assert len(set(views)) == 8
 
 
 @pytest.mark.parametrize("views", [1, 4])
@@ -341,7 +341,7 @@ def test_a_model_keeps_the_number_its_threshold_was_chosen_for(
     assert shipseg(["threshold", str(model_folder), str(airbus_folder), "--out", str(out), "--views", str(views)]) == 0
     card = read_card(out / "model")
     assert card.input.views == views
-    assert ("mean over 4 mirror images" in (out / "model" / "README.md").read_text()) == (views == 4)
+    assert ("mean over 4 TTA views" in (out / "model" / "README.md").read_text()) == (views == 4)
     image = np.random.default_rng(2).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     model, once = load_model(out / "model"), load_model(model_folder).without_calibration()
     same = np.allclose(model.without_calibration().probability(image), once.probability(image), atol=1e-6)

@@ -74,7 +74,7 @@ def test_smp_reads_the_folder_of_its_own_networks(tmp_path: Path, config: Networ
         torch.testing.assert_close(theirs(x), network.body(x), rtol=0, atol=0)
 
 
-def test_weights_from_a_hub_are_not_asked_for_again(tmp_path: Path) -> None:
+def test_weights_from_a_hub_are_not_downloaded_again(tmp_path: Path) -> None:
     config = NetworkConfig(encoder_weights="imagenet")
     network = trained(config.model_copy(update={"encoder_weights": None}))
     save_model(tmp_path / "model", network, Card(network=config))

@@ -1,4 +1,4 @@
-"""A calibration changes what probabilities say and never their order."""
+"""A calibration changes probabilities but not their order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ calibrations = st.one_of(
 
 @settings(max_examples=50)
 @given(calibrations, st.integers(0, 2**32 - 1))
-def test_what_was_surer_stays_at_least_as_sure_and_within_0_and_1(calibration: Calibration, seed: int) -> None:
+def test_a_calibration_keeps_the_order_and_the_range_0_to_1(calibration: Calibration, seed: int) -> None:
     rng = np.random.default_rng(seed)
     # Neighbouring float32 are where rounding could swap two.
     some = rng.random(200).astype(np.float32) ** 6
@@ -65,7 +65,7 @@ def test_what_was_surer_stays_at_least_as_sure_and_within_0_and_1(calibration: C
 
 @settings(max_examples=50)
 @given(calibrations, st.floats(1e-6, 1 - 1e-6), st.integers(0, 2**32 - 1))
-def test_a_threshold_has_one_on_the_networks_probability_that_marks_the_same_pixels(
+def test_a_threshold_has_an_uncalibrated_one_that_selects_the_same_pixels(
     calibration: Calibration, threshold: float, seed: int
 ) -> None:
     own = np.float32(calibration.before(threshold))

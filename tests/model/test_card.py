@@ -125,7 +125,7 @@ def test_a_card_from_before_there_was_calibration_is_read() -> None:
     assert card.network_threshold == card.decision.threshold
 
 
-def test_a_calibration_travels_in_the_card() -> None:
+def test_a_calibration_is_stored_in_the_card() -> None:
     calibration = Calibration(method="temperature", temperature=2.0)
     card = CARD.model_copy(update={"calibration": calibration})
     assert parse_card(card.model_dump_json(), "here") == card

@@ -1,4 +1,4 @@
-"""A model's page for people: whole, short, and nothing cut."""
+"""The README of a model: its sections and lines, and what a card without values leaves out."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CARD = Card(
 )
 
 
-def test_the_page_of_a_shipped_model_tells_licence_use_limits_and_tests() -> None:
+def test_the_readme_of_a_bundled_model_has_licence_use_limits_and_test_scores() -> None:
     shipped = {
         "license": "Apache-2.0",
-        "intended_use": "a first look.",
+        "intended_use": "screening.",
         "limits": ("It misses boats.",),
         "tested": {
             "600 synthetic images": CardTested.model_validate(
@@ -43,7 +43,7 @@ def test_the_page_of_a_shipped_model_tells_licence_use_limits_and_tests() -> Non
     page = describe_card(CARD.model_copy(update=shipped))
     for words in (
         "Licence: Apache-2.0.",
-        "Meant for: a first look.",
+        "Meant for: screening.",
         "- It misses boats.",
         "| Score on 600 synthetic images | Value |",
         "| score of the Airbus challenge | 0.7500 |",
@@ -61,19 +61,19 @@ def test_the_page_of_an_onnx_file_names_it_in_the_commands() -> None:
     assert "from_pretrained" not in page  # reads folders alone
 
 
-def test_the_page_tells_use_decision_scores_data_and_hashes() -> None:
+def test_the_readme_has_use_decision_rule_scores_data_and_hashes() -> None:
     page = describe_card(CARD)
     for words in (
         "# Model 2",
         "about 1.5 m per pixel; a unet on the encoder resnet18.",
         "Made with shipseg 0.1 on 2025-01-02.",
         "shipseg predict IMAGES --model THIS_FOLDER --out OUT",
-        "the network sees it scaled by 0.3333.",
-        "A pixel is ship from probability 0.37 on (chosen for: score of the Airbus challenge).",
-        "A ship needs a probability of 0.9 somewhere.",
+        "the network's input is the image scaled by 0.3333.",
+        "pixels with a probability of at least 0.37 are ship (chosen for: score of the Airbus challenge).",
+        "Peak threshold: a ship has a pixel with a probability of at least 0.9.",
         "A ship has at least 12 pixels.",
         "| pooled Dice, all images | 0.8123 |",
-        "- 1,234 images learnt from: 600 with ships, 2,345 ships in all.",
+        "- 1,234 images for training: 600 with ships, 2,345 ships in all.",
         "- Origin: synthetic \\| seed 5",
         "| Steps | 5,000 |",
         "| Finished | no |",
@@ -85,7 +85,7 @@ def test_the_page_tells_use_decision_scores_data_and_hashes() -> None:
         assert words in page, words
 
 
-def test_the_recipe_on_the_page_is_whole_and_trains_again() -> None:
+def test_the_recipe_in_the_readme_is_complete_and_can_be_loaded() -> None:
     text = describe_card(CARD).split("```yaml\n")[1].split("```")[0]
     assert yaml.safe_load(text) == RECIPE.model_dump(mode="json")
 
@@ -94,9 +94,9 @@ def test_a_recipe_of_another_version_is_shown_as_it_is() -> None:
     assert "speed: 1,000" in describe_card(CARD.model_copy(update={"training": CardTraining(recipe={"speed": 1000})}))
 
 
-def test_what_a_card_does_not_say_has_no_heading() -> None:
+def test_missing_values_have_no_heading() -> None:
     page = describe_card(Card(network=NetworkConfig(architecture="compact")))
     headings = [line for line in page.splitlines() if line.startswith("#")]
-    assert headings == ["# unnamed", "## Use", "## What it takes", "## What counts as a ship", "## Limits"]
+    assert headings == ["# unnamed", "## Use", "## Input", "## Decision rule", "## Limits"]
     assert "compact U-Net.\n" in page
     assert "from_pretrained" not in page

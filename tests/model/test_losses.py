@@ -128,7 +128,7 @@ def test_the_gradient_is_that_of_the_value(name: str, ships: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_batch_without_ships_pushes_every_false_alarm_down(name: str) -> None:
+def test_a_batch_without_ships_lowers_every_false_alarm(name: str) -> None:
     logits, target = batch(ships=False)
     logits.requires_grad_()
     value = build_loss(single(name))(logits, target)
@@ -263,13 +263,13 @@ def test_the_order_of_images_and_pixels_does_not_matter(seed: int, name: str) ->
         ({"weights": {"focal": 1.0}, "focal_alpha": 0}, "with 0 a missed ship costs nothing"),
     ],
 )
-def test_parameters_that_make_a_kind_of_error_free_are_refused(parameters: dict[str, object], words: str) -> None:
+def test_parameters_that_give_an_error_type_zero_cost_are_refused(parameters: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         build_loss(LossConfig.model_validate(parameters))
 
 
 @pytest.mark.parametrize("name", ["small_ships", "between_ships"])
-def test_weights_that_lovasz_alone_would_not_heed_are_refused(name: str) -> None:
+def test_pixel_weights_with_lovasz_alone_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"loss.{name} has no effect on lovasz alone"):
         build_loss(LossConfig.model_validate({"weights": {"lovasz": 1.0}, name: 0.5}))
     build_loss(LossConfig.model_validate({"weights": {"lovasz": 1.0, "bce": 1.0}, name: 0.5}))

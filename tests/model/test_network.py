@@ -131,7 +131,7 @@ def test_the_root_of_a_pixel_below_zero_is_that_of_zero() -> None:
     assert torch.equal(*normalize(pixels).split(1))
 
 
-def test_contrast_makes_the_same_picture_of_bright_and_dark_seas() -> None:
+def test_contrast_normalises_bright_and_dark_seas_to_the_same_image() -> None:
     normalize = Normalization("contrast")
     dark = torch.tensor([4.0, 4.0, 4.0, 16.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)  # roots 2, 2, 2, 4: mean 2.5
     bright = torch.tensor([64.0, 64.0, 64.0, 100.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)  # roots 8, 8, 8, 10
@@ -181,7 +181,7 @@ def test_encoder_names_hold_the_reference_s() -> None:
 # --- torchvision beside a CPU-only torch ---------------------------------------------------------------------------
 
 
-def test_nothing_is_declared_where_torchvision_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_schema_is_declared_if_torchvision_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     declared: list[Any] = []
     monkeypatch.setattr(encoders, "_declared", declared)
     monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
@@ -255,7 +255,7 @@ def test_weights_that_lack_tensors_are_refused(tmp_path: Path) -> None:
 def test_weights_of_a_larger_encoder_are_refused(tmp_path: Path) -> None:
     state = {**timm_state(), "layer1.2.conv1.weight": torch.zeros(64, 64, 3, 3)}
     save_file(state, tmp_path / "w.safetensors")
-    with pytest.raises(ModelError, match="holds 1 tensors that encoder resnet18 has not, such as layer1.2.conv1"):
+    with pytest.raises(ModelError, match="holds 1 tensors that are not in encoder resnet18, such as layer1.2.conv1"):
         build_network(NetworkConfig(encoder_weights=str(tmp_path / "w.safetensors")))
 
 
@@ -307,7 +307,7 @@ def test_weights_without_batch_counters_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "tu-resnet18"])
-def test_a_hub_out_of_reach_is_said_at_once_with_the_local_route(
+def test_an_unreachable_hub_is_an_error_that_names_the_local_file(
     encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -316,7 +316,9 @@ def test_a_hub_out_of_reach_is_said_at_once_with_the_local_route(
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     started = time.monotonic()
-    with pytest.raises(ModelError, match=f"'imagenet' of {encoder} cannot be had from the model hub .* local file"):
+    with pytest.raises(
+        ModelError, match=f"'imagenet' of {encoder} cannot be downloaded from the model hub .* local file"
+    ):
         build_network(NetworkConfig(encoder=encoder, encoder_weights="imagenet"))
     assert time.monotonic() - started < 10
     assert not constants.HF_HUB_OFFLINE, "the process may try the hub again"

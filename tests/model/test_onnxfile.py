@@ -1,4 +1,4 @@
-"""The outside of an ONNX file: its metadata, and a hash that no change of the graph passes."""
+"""Metadata of an ONNX file, and the hash that detects every change of its graph."""
 
 from __future__ import annotations
 

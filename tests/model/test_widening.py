@@ -1,4 +1,4 @@
-"""A widened network computes what the narrower one did, and its copies part in training."""
+"""A widened network computes what the narrower one did, and its copies diverge with noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shipseg.model.widening import can_widen, widened
 NARROW, WIDE = (4, 6, 8), (7, 13, 8)
 
 
-def _trained_looking() -> CompactUNet:
+def _with_random_statistics() -> CompactUNet:
     torch.manual_seed(3)
     network = CompactUNet(NARROW).eval()
     with torch.no_grad():
@@ -23,7 +23,7 @@ def _trained_looking() -> CompactUNet:
 
 
 def test_it_computes_the_same() -> None:
-    narrow, wide = _trained_looking(), CompactUNet(WIDE).eval()
+    narrow, wide = _with_random_statistics(), CompactUNet(WIDE).eval()
     wide.load_state_dict(widened(narrow.state_dict(), NARROW, WIDE, seed=1, noise=0.0))
     images = torch.randn(2, 3, 32, 48)
     with torch.no_grad():
@@ -32,7 +32,7 @@ def test_it_computes_the_same() -> None:
 
 
 def test_with_noise_it_computes_nearly_the_same_and_copies_differ() -> None:
-    narrow, wide = _trained_looking(), CompactUNet(WIDE).eval()
+    narrow, wide = _with_random_statistics(), CompactUNet(WIDE).eval()
     wide.load_state_dict(widened(narrow.state_dict(), NARROW, WIDE, seed=1))
     images = torch.randn(2, 3, 32, 48)
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_with_noise_it_computes_nearly_the_same_and_copies_differ() -> None:
 
 
 def test_the_same_seed_gives_the_same_bits() -> None:
-    state = _trained_looking().state_dict()
+    state = _with_random_statistics().state_dict()
     first, second, other = (widened(state, NARROW, WIDE, seed=seed) for seed in (1, 1, 2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
@@ -54,4 +54,4 @@ def test_no_stage_may_shrink() -> None:
     assert not can_widen(NARROW, (4, 6))
     assert not can_widen(NARROW, (4, 5, 8))
     with pytest.raises(ConfigError, match="no stage may become narrower"):
-        widened(_trained_looking().state_dict(), NARROW, (4, 5, 8), seed=0)
+        widened(_with_random_statistics().state_dict(), NARROW, (4, 5, 8), seed=0)

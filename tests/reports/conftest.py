@@ -53,14 +53,14 @@ def synthetic_evaluation(bright_model: BrightIsShip, synthetic_source: Source) -
 def small_source() -> Source:
     """Five images of 40 x 40 px: empty, a false alarm, a ship half found, two ships of which one is found, broken."""
 
-    def image(name: str, ships: list[slice], seen: list[slice]) -> Labelled:
+    def image(name: str, ships: list[slice], bright: list[slice]) -> Labelled:
         image_hwc = np.zeros((40, 40, 3), np.uint8)
         texts = []
         for rows in ships:
             mask_hw = np.zeros((40, 40), bool)
             mask_hw[rows, 5:25] = True
             texts.append(rle.encode(mask_hw))
-        for rows in seen:
+        for rows in bright:
             image_hwc[rows, 5:25] = 240
         return Labelled(name, lambda: image_hwc, tuple(texts))
 

@@ -21,7 +21,7 @@ VOID = {"meta", "img", "br", "link", "hr"}
 
 
 class Page(HTMLParser):
-    """A page taken apart: texts, attributes, tags; and whether every element is closed."""
+    """A parsed page: texts, attributes, tags; and whether every element is closed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def test_the_page_shows_each_headline_score_with_interval_and_baseline(
     assert "chosen for airbus score" in text
 
 
-def test_the_panel_is_written_as_a_picture_too(synthetic_page: Path) -> None:
+def test_the_panel_is_also_written_as_png(synthetic_page: Path) -> None:
     assert (synthetic_page.parent / PANEL_FILE).read_bytes().startswith(b"\x89PNG")
 
 
@@ -131,19 +131,19 @@ def test_a_single_image_makes_a_page(
     assert "None" not in page.text
 
 
-def test_a_rule_given_by_hand_is_not_said_to_be_chosen(
+def test_a_manually_set_threshold_is_not_reported_as_chosen(
     tmp_path: Path, small_source: Source, bright_model: GivesProbability
 ) -> None:
     evaluation = evaluate(bright_model, small_source, options=EvaluateOptions(threshold=0.9))
     text = Page(
         write_evaluation_report(evaluation, tmp_path / "r.html", predictor=bright_model, source=small_source)
     ).text
-    assert "from probability 0.9 on" in text
-    assert "was given by hand" in text
+    assert "a probability of at least 0.9 are ship" in text
+    assert "was set manually" in text
     assert "It found 1 of 3 ships" in text  # 240 / 255 = 0.94 is still above
 
 
-def test_an_image_that_has_gone_since_is_left_out_of_the_pictures(
+def test_an_image_that_no_longer_exists_is_left_out_of_the_examples(
     tmp_path: Path, small_source: Source, bright_model: GivesProbability, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> NDArray[np.uint8]:
@@ -159,7 +159,7 @@ def test_an_image_that_has_gone_since_is_left_out_of_the_pictures(
     assert "It found 1 of 3 ships" in Page(path).text
 
 
-def test_a_place_that_cannot_be_written_is_a_sentence(
+def test_a_page_that_cannot_be_written_is_a_storage_error(
     tmp_path: Path, small_source: Source, bright_model: GivesProbability
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -168,12 +168,14 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
         write_evaluation_report(evaluation, tmp_path / "file" / "r.html", predictor=bright_model, source=small_source)
 
 
-def test_a_long_list_of_failures_is_cut(tmp_path: Path, small_source: Source, bright_model: GivesProbability) -> None:
+def test_a_long_list_of_failures_is_truncated(
+    tmp_path: Path, small_source: Source, bright_model: GivesProbability
+) -> None:
     broken: Labelled = small_source.images[-1]
     many = Source("many", (*small_source, *(dataclasses.replace(broken, image_id=f"x{k}") for k in range(220))))
     path = write_evaluation_report(
         evaluate(bright_model, many), tmp_path / "r.html", predictor=bright_model, source=many
     )
     text = Page(path).text
-    assert "221 images could not be scored and are in none" in text
+    assert "221 images could not be scored and are not in these figures" in text
     assert "And 21 more: see failed.csv" in text

@@ -1,4 +1,4 @@
-"""Pictures are chosen by rule, and drawn so that truth and prediction can be told apart."""
+"""Example images are selected by rule, and drawn so that truth and prediction can be distinguished."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_the_panel_takes_the_median_of_each_kind() -> None:
     assert len(choose_panel(images[:3])) == 1
 
 
-def picture(true: tuple[slice, slice] | None, predicted: tuple[slice, slice] | None, side: int = 400) -> ScoredImage:
+def example(true: tuple[slice, slice] | None, predicted: tuple[slice, slice] | None, side: int = 400) -> ScoredImage:
     true_hw, predicted_hw = np.zeros((side, side), bool), np.zeros((side, side), bool)
     if true:
         true_hw[true] = True
@@ -117,16 +117,16 @@ def places(drawn_hwc: NDArray[np.uint8], color: tuple[int, int, int]) -> tuple[i
 
 def test_the_truth_is_drawn_around_its_pixels_and_the_prediction_within() -> None:
     same = (slice(100, 140), slice(100, 200))
-    drawn_hwc = overview(picture(same, same), side=400)
+    drawn_hwc = overview(example(same, same), side=400)
     assert drawn_hwc.shape == (400, 400, 3)
     assert places(drawn_hwc, TRUE_COLOR) == (98, 98, 141, 201)
     assert places(drawn_hwc, PREDICTED_COLOR) == (100, 100, 139, 199)
-    assert tuple(drawn_hwc[120, 150]) == (90, 90, 90)  # the ship itself stays to be seen
+    assert tuple(drawn_hwc[120, 150]) == (90, 90, 90)  # the ship itself is not covered
 
 
 def test_the_close_up_shows_where_truth_and_prediction_differ_most() -> None:
     ship, alarm = (slice(100, 110), slice(100, 120)), (slice(330, 350), slice(350, 380))
-    shown = picture(ship, ship)
+    shown = example(ship, ship)
     shown.predicted_hw[alarm] = True
     drawn_hwc = close_up(shown, side=256)  # 128 px of the image, twice enlarged, around (340, 365) as far as it goes
     assert drawn_hwc.shape == (256, 256, 3)
@@ -134,8 +134,8 @@ def test_the_close_up_shows_where_truth_and_prediction_differ_most() -> None:
     assert places(drawn_hwc, PREDICTED_COLOR) == (2 * (330 - 272), 2 * (350 - 272), 2 * (350 - 272) - 1, 2 * 108 - 1)
 
 
-def test_a_picture_of_nothing_is_shown_whole() -> None:
-    assert close_up(picture(None, None), side=100).shape == (100, 100, 3)
+def test_an_image_without_ships_is_shown_whole() -> None:
+    assert close_up(example(None, None), side=100).shape == (100, 100, 3)
 
 
 def test_images_smaller_than_a_close_up_and_not_square_are_drawn() -> None:

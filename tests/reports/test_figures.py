@@ -47,10 +47,10 @@ def test_training_curves_show_losses_scores_and_rate_and_mark_the_best_epoch() -
 
 
 def test_training_curves_of_one_epoch_can_be_drawn() -> None:
-    picture = io.BytesIO()
+    png = io.BytesIO()
     first = {name: column[:1] for name, column in HISTORY.items()}
-    figures.save_png(figures.training_curves(first, best_by="loss"), picture)
-    assert picture.getvalue().startswith(b"\x89PNG")
+    figures.save_png(figures.training_curves(first, best_by="loss"), png)
+    assert png.getvalue().startswith(b"\x89PNG")
 
 
 def test_threshold_curves_draw_the_columns_there_are_and_mark_the_chosen_one() -> None:

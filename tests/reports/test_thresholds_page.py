@@ -1,4 +1,4 @@
-"""The page of a choice says what was wished for, what it rests on, and what else could be had."""
+"""The report of a threshold choice: the target, the evidence for the choice, and other operating points."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Bright:
         return np.asarray(images_n3hw.mean(axis=1, keepdims=True) / np.float32(255))
 
 
-def page(source: Source, path: Path, **wish: object) -> str:
+def page(source: Source, path: Path, **target: object) -> str:
     predictor = Predictor(Card(name="bright & <b>bold</b>", input=CardInput(mode="crops")), Bright())
-    config = ThresholdConfig.model_validate(wish)
+    config = ThresholdConfig.model_validate(target)
     retuned = retune(predictor, source, config=config, keep_calibration=False)
     return write_threshold_report(retuned, path / "report.html").read_text(encoding="utf-8")
 
@@ -43,33 +43,31 @@ def calibrated(synthetic_source: Source, tmp_path_factory: pytest.TempPathFactor
     return page(synthetic_source, tmp_path_factory.mktemp("page"), metric="airbus_score", calibration="temperature")
 
 
-def test_the_page_needs_nothing_from_outside_and_takes_no_text_for_markup(calibrated: str) -> None:
+def test_the_page_is_self_contained_and_escapes_texts(calibrated: str) -> None:
     assert re.findall(r"https?://|@import|<script|url\((?!#)|src=", calibrated) == []
     assert "bright &amp; &lt;b&gt;bold&lt;/b&gt;" in calibrated
     assert "nan" not in words(calibrated).lower().split()
     assert "None" not in words(calibrated)
 
 
-def test_the_page_answers_the_usual_wishes(calibrated: str) -> None:
+def test_the_page_has_the_usual_targets(calibrated: str) -> None:
     text = words(calibrated)
     assert "Requested: best Airbus score." in text
-    for wish in ("best ship F1", "ship precision of at least 0.95", "a false alarm in at most 1 % of the images"):
-        assert wish in text
-    assert re.search(r"\d of 8 proves at most \d+ %", text)  # eight of the twenty images hold no ship
+    for target in ("best ship F1", "ship precision of at least 0.95", "a false alarm in at most 1 % of the images"):
+        assert target in text
+    assert re.search(r"\d of 8 upper bound \d+ %", text)  # eight of the twenty images hold no ship
     assert "The probabilities are calibrated (temperature" in text
 
 
-def test_a_wish_that_cannot_be_granted_stands_out(small_source: Source, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_met_is_marked(small_source: Source, tmp_path: Path) -> None:
     # One of three detections is right, and all are equally bright.
     text = page(small_source, tmp_path, precision=0.9)
     assert '<p class="note">Ship precision of at least 0.9 cannot be met on these images: the best is 0.333' in text
     assert "Not calibrated: these are the network's own probabilities." in words(text).replace("&#39;", "'")
 
 
-def test_without_images_without_ships_nothing_is_said_of_false_alarms_there(
-    small_source: Source, tmp_path: Path
-) -> None:
+def test_without_empty_images_the_page_has_no_false_alarm_rate(small_source: Source, tmp_path: Path) -> None:
     ships = Source("ships", tuple(image for image in small_source if image.image_id in ("half.png", "two.png")))
     text = words(page(ships, tmp_path, metric="ship_f1"))
     assert "a false alarm in at most" not in text
-    assert "proves at most" not in text
+    assert "upper bound" not in text

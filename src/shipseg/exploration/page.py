@@ -151,5 +151,5 @@ def _samples(samples: Sequence[Sample]) -> list[dict[str, Any]]:
                 }
             )
         if images:
-            groups.append({"title": title.capitalize(), "pictures": images})
+            groups.append({"title": title.capitalize(), "images": images})
     return groups

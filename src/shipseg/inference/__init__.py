@@ -1,1 +1,1 @@
-"""From images to ships: predictors, folders of pictures, export."""
+"""Inference: predictors, prediction of images and folders, tables of ships, ONNX export."""

@@ -1,6 +1,6 @@
-"""What runs a network: PyTorch or ONNX Runtime, behind one protocol of arrays in and probabilities out.
+"""Inference backends: PyTorch and ONNX Runtime behind one protocol, image arrays in and probabilities out.
 
-Nothing here is imported before it is used, so that predicting with an ONNX file needs no torch.
+Both libraries are imported only when they are used, so that prediction with an ONNX file needs no torch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ INPUT_NAME: Final = "image"
 OUTPUT_NAME: Final = "probability"
 """Output of an exported graph: float32 (N, 1, H, W) in 0-1."""
 
-# One tile of the default size keeps all cores of a CPU busy; more at once only costs memory. A GPU wants a batch.
+# One tile of the default size uses all cores of a CPU; a larger batch only costs memory. A GPU needs a batch.
 _CPU_PIXELS: Final = 1024 * 1024
 _GPU_PIXELS: Final = 8 * 1024 * 1024
 
@@ -41,7 +41,7 @@ class Backend(Protocol):
 
     @property
     def pixels_per_batch(self) -> int:
-        """How many pixels (all images of a batch together) to give it at once; a larger single image is fine."""
+        """Maximum number of pixels in a batch, all images together; a single image may be larger."""
         ...
 
     def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,18 +59,18 @@ class Backend(Protocol):
 class TorchBackend:
     """Runs a PyTorch network.
 
-    The network is used as it is: not copied, and only moved to `device`; whether it was training is restored after each
-    batch. So a network can be tried while it trains.
+    The network is moved to `device` but not copied, and its training mode is restored after each batch, so it can be
+    evaluated between training steps.
 
     Args:
         network: Images float32 (N, 3, H, W), RGB in 0-255, to logits (N, 1, H, W).
         device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1` ...
         precision: `fp32`, or `bf16` for autocast to bfloat16.
-        threads: Cores used while it runs; None leaves torch's own setting.
+        threads: Number of threads during `run`; None keeps torch's setting.
 
     Raises:
         MissingExtraError: torch is not installed.
-        ConfigError: There is no such device.
+        ConfigError: The device does not exist.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TorchBackend:
 
     @property
     def pixels_per_batch(self) -> int:
-        """How many pixels to give it at once."""
+        """Maximum number of pixels in a batch, all images together."""
         return _CPU_PIXELS if self.device.type == "cpu" else _GPU_PIXELS
 
     def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,7 +96,7 @@ class TorchBackend:
         import torch
 
         was_training = self.network.training
-        if was_training:  # going through all modules costs a small network as much as a small image
+        if was_training:  # iterating over all modules takes as long as a small image does in a small network
             self.network.eval()
         try:
             with (
@@ -125,7 +125,7 @@ def _torch_device(name: str) -> torch.device:
         raise ConfigError(f"unknown device {name!r}: give auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise ConfigError(f"device {name} is not here (CUDA devices found: {found}): give auto or cpu")
+        raise ConfigError(f"device {name} is not available (CUDA devices found: {found}): give auto or cpu")
     return device
 
 
@@ -149,13 +149,13 @@ class OnnxBackend:
 
     Args:
         path: The ONNX file.
-        threads: Cores to use; None takes all that this process may run on.
+        threads: Number of threads; None uses all cores available to this process.
 
     Attributes:
         card: The model's card, from the file's metadata.
 
     Raises:
-        ModelError: No such file, not an ONNX file, not one of ours, or a damaged one.
+        ModelError: The file does not exist, is not an ONNX file made by shipseg, or is damaged.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
@@ -170,7 +170,7 @@ class OnnxBackend:
 
     @property
     def pixels_per_batch(self) -> int:
-        """How many pixels to give it at once."""
+        """Maximum number of pixels in a batch, all images together."""
         return _CPU_PIXELS
 
     def run(self, images_n3hw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -186,8 +186,8 @@ def _open_session(content: bytes, path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong comes as an exception; nothing is to be printed by a library
-    # Images come in many sizes: a plan of memory for each would be kept for ever.
+    options.log_severity_level = 4  # errors are raised as exceptions; a library must not print
+    # Images have many sizes, and ONNX Runtime would keep a memory plan for each of them.
     options.enable_mem_pattern = False
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""A model as one ONNX file that predicts without torch, compared with the original before the file gets its name."""
+"""Export of a model to ONNX, verified against PyTorch before the file is written, and copies of models."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = ["TOLERANCE", "ExportReport", "copy_model", "copy_onnx", "copy_target"
 
 
 TOLERANCE: Final = 1e-4
-"""Largest difference in probability that an exported file may show; 4e-6 is usual."""
+"""Largest allowed difference in probability between an exported file and PyTorch; 4e-6 is usual."""
 
 _MAX_SIDE_PX: Final = 65536
-# Batch, height and width (in multiples of what the network asks for) of the images that are compared.
+# Batch, height and width (in multiples of the network's `multiple`) of the images that are compared.
 _COMPARED: Final = ((1, 1, 1), (2, 2, 3), (3, 4, 2), (1, 8, 8))
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """How an exported file compares with the model that it was made from."""
+    """Comparison of an exported file with the model that it was made from."""
 
     path: Path
     """The ONNX file."""
@@ -61,7 +61,7 @@ class ExportReport:
 
 
 def export_onnx(model: str | Path, out: Path) -> ExportReport:
-    """Write a model as an ONNX file and return how its outputs compare with PyTorch's.
+    """Write a model as an ONNX file and return the comparison with PyTorch.
 
     The graph takes `image`, float32 (N, 3, H, W), RGB in 0-255, and gives `probability`, float32 (N, 1, H, W):
     normalisation and sigmoid are inside; N, H and W are free (H and W multiples of the card's `multiple`). The card
@@ -74,8 +74,8 @@ def export_onnx(model: str | Path, out: Path) -> ExportReport:
         out: The file to write, ending in `.onnx`; else a folder, in which it is called `model.onnx`.
 
     Raises:
-        ModelError: No usable model, or the outputs differ by more than `TOLERANCE` (then nothing is written).
-        ConfigError: `out` has another ending.
+        ModelError: There is no usable model, or the outputs differ by more than `TOLERANCE` (then nothing is written).
+        ConfigError: `out` has another suffix.
         MissingExtraError: torch or onnx is not installed.
         StorageError: The file cannot be written.
     """
@@ -126,10 +126,10 @@ def copy_onnx(source: Path, target: Path, card: Card) -> None:
 def deepness_metadata(card: Card) -> dict[str, str]:
     """Return the settings that the QGIS plugin Deepness reads from an ONNX file, each as JSON.
 
-    Deepness divides pixels by 255 before it standardises them; a deviation of 1/255 gives our graph its 0-255 back. It
-    knows no calibration, so the threshold is given in the network's own probability.
+    Deepness divides pixels by 255 before it standardises them; a standard deviation of 1/255 restores 0-255. It has no
+    calibration, so the threshold is that of the network's own probability.
 
-    Source: documentation and reader of the plugin (`tiles_size` is documented, `tile_size` is what it reads).
+    Source: documentation and code of the plugin (`tiles_size` is documented, `tile_size` is what it reads).
     """
     values = {
         "model_type": "Segmentor",
@@ -226,7 +226,7 @@ def _counters(graph: Any, network: ShipNetwork, card: Card) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the exporter says to its developers (deprecations, missing extensions) from its users."""
+    """Suppress the exporter's warnings and log lines about deprecations and missing extensions."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -241,7 +241,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _strip_traces(graph: Any) -> None:
-    """Drop the exporter's notes on each node: stack traces hold paths of the machine, and half the graph's size."""
+    """Remove the exporter's metadata of each node: stack traces hold local paths and half of the graph's size."""
     graph.graph.ClearField("metadata_props")
     for group in (
         graph.graph.node,
@@ -264,7 +264,7 @@ def _add_metadata(graph: Any, card: Card, counters: dict[str, str]) -> None:
 
 
 def _compare(network: ShipNetwork, file: Path, card: Card) -> tuple[int, float, float, float]:
-    """Return the pixels compared, the largest and the mean difference, and the share that crosses the threshold."""
+    """Return the number of pixels, the largest and the mean difference, and the share that crosses the threshold."""
     ours, exported = TorchBackend(network, device="cpu"), OnnxBackend(file)
     largest, total, flipped, num_pixels = 0.0, 0.0, 0, 0
     for number, (batch, rows, columns) in enumerate(_COMPARED):
@@ -288,7 +288,7 @@ def _compare(network: ShipNetwork, file: Path, card: Card) -> tuple[int, float, 
 
 
 def _trial_images(batch: int, height: int, width: int, *, seed: int) -> NDArray[np.float32]:
-    """Return images (N, 3, H, W) in 0-255 that excite a network at all scales: noise, and noise ever more smoothed."""
+    """Return images (N, 3, H, W) in 0-255 with structure at several scales: noise with increasing Gaussian blur."""
     generator = np.random.default_rng(seed)
     images = []
     for number in range(batch):
@@ -299,15 +299,15 @@ def _trial_images(batch: int, height: int, width: int, *, seed: int) -> NDArray[
     return np.ascontiguousarray(np.stack(images), dtype=np.float32)
 
 
-# A copy of a model with another card: other rules, another calibration, the same weights.
+# Copies of a model with another card: another decision rule or calibration, the same weights.
 
 
 def copy_target(model: str | Path, out: Path) -> Path:
-    """Return where `copy_model` writes: `out/model`, or `out/model.onnx` for an ONNX file.
+    """Return the path that `copy_model` writes: `out/model`, or `out/model.onnx` for an ONNX file.
 
     Raises:
         ModelError: There is no such model.
-        ConfigError: That is the model itself.
+        ConfigError: The path is the model itself.
     """
     source = find_model(model)
     target = Path(out) / (ONNX_FILE if source.is_file() else "model")
@@ -317,12 +317,12 @@ def copy_target(model: str | Path, out: Path) -> Path:
 
 
 def copy_model(model: str | Path, out: Path, card: Card) -> Path:
-    """Write the model with another card into `out` and return its path; the card comes last.
+    """Write the model with another card into `out` and return its path; the card is written last.
 
     Args:
         model: A run, a model folder, an ONNX file made by shipseg, or a bundled name.
         out: Folder that gets `model/`, or `model.onnx` for an ONNX file.
-        card: Of the same weights.
+        card: The card to write; it describes the same weights.
 
     Raises:
         ModelError: There is no such model.

@@ -1,4 +1,4 @@
-"""Ships as tables: a CSV with a row per ship, COCO JSON, the challenge's submission."""
+"""Output formats: CSV with a row per ship, COCO JSON, and the challenge's submission (written and checked)."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ SHIP_COLUMNS: Final = (
     *(f"corner{number}_{axis}" for number in (1, 2, 3, 4) for axis in "xy"),
 )
 """Columns of ships.csv. Lengths are in pixels of the image, positions in pixel edges (pixel (0, 0) covers 0 to 1, x to
-the right, y down), `heading_deg` is clockwise from up in 0-180 (bow and stern are not told apart)."""
+the right, y down), `heading_deg` is clockwise from up in 0-180 (bow and stern are not distinguished)."""
 
 _CATEGORY: Final = {"id": 1, "name": "ship", "supercategory": "vessel"}
 
 
 @dataclass(frozen=True)
 class ImageShips:
-    """The ships found in one picture."""
+    """The ships detected in one image."""
 
     image: str
-    """The picture's name in all tables."""
+    """The image's name in all tables."""
     shape: tuple[int, int]
     """Height and width in pixels."""
     ships: tuple[Ship, ...]
@@ -66,7 +66,7 @@ class ImageShips:
 
 
 def write_ships_csv(path: Path, pictures: Sequence[ImageShips]) -> None:
-    """Write one row per ship, with the columns `SHIP_COLUMNS`; ships of a picture are numbered from 1."""
+    """Write one row per ship, with the columns `SHIP_COLUMNS`; the ships of an image are numbered from 1."""
     rows = [
         _ship_row(picture.image, number, ship)
         for picture in pictures
@@ -77,7 +77,7 @@ def write_ships_csv(path: Path, pictures: Sequence[ImageShips]) -> None:
 
 def _ship_row(image: str, number: int, ship: Ship) -> list[Any]:
     row, column = ship.center_rc
-    heading = round(ship.heading_deg, 2) % 180  # 179.999 is not to be written as 180
+    heading = round(ship.heading_deg, 2) % 180  # 179.999 becomes 0, not 180
     measures = [column, row, ship.length_px, ship.width_px, heading, *ship.corners_xy.ravel().tolist()]
     shown = [f"{value:.2f}" for value in measures]
     return [image, number, ship.area_px, f"{ship.confidence:.4f}", *ship.bbox_xywh, *shown]
@@ -109,17 +109,17 @@ def write_coco(path: Path, pictures: Sequence[ImageShips]) -> None:
             )
     info = {"description": "ships found by shipseg"}
     value = {"info": info, "licenses": [], "images": images, "annotations": annotations, "categories": [_CATEGORY]}
-    # On one line: with a line for each run the file would be several times as long.
+    # Compact JSON: with indentation the file would be several times as large.
     write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
 
 
 def write_submission(path: Path, pictures: Sequence[ImageShips]) -> None:
-    """Write the challenge's submission: one row per ship, one with nothing in `EncodedPixels` for a picture without.
+    """Write the challenge's submission: one row per ship, an empty `EncodedPixels` for an image without ships.
 
     Raises:
-        ConfigError: Two pictures have one name, which is their id here.
+        ConfigError: Two images have the same name, which is the image id in a submission.
 
-    Source: the submission format of the Kaggle Airbus Ship Detection Challenge; masks of a picture must not overlap.
+    Source: the submission format of the Kaggle Airbus Ship Detection Challenge; masks of an image must not overlap.
     """
     check_unique_ids([picture.image for picture in pictures])
     rows = []
@@ -130,34 +130,34 @@ def write_submission(path: Path, pictures: Sequence[ImageShips]) -> None:
 
 
 def check_unique_ids(names: Sequence[str]) -> None:
-    """Refuse file names that cannot be a submission's ImageIds.
+    """Check that file names are unique, since they are the ImageIds of a submission.
 
     Raises:
-        ConfigError: Two pictures share one.
+        ConfigError: Two images have the same file name.
     """
     doubled = sorted(name for name, count in Counter(names).items() if count > 1)
     if doubled:
         raise ConfigError(
-            f"{doubled[0]} stands for several pictures ({len(doubled)} such names in all) and a submission has no room "
-            "for folders: predict one folder at a time"
+            f"{doubled[0]} is the name of several images ({len(doubled)} such names in all), and a submission does not "
+            "hold folder names: predict one folder at a time"
         )
 
 
 def ship_runs(ship: Ship, shape: tuple[int, int]) -> Runs:
-    """Return the ship's runs in an image of `shape`, as from its full mask, but without making one for each ship."""
+    """Return the ship's runs in an image of `shape`, computed without a mask of the whole image."""
     row0, col0, _, _ = ship.mask_box
-    # One row of background below keeps a run within its column.
+    # One row of background below ends each run within its column.
     runs = runs_of_mask(np.pad(ship.mask, ((0, 1), (0, 0))))
     columns, rows = np.divmod(runs.starts, ship.mask.shape[0] + 1)
     starts = (columns + col0) * shape[0] + rows + row0
     ends = starts + runs.lengths
-    # Where the ship reaches from the top edge to the bottom one, a run goes on in the next column after all.
+    # Where the ship spans the full height of the image, runs continue in the next column and are joined.
     is_first, is_last = np.insert(starts[1:] != ends[:-1], 0, True), np.append(starts[1:] != ends[:-1], True)
     return Runs(starts[is_first], ends[is_last] - starts[is_first])
 
 
 def _coco_counts(ship: Ship, shape: tuple[int, int]) -> list[int]:
-    """Return lengths of background and ship in turn, down the columns first, background first."""
+    """Return COCO's uncompressed counts: alternating run lengths in column-major order, background first."""
     runs = ship_runs(ship, shape)
     ends = runs.starts + runs.lengths
     bounds = np.concatenate([[0], np.stack([runs.starts, ends], axis=1).ravel(), [shape[0] * shape[1]]])
@@ -173,7 +173,7 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Path, Sequence[ImageShips]], None]
     "csv": ("ships.csv", write_ships_csv),
     "coco": ("ships.coco.json", write_coco),
 }
-"""Tables that can be asked for: name of the file, and what writes it."""
+"""Output formats by name: name of the file, and the function that writes it."""
 
 
 # Checks of a submission before it is handed in.
@@ -184,27 +184,27 @@ _TILE = (768, 768)
 
 @dataclass(frozen=True)
 class SubmissionSummary:
-    """What a sound submission holds."""
+    """Counts of a valid submission."""
 
     num_images: int
     num_empty: int
-    """Images without a ship: one row with nothing in EncodedPixels."""
+    """Images without a ship: one row with empty EncodedPixels."""
     num_ships: int
 
 
 def check_submission(path: Path, *, sample: Path, shape: tuple[int, int] = _TILE) -> SubmissionSummary:
-    """Return what a submission holds, or say what is wrong with it.
+    """Check a submission and return its counts.
 
-    Sound is: the two columns, in this order; the sample's ids, each of them, in any order; one row per ship, its mask
-    well-formed and inside the image; one empty row for an image without ships; no two masks of an image share a pixel.
+    A valid submission has the two columns in this order; all ids of the sample and no others, in any order; one row per
+    ship with a well-formed mask inside the image; one empty row per image without ships; no overlapping masks.
 
     Args:
         path: The submission.
-        sample: The challenge's sample submission, which names the images.
+        sample: The challenge's sample submission, which lists the images.
         shape: Height and width of every image.
 
     Raises:
-        DataError: One of these does not hold; or a file cannot be read.
+        DataError: The submission is not valid, or a file cannot be read.
 
     Source: the submission format of the Kaggle Airbus Ship Detection Challenge.
     """
@@ -214,7 +214,7 @@ def check_submission(path: Path, *, sample: Path, shape: tuple[int, int] = _TILE
     for image_id, rows in texts.items():
         if len(rows) > 1 and "" in rows:
             raise DataError(
-                f"{image_id} has an empty row beside {len(rows) - 1} other(s) in {path}: a ship or none, not both"
+                f"{image_id} has an empty row beside {len(rows) - 1} other(s) in {path}: remove the empty row"
             )
     ships = [(image_id, text) for image_id, rows in texts.items() for text in rows if text]
     malformed = find_malformed([text for _, text in ships], shape[0] * shape[1])
@@ -223,13 +223,13 @@ def check_submission(path: Path, *, sample: Path, shape: tuple[int, int] = _TILE
     for image_id, rows in texts.items():
         shared_px = sum(map(area_px, rows)) - int(decode_many(rows, shape).sum()) if len(rows) > 1 else 0
         if shared_px:
-            raise DataError(f"masks of {image_id} in {path} share {shared_px} pixel(s): give each pixel to one ship")
+            raise DataError(f"masks of {image_id} in {path} share {shared_px} pixel(s): assign each pixel to one ship")
     num_empty = sum(rows == [""] for rows in texts.values())
     return SubmissionSummary(num_images=len(texts), num_empty=num_empty, num_ships=len(ships))
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """Return the EncodedPixels of each image."""
+    """Return the EncodedPixels of each image, by ImageId."""
     texts: dict[str, list[str]] = defaultdict(list)
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as lines:
@@ -253,10 +253,10 @@ def _check_ids(texts: dict[str, list[str]], wanted: dict[str, list[str]], path: 
     if missing:
         raise DataError(
             f"{len(missing)} of the {len(wanted)} images of {sample} are not in {path} (first: {missing[0]}): "
-            "predict all pictures of the test folder"
+            "predict all images of the test folder"
         )
     if strange:
         raise DataError(
             f"{len(strange)} image(s) in {path} are not in {sample} (first: {strange[0]}): "
-            "predict the pictures of the test folder alone"
+            "predict only the images of the test folder"
         )

@@ -1,4 +1,4 @@
-"""Pictures and folders of pictures in; masks, overlays and tables of ships out."""
+"""Prediction of image files and folders: which images the inputs stand for, and the masks, overlays and tables."""
 
 from __future__ import annotations
 
@@ -36,44 +36,40 @@ __all__ = [
 ]
 
 
-# Which pictures are meant by files and folders, and under which names their results are written.
-
 _LOG = logging.getLogger(__name__)
 
 OUTPUT_FOLDERS: Final = ("masks", "overlays")
-"""Folders of pictures inside an output folder."""
+"""Folders of images inside an output folder."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A picture to look at."""
+    """An image to predict."""
 
     path: Path
     name: str
-    """Of the files written about it, without suffix; no two pictures share one."""
+    """Name of its output files without suffix; unique among the images."""
     label: str
-    """What it is called in tables: its file name where no other picture has the same, else its path."""
+    """Its name in tables: the file name where it is unique among the images, else the path."""
 
 
 def find_images(inputs: Sequence[Path], out: Path, *, recursive: bool = False) -> list[ImageFile]:
-    """Return the pictures that the inputs stand for, each once, in the order given; those of a folder sorted by name.
+    """Return the images in the inputs, each once, in the order given; those of a folder sorted by name.
 
-    A folder stands for the images directly inside it; with `recursive` also for those in the folders inside it, hidden
-    and linked ones aside. Without, the folders with pictures that are passed over are counted in a warning. Pictures in
-    `out`'s own masks/ and overlays/ are left out: a shell's `*` may include the output folder. Results are called after
-    a picture's stem, or, where several share it, after its file name and as many of its folders as tell them apart.
+    A folder stands for the images directly inside it; with `recursive` also for those in its subfolders, except hidden
+    and linked ones. Without `recursive` a warning counts the subfolders with images that are skipped. Images in `out`'s
+    own masks/ and overlays/ are left out: a shell's `*` may include the output folder. Output files are named after the
+    image's stem or, where several images share it, after the file name and as many parent folders as make it unique.
 
     Raises:
-        ConfigError: No input is given, or `out` is one of the folders and holds pictures.
-        DataError: An input does not exist, a folder holds no image, or nothing but earlier results is left.
+        ConfigError: No input is given, or `out` is one of the folders and holds images.
+        DataError: An input does not exist, a folder holds no image, or the inputs hold only earlier results.
     """
     if not inputs:
-        raise ConfigError("nothing to predict: give pictures or folders of pictures")
+        raise ConfigError("nothing to predict: give images or folders of images")
     for given in inputs:
         if given.is_dir() and given.resolve() == out.resolve() and list_images(given):
-            raise ConfigError(
-                f"the results would be written among the pictures in {out}: choose another folder for them"
-            )
+            raise ConfigError(f"the results would be written among the images in {out}: choose another folder for them")
     own_places = {(out / name).resolve() for name in OUTPUT_FOLDERS}
     paths: dict[Path, Path] = {}
     for path in (path for given in inputs for path in _listed(Path(given), out, recursive=recursive)):
@@ -81,7 +77,7 @@ def find_images(inputs: Sequence[Path], out: Path, *, recursive: bool = False) -
         if folder not in own_places:
             paths.setdefault(folder / path.name, path)
     if not paths:
-        raise DataError(f"the inputs hold nothing but results of an earlier run ({out}): give the pictures themselves")
+        raise DataError(f"the inputs hold nothing but results of an earlier run ({out}): give the images themselves")
     names = distinct_names(list(paths))
     shared = Counter(path.name for path in paths.values())
     return [
@@ -94,21 +90,21 @@ def _listed(given: Path, out: Path, *, recursive: bool) -> list[Path]:
     if given.is_file():
         return [given]
     if not given.is_dir():
-        raise DataError(f"there is no picture or folder {given}: check the path")
+        raise DataError(f"there is no image or folder {given}: check the path")
     listed = list_images(given)
     if recursive:
-        listed += [path for folder in _folders_inside(given) for path in list_images(folder)]
+        listed += [path for folder in _subfolders(given) for path in list_images(folder)]
     if not listed and not given.resolve().is_relative_to(out.resolve()):
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        deeper = "" if recursive else "; folders inside it are not looked into, --recursive does"
-        raise DataError(f"folder {given} holds no picture ({suffixes}){deeper}")
+        hint = "" if recursive else "; subfolders are not searched: give --recursive"
+        raise DataError(f"folder {given} holds no image ({suffixes}){hint}")
     if listed and not recursive:
-        _warn_of_folders(given, out)
+        _warn_of_subfolders(given, out)
     return listed
 
 
-def _folders_inside(given: Path) -> list[Path]:
-    """Return all folders inside a folder at any depth, in order, without hidden and linked ones."""
+def _subfolders(given: Path) -> list[Path]:
+    """Return all subfolders at any depth, sorted, without hidden and linked ones."""
     found = []
     for root, folders, _ in os.walk(given):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -116,32 +112,30 @@ def _folders_inside(given: Path) -> list[Path]:
     return found
 
 
-def _warn_of_folders(given: Path, out: Path) -> None:
-    """Say how many folders with pictures are passed over, those of our own results aside."""
+def _warn_of_subfolders(given: Path, out: Path) -> None:
+    """Log how many subfolders with images are skipped, except those of the results."""
     results = out.resolve()
-    passed = [
-        folder
-        for folder in _folders_inside(given)
-        if not folder.resolve().is_relative_to(results) and list_images(folder)
+    skipped = [
+        folder for folder in _subfolders(given) if not folder.resolve().is_relative_to(results) and list_images(folder)
     ]
-    if passed:
-        folders = counted(len(passed), "folder")
-        _LOG.warning("%s with pictures inside %s not looked into: --recursive does", folders, given)
+    if skipped:
+        count = counted(len(skipped), "subfolder")
+        _LOG.warning("skipping %s with images in %s: give --recursive to include them", count, given)
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Return a different name for each of the different absolute paths: its stem, or as much more as it takes.
+    """Return a unique name for each of the different absolute paths: its stem, or file name and parent folders.
 
     Raises:
-        DataError: Several paths cannot be told apart.
+        DataError: No unique names exist.
     """
     names = [path.stem for path in paths]
     depth = 1
-    while doubled := {name for name, count in Counter(names).items() if count > 1}:
+    while duplicates := {name for name, count in Counter(names).items() if count > 1}:
         if depth > max(len(path.parts) for path in paths):
-            raise DataError(f"several pictures would be written as {min(doubled)}: rename one of them")
+            raise DataError(f"several images would be written as {min(duplicates)}: rename one of them")
         names = [
-            "__".join(path.parts[-depth:]).replace("/", "") if name in doubled else name
+            "__".join(path.parts[-depth:]).replace("/", "") if name in duplicates else name
             for path, name in zip(paths, names, strict=True)
         ]
         depth += 1
@@ -149,34 +143,34 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _printable(name: str) -> str:
-    """Return a name that can be written as UTF-8; file names on Linux are any bytes."""
+    """Return the name as valid UTF-8; file names on Linux can be any bytes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 _JPEG_QUALITY: Final = 92
-# JPEG cannot hold more than 65,535 pixels a side, and no one looks at an overlay of that size as one picture.
+# JPEG is limited to 65,535 pixels a side, and an overlay of that size is of no use as one image.
 _MAX_OVERLAY_SIDE_PX: Final = 8192
 _SHOWN_FAILURES: Final = 10
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to write about the pictures.
+    """Options of `predict_images`.
 
     Raises:
         ConfigError: An unknown format, or a threshold outside 0-1.
     """
 
     formats: tuple[str, ...] = ("csv",)
-    """Tables of ships, of `tables.FORMATS`; ships.csv is written in any case."""
+    """Tables of ships, from `formats.FORMATS`; ships.csv is always written."""
     overlays: bool = True
-    """Write pictures with the ships drawn on them."""
+    """Write images with the ships drawn on them."""
     threshold: float | None = None
-    """In 0-1; None takes the model's own."""
+    """In 0-1; None uses the card's."""
     submission: Path | None = None
     """Also write the challenge's submission CSV to this file."""
     recursive: bool = False
-    """Take the pictures in folders inside the given folders, too."""
+    """Include the images in subfolders of the given folders."""
 
     def __post_init__(self) -> None:
         for name in self.formats:
@@ -188,36 +182,36 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture that could not be used."""
+    """An image that could not be read."""
 
     path: Path
     reason: str
     """One word: missing, unreadable, truncated, unsupported."""
     message: str
-    """The same in a sentence."""
+    """The error message."""
 
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What was found and written."""
+    """Result of `predict_images`: counts, failures and output paths."""
 
     num_images: int
-    """Pictures given, those that failed included."""
+    """All images, including those that failed."""
     num_ships: int
     num_images_with_ships: int
     failed: tuple[Failure, ...]
-    """Pictures that could not be used, also in failed.csv."""
+    """Images that could not be read, also listed in failed.csv."""
     written: tuple[Path, ...]
-    """Folders and files."""
+    """Output folders and files."""
     elapsed_s: float = field(compare=False)
 
     @property
     def ok(self) -> bool:
-        """Whether every picture could be used."""
+        """Whether every image could be read."""
         return not self.failed
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the summary of a command: plain data, the first failures in words."""
+        """Return the summary as plain data, with the messages of the first failures."""
         return {
             "pictures": self.num_images,
             "with_ships": self.num_images_with_ships,
@@ -232,51 +226,51 @@ class PredictReport:
 def predict_images(
     inputs: Sequence[Path], out: Path, predictor: Predictor, options: PredictOptions | None = None
 ) -> PredictReport:
-    """Find the ships in pictures and folders of pictures, and write what was found to the folder `out`.
+    """Predict images and folders of images, write the results to `out` and return a report.
 
-    `masks/NAME.png` (uint8, 255 is ship), `overlays/NAME.jpg`, `ships.csv` (one row per ship) and what the options ask
-    for. A picture that cannot be read is reported and left out (in a submission it stands without a ship); it does not
-    stop the others. Each file is written whole or not at all, and a run that was killed is simply started again.
+    Writes `masks/NAME.png` (uint8, 255 is ship), `overlays/NAME.jpg`, `ships.csv` (one row per ship) and the tables
+    requested in the options. An image that cannot be read is reported and skipped (in a submission it has no ship).
+    Files are written atomically; after an interruption, run the same call again.
 
     Args:
-        inputs: Image files, and folders whose images are taken.
-        out: Folder to write, made when missing. What lies in its masks/ and overlays/ is never taken as input.
+        inputs: Image files and folders of images.
+        out: Output folder, created if missing. Files in its masks/ and overlays/ are never used as input.
         predictor: The model.
         options: What to write; None writes masks, overlays and ships.csv.
 
     Raises:
         DataError: An input does not exist, or a folder holds no image.
-        ConfigError: No input; or two pictures of one name in a submission.
+        ConfigError: There is no input, or two images of a submission have the same file name.
         StorageError: `out` cannot be written.
     """
     started = time.monotonic()
     options = options or PredictOptions()
-    pictures = find_images(inputs, out, recursive=options.recursive)
+    images = find_images(inputs, out, recursive=options.recursive)
     if options.submission is not None:
-        check_unique_ids([picture.path.name for picture in pictures])
-        if options.submission.resolve() in {picture.path.resolve() for picture in pictures}:
+        check_unique_ids([image.path.name for image in images])
+        if options.submission.resolve() in {image.path.resolve() for image in images}:
             raise ConfigError(
-                f"the submission {options.submission} would replace one of the pictures: choose another name"
+                f"the submission {options.submission} would replace one of the images: choose another name"
             )
     folders = [ensure_folder(out / "masks")] + ([ensure_folder(out / "overlays")] if options.overlays else [])
     for folder in (out, *folders):
         remove_leftovers(folder)
     found: list[ImageShips] = []
     failed: list[Failure] = []
-    for picture in track(pictures, "finding ships"):
+    for image in track(images, "predicting"):
         try:
-            image_hwc = read_image(picture.path)
+            image_hwc = read_image(image.path)
         except ImageError as error:
-            failed.append(Failure(picture.path, error.reason, str(error)))
+            failed.append(Failure(image.path, error.reason, str(error)))
             continue
         prediction = predictor.predict(image_hwc, threshold=options.threshold)
-        _write_images(image_hwc, prediction, picture, out, overlay=options.overlays)
-        found.append(ImageShips(picture.label, prediction.mask.shape, prediction.ships))
-    tables = _write_tables(pictures, found, failed, out, options)
+        _write_images(image_hwc, prediction, image, out, overlay=options.overlays)
+        found.append(ImageShips(image.label, prediction.mask.shape, prediction.ships))
+    tables = _write_tables(images, found, failed, out, options)
     return PredictReport(
-        num_images=len(pictures),
-        num_ships=sum(len(picture.ships) for picture in found),
-        num_images_with_ships=sum(bool(picture.ships) for picture in found),
+        num_images=len(images),
+        num_ships=sum(len(image.ships) for image in found),
+        num_images_with_ships=sum(bool(image.ships) for image in found),
         failed=tuple(failed),
         written=(*folders, *tables),
         elapsed_s=time.monotonic() - started,
@@ -284,10 +278,10 @@ def predict_images(
 
 
 def _write_images(
-    image_hwc: NDArray[np.uint8], prediction: Prediction, picture: ImageFile, out: Path, *, overlay: bool
+    image_hwc: NDArray[np.uint8], prediction: Prediction, image: ImageFile, out: Path, *, overlay: bool
 ) -> None:
     mask_hw = prediction.mask.astype(np.uint8) * 255
-    write_bytes(out / "masks" / f"{picture.name}.png", _encoded(".png", mask_hw, []))
+    write_bytes(out / "masks" / f"{image.name}.png", _encoded(".png", mask_hw, []))
     if not overlay:
         return
     drawn_hwc = draw_ships(image_hwc, prediction.ships)
@@ -295,7 +289,7 @@ def _write_images(
     if shrink < 1:
         height, width = (max(1, round(side * shrink)) for side in drawn_hwc.shape[:2])
         drawn_hwc = cv2.resize(drawn_hwc, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    # Colour at full resolution: JPEG's usual halving of it smears thin coloured lines.
+    # 4:4:4 sampling: JPEG's default chroma subsampling blurs thin coloured lines.
     settings = [
         cv2.IMWRITE_JPEG_QUALITY,
         _JPEG_QUALITY,
@@ -303,7 +297,7 @@ def _write_images(
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]
     drawn_bgr_hwc = cv2.cvtColor(drawn_hwc, cv2.COLOR_RGB2BGR)
-    write_bytes(out / "overlays" / f"{picture.name}.jpg", _encoded(".jpg", drawn_bgr_hwc, settings))
+    write_bytes(out / "overlays" / f"{image.name}.jpg", _encoded(".jpg", drawn_bgr_hwc, settings))
 
 
 def _encoded(suffix: str, image: NDArray[Any], settings: list[int]) -> bytes:
@@ -313,7 +307,7 @@ def _encoded(suffix: str, image: NDArray[Any], settings: list[int]) -> bytes:
 
 
 def _write_tables(
-    pictures: Sequence[ImageFile],
+    images: Sequence[ImageFile],
     found: Sequence[ImageShips],
     failed: Sequence[Failure],
     out: Path,
@@ -326,8 +320,8 @@ def _write_tables(
             write(out / file_name, found)
             written.append(out / file_name)
     if options.submission is not None:
-        by_label = {picture.image: picture for picture in found}
-        every = [by_label.get(picture.label, ImageShips(picture.label, (1, 1), ())) for picture in pictures]
+        by_label = {ships.image: ships for ships in found}
+        every = [by_label.get(image.label, ImageShips(image.label, (1, 1), ())) for image in images]
         write_submission(options.submission, every)
         written.append(options.submission)
     failures = out / "failed.csv"

@@ -1,4 +1,4 @@
-"""Finding a model: which files a path or a name stands for, and what can run them here."""
+"""Locating and loading a model: the files that a path or a name stands for, and the backend that runs them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def default_model() -> str:
     """Return the name of the best model that comes with shipseg.
 
     Raises:
-        ModelError: None does.
+        ModelError: No model comes with shipseg.
     """
     bundled = bundled_models()
     for name in (*_BEST_FIRST, *bundled):
@@ -59,14 +59,14 @@ def default_model() -> str:
             return name
     raise ModelError(
         "no model comes with this copy of shipseg: give one with --model (a run, a model folder or an ONNX file made "
-        "by shipseg), or make the one that is meant to come with it:  scripts/train-bundled small"
+        "by shipseg), or make the bundled one:  scripts/train-bundled small"
     )
 
 
 def load_backend(
     path_or_name: str | Path | None, *, backend: str, device: str, threads: int | None, precision: Precision
 ) -> tuple[Card, Backend]:
-    """Return a model's card and what runs it; the arguments are those of `load_model`."""
+    """Return a model's card and its backend; the arguments are those of `load_model`."""
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS)
     if precision not in ("fp32", "bf16"):
@@ -80,11 +80,11 @@ def load_backend(
 
 
 def find_model(path_or_name: str | Path) -> Path:
-    """Return an existing ONNX file or model folder.
+    """Return the ONNX file or model folder of a path or a bundled name.
 
     Raises:
-        ModelError: There is none.
-        ConfigError: An unknown name.
+        ModelError: There is no such model.
+        ConfigError: The name is unknown.
     """
     path = Path(path_or_name)
     bundled = bundled_models()
@@ -117,7 +117,7 @@ def find_weights(path_or_name: str | Path) -> Path:
 
 
 def model_folder(path: Path) -> Path:
-    """Return the model folder that `path` is or, for a run, holds.
+    """Return `path` if it is a model folder, or the model folder of a run.
 
     Raises:
         ModelError: It is neither.
@@ -126,7 +126,7 @@ def model_folder(path: Path) -> Path:
         if any((folder / name).is_file() for name in (CARD_FILE, WEIGHTS_FILE, ONNX_FILE)):
             return folder
     if (path / "last.ckpt").exists():
-        raise ModelError(f"run {path} has made no model yet: let it finish with  shipseg train ... --resume")
+        raise ModelError(f"run {path} has no model yet: finish it with  shipseg train ... --resume")
     raise ModelError(f"{path} is neither a model nor a run: give a folder that holds {CARD_FILE}, or an ONNX file")
 
 
@@ -156,7 +156,7 @@ def _load_torch(path: Path, *, device: str, threads: int | None, precision: Prec
         from shipseg.model.bundle import load_network
 
     network, card = load_network(path)
-    # Convolutions on a CPU run 1.5 times as fast in this layout (0.37 against 0.57 s for 768 x 768).
+    # Convolutions on a CPU run 1.5 times as fast in this layout (0.37 against 0.57 s for 768 x 768 px).
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch leaves this form out
     return card, TorchBackend(network, device=device, precision=precision, threads=threads)
 
@@ -174,7 +174,7 @@ def _load_onnx(path: Path, *, device: str, threads: int | None, precision: Preci
 
 
 def _refuse_stale(file: Path, exported: Card, current: Card) -> None:
-    """Refuse an ONNX file that lies beside newer weights, e.g. after more training."""
+    """Raise if an ONNX file was exported from other weights than those beside it, e.g. before more training."""
     ours, theirs = current.files.get(WEIGHTS_FILE), exported.files.get(WEIGHTS_FILE)
     if ours != theirs:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""An image with its ships drawn on it, for people to look at."""
+"""Drawing of ships on an image: outlines, numbers and confidences."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from shipseg.masks.ships import Ship
 
 __all__ = ["draw_ships"]
 
-_COLOR: Final = (255, 64, 180)  # a pink that is neither sea, land, cloud, rust nor wake
+_COLOR: Final = (255, 64, 180)  # a pink that does not occur in sea, land, cloud, rust or wakes
 _HALO: Final = (16, 8, 20)
-_HALO_OPACITY: Final = 0.6  # of the dark below lines and letters
+_HALO_OPACITY: Final = 0.6  # of the dark halo around outlines and behind labels
 _LABEL_TEXT: Final = (255, 255, 255)
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE: Final = 0.4
-# A line of one pixel for images of up to 1152 px, two up to 1920 and so on.
+# Lines are one pixel wide in images of up to 1152 px, two pixels up to 1920 px and so on.
 _PX_PER_LINE_WIDTH: Final = 768
 # A ship smaller than this, in line widths, also gets a circle: its outline alone is easily missed.
 _TINY: Final = 14
 _LABEL_GAP: Final = 8  # between ship and label, in line widths
-_LABELLED_SHARE: Final = 0.5  # a label never takes more of the image's width than this
+_LABELLED_SHARE: Final = 0.5  # largest share of the image's width or height that a label may take
 
 
 class _Box(NamedTuple):
@@ -35,20 +35,20 @@ class _Box(NamedTuple):
     row1: int
     col1: int
 
-    def meets(self, other: _Box) -> bool:
+    def overlaps(self, other: _Box) -> bool:
         return self.row0 < other.row1 and other.row0 < self.row1 and self.col0 < other.col1 and other.col0 < self.col1
 
 
 def draw_ships(image_hwc: NDArray[np.uint8], ships: Sequence[Ship]) -> NDArray[np.uint8]:
     """Return a copy of the image, uint8 (H, W, 3) RGB, with each ship outlined and numbered.
 
-    The outline runs around the ship, outside its pixels, with a dark halo: it shows on dark sea and on white cloud, and
-    hides nothing. Beside each ship stand its number, counted from 1 in the order given, and its confidence in percent;
-    ships of a few pixels are circled. Lines and letters grow with the image.
+    The outline lies outside the ship's pixels and has a dark halo, so that it is visible on dark sea and white cloud
+    and covers no ship. Each ship is labelled with its number, from 1 in the order given, and its confidence in percent;
+    ships of a few pixels are circled. Line width and font size scale with the image.
 
     Args:
         image_hwc: uint8 (H, W, 3), RGB.
-        ships: Ships of that image.
+        ships: The ships of that image.
     """
     drawn_hwc = image_hwc.copy()
     line = max(1, round(max(image_hwc.shape[:2]) / _PX_PER_LINE_WIDTH))
@@ -67,7 +67,7 @@ def draw_ships(image_hwc: NDArray[np.uint8], ships: Sequence[Ship]) -> NDArray[n
 
 
 def _grown(ship: Ship, radius: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
-    """Return where in the image the ship's pixels and all within `radius` of them lie, and their mask there."""
+    """Return the slices of the image that hold the ship dilated by `radius`, and the dilated mask in them."""
     row0, col0, row1, col1 = ship.mask_box
     padded = np.pad(ship.mask.astype(np.uint8), radius)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
@@ -110,7 +110,7 @@ def _circle(drawn_hwc: NDArray[np.uint8], ship: Ship, line: int) -> None:
 
 
 def _label(drawn_hwc: NDArray[np.uint8], ship: Ship, text: str, line: int, others: Sequence[_Box]) -> list[_Box]:
-    """Write the text beside the ship, away from the others, and return where; in a tiny image, do nothing."""
+    """Draw the label beside the ship, clear of `others`, and return its box; return nothing if the image is small."""
     height, width = drawn_hwc.shape[:2]
     scale, margin = _FONT_SCALE * line, 3 * line
     (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, line)
@@ -129,11 +129,11 @@ def _label(drawn_hwc: NDArray[np.uint8], ship: Ship, text: str, line: int, other
 def _free_place(
     ship: Ship, height: int, width: int, shape: tuple[int, int], others: Sequence[_Box], *, gap: int
 ) -> _Box:
-    """Return a place for a label close to the ship's pixels, where it meets the fewest of the others."""
+    """Return a box for a label close to the ship's pixels that overlaps the fewest of the others."""
     row0, col0, row1, col1 = ship.mask_box
     top, left = (row0 + row1 - height) // 2, (col0 + col1 - width) // 2
-    # How far the ship reaches to the right and left in the rows of a label beside it, up and down in the columns of one
-    # above or below it: a slanting ship leaves room in the corners of its box.
+    # Extent of the ship in the rows of a label beside it, and in the columns of a label above or below it: a diagonal
+    # ship leaves the corners of its bounding box free.
     reach = np.flatnonzero(ship.mask[max(0, top - row0) : max(0, top - row0) + height].any(axis=0)) + col0
     climb = np.flatnonzero(ship.mask[:, max(0, left - col0) : max(0, left - col0) + width].any(axis=1)) + row0
     corners = (
@@ -147,8 +147,8 @@ def _free_place(
     for row, column in corners:
         row, column = min(max(row, 0), shape[0] - height), min(max(column, 0), shape[1] - width)
         places.append(_Box(row, column, row + height, column + width))
-    # Pushed back into the image, a place can end up on the ship itself.
-    return min(places, key=lambda place: _covers(place, ship) + sum(place.meets(other) for other in others))
+    # A box that was moved back into the image can cover the ship itself.
+    return min(places, key=lambda place: _covers(place, ship) + sum(place.overlaps(other) for other in others))
 
 
 def _covers(place: _Box, ship: Ship) -> bool:

@@ -1,4 +1,4 @@
-"""One image in, the ships in it out, whatever runs the network."""
+"""Prediction of one image: scaling, tiles, test-time augmentation (TTA), calibration and the decision rule."""
 
 from __future__ import annotations
 
@@ -35,37 +35,34 @@ __all__ = [
 ]
 
 
-# Test-time augmentation: the probability is averaged over mirror images and rotations of the same pixels. Seen from
-# above no direction is special, so the network should give each of them the same probability.
+# Test-time augmentation (TTA): the probability is averaged over flips and rotations of the same pixels. Nadir images
+# have no preferred direction, so the network should give each view the same probability.
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-_TTA_TRANSFORMS: Final = tuple((flip_rows, flip_cols, swap) for swap in (False, True) for flip_rows, flip_cols in (
-    (False, False), (True, True), (True, False), (False, True)
-))  # fmt: skip
-"""Whether rows, columns, and rows with columns change places: the first two are a half turn apart, the first four all
-mirror images that keep the sides, all eight those of a square."""
-_SURE: Final = 1e-7
-"""Probabilities nearer to 0 or 1 than this count as this near: one sure answer does not outweigh all others."""
+_TTA_TRANSFORMS: Final = tuple((flip_rows, flip_cols, transpose) for transpose in (False, True)
+    for flip_rows, flip_cols in ((False, False), (True, True), (True, False), (False, True)))  # fmt: skip
+"""TTA views as (flip rows, flip columns, transpose): the first two are rotations by 0 and 180 degrees, the first four
+keep height and width, all eight are the symmetries of a square."""
+_EPSILON: Final = 1e-7
+"""Probabilities are clipped to [epsilon, 1 - epsilon], so that one extreme view does not outweigh all others."""
 
 
 def mean_over_tta_views(run: Run, images_n3hw: NDArray[np.float32], *, views: int) -> NDArray[np.float32]:
-    """Return the probability (N, 1, H, W) whose log odds are the mean over mirror images.
+    """Return the probability (N, 1, H, W) whose log odds are the mean over the TTA views.
 
     Args:
-        run: The network: images (N, 3, H, W), of swapped sides, too, to probability (N, 1, H, W).
-        images_n3hw: What it takes.
-        views: Over how many mirror images: 1, 2, 4 or 8.
+        run: The network: images (N, 3, H, W) to probability (N, 1, H, W); with 8 views also called with H and W
+            swapped.
+        images_n3hw: float32 (N, 3, H, W), RGB in 0-255.
+        views: Number of TTA views: 1, 2, 4 or 8.
     """
     if views == 1:
         return run(images_n3hw)
     total: NDArray[np.float32] | None = None
-    for mirror in _TTA_TRANSFORMS[:views]:
-        prob = np.clip(
-            _transformed(run(np.ascontiguousarray(_transformed(images_n3hw, mirror))), mirror, back=True),
-            _SURE,
-            1 - _SURE,
-        )
+    for transform in _TTA_TRANSFORMS[:views]:
+        prob = run(np.ascontiguousarray(_transformed(images_n3hw, transform)))
+        prob = np.clip(_transformed(prob, transform, inverse=True), _EPSILON, 1 - _EPSILON)
         odds = np.log(prob) - np.log1p(-prob)
         total = odds if total is None else total + odds
     assert total is not None
@@ -73,13 +70,13 @@ def mean_over_tta_views(run: Run, images_n3hw: NDArray[np.float32], *, views: in
 
 
 def _transformed(
-    values_nchw: NDArray[np.float32], mirror: tuple[bool, bool, bool], *, back: bool = False
+    values_nchw: NDArray[np.float32], transform: tuple[bool, bool, bool], *, inverse: bool = False
 ) -> NDArray[np.float32]:
-    flip_rows, flip_cols, swap = mirror
-    if swap and not back:
+    flip_rows, flip_cols, transpose = transform
+    if transpose and not inverse:
         values_nchw = values_nchw.swapaxes(2, 3)
     values_nchw = values_nchw[:, :, :: -1 if flip_rows else 1, :: -1 if flip_cols else 1]
-    return values_nchw.swapaxes(2, 3) if swap and back else values_nchw
+    return values_nchw.swapaxes(2, 3) if transpose and inverse else values_nchw
 
 
 Image = NDArray[np.uint8]
@@ -87,32 +84,32 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model sees in one image of H x W pixels."""
+    """The prediction for one image of H x W pixels."""
 
     probability: NDArray[np.float32]
-    """(H, W) in 0-1: how sure the model is that the pixel is ship."""
+    """float32 (H, W) in 0-1: probability that the pixel is ship."""
     mask: NDArray[np.bool_]
-    """(H, W): the pixels of `ships`, all together."""
+    """bool (H, W): union of the masks of `ships`."""
     ships: tuple[Ship, ...]
-    """One for each ship, the largest first; no two share a pixel."""
+    """The detected ships, the largest first; no two share a pixel."""
     threshold: float
-    """A pixel is ship where its probability is at least this, and its component passes the model's other rules; where
-    the card's decision has rectangles, their pixels are."""
+    """A pixel is ship where its probability is at least this and its component passes the rest of the card's decision
+    rule; with `rectangles` the pixels of the rectangles are."""
 
 
 class Predictor:
-    """A model that is ready to look at images.
+    """A model that is ready to predict: a backend with the card that says how to use it.
 
     Args:
-        card: How images are brought to the network, and which probabilities make a ship.
-        backend: What runs the network.
+        card: Input scale and tiles, calibration and decision rule.
+        backend: Runs the network.
 
     Raises:
-        ModelError: The card's tile and overlap contradict each other.
+        ModelError: The card's tile, overlap and multiple contradict each other.
 
     Example:
         >>> from shipseg.model.card import Card
-        >>> class Red:  # a network that takes red for ship
+        >>> class Red:  # a network whose probability is the red channel
         ...     pixels_per_batch = 1024
         ...     def run(self, images_n3hw):
         ...         return images_n3hw[:, :1] / 255
@@ -134,48 +131,47 @@ class Predictor:
     def probability(self, image_hwc: Image) -> NDArray[np.float32]:
         """Return the probability of ship at each pixel of the image, float32 (H, W) in 0-1.
 
-        The image is scaled to the network's resolution, cut into overlapping tiles where it is larger than one, and the
-        blended probability is scaled back, by the convention that pixel i covers [i, i + 1] in both directions; then
-        the card's calibration is applied.
+        The image is scaled to the network's resolution and, where it is larger than one tile, split into overlapping
+        tiles. The blended probability is scaled back (pixel i covers [i, i + 1] in both directions) and calibrated.
 
         Args:
             image_hwc: uint8 (H, W, 3), RGB; or (H, W), grey.
 
         Raises:
-            ConfigError: It is no such array.
-            ModelError: The network gave something other than finite probabilities.
+            ConfigError: The array has another type or shape.
+            ModelError: The network returned NaN or infinite probabilities.
         """
         image_hwc = _checked_image(image_hwc)
         height, width = image_hwc.shape[:2]
         scale = self.card.input.scale
-        shown_hwc = resize(image_hwc, (max(1, round(height * scale)), max(1, round(width * scale))))
-        return self.calibrated(resize(self._probability_as_shown(shown_hwc), (height, width)))
+        scaled_hwc = resize(image_hwc, (max(1, round(height * scale)), max(1, round(width * scale))))
+        return self.calibrated(resize(self._tiled_probability(scaled_hwc), (height, width)))
 
     def calibrated(self, blended_hw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability (H, W) in 0-1 that the card's decision is made for.
+        """Return the calibrated probability (H, W) in 0-1, the one that the card's decision rule applies to.
 
         Args:
-            blended_hw: The network's own probability, blended from tiles, in the image's pixels.
+            blended_hw: The network's own probability, blended from tiles, at the image's resolution.
         """
-        # Weighted means of float32 can end a rounding error beyond 1.
+        # Weighted means of float32 can exceed 1 by a rounding error.
         prob_hw: NDArray[np.float32] = np.clip(blended_hw, 0, 1)
         calibration = self.card.calibration
         return prob_hw if calibration is None else calibration.apply(prob_hw)
 
     @property
     def tiles_per_batch(self) -> int:
-        """How many of the card's tiles to give the network at once."""
+        """Number of the card's tiles in a batch."""
         return max(1, self.backend.pixels_per_batch // self.card.input.tile**2)
 
     def tiles_probability(self, tiles_nhwc: Image) -> NDArray[np.float32]:
-        """Return the network's own probability, not calibrated, of equally large tiles: float32 (N, H, W).
+        """Return the network's own (uncalibrated) probability of a batch of tiles, float32 (N, H, W).
 
         Args:
-            tiles_nhwc: uint8 (N, H, W, 3), RGB at the network's resolution, of any size: what is missing to the card's
-                `multiple` is mirrored.
+            tiles_nhwc: uint8 (N, H, W, 3), RGB at the network's resolution, of any size: padded by reflection to the
+                card's `multiple`.
 
         Raises:
-            ModelError: The network gave something other than finite numbers.
+            ModelError: The network returned NaN or infinite probabilities.
         """
         height, width = tiles_nhwc.shape[1:3]
         below, right = -height % self.card.input.multiple, -width % self.card.input.multiple
@@ -190,35 +186,35 @@ class Predictor:
         return prob_nhw
 
     def without_calibration(self) -> Predictor:
-        """Return the same model with the network's own probabilities; the card's decision is not made for them."""
+        """Return the same model without calibration; the card's decision rule does not apply to its probabilities."""
         return Predictor(self.card.model_copy(update={"calibration": None}), self.backend)
 
     def with_decision(self, *, separate: bool | None = None, rectangles: bool | None = None) -> Predictor:
-        """Return the same model that makes ships otherwise; None leaves a rule as the card has it.
+        """Return the same model with another decision rule; None keeps the card's value.
 
         Args:
-            separate: Whether to split ships that touch, see `shipseg.masks.split`.
-            rectangles: Make ships of pictures filled rectangles (see `shipseg.masks.rectangles`), or do not.
+            separate: Split touching ships (see `shipseg.masks.split`).
+            rectangles: Replace ships in images by filled rectangles (see `shipseg.masks.rectangles`).
         """
-        asked = {"separate": separate, "rectangles": rectangles}
-        changed = {name: value for name, value in asked.items() if value is not None}
+        options = {"separate": separate, "rectangles": rectangles}
+        changed = {name: value for name, value in options.items() if value is not None}
         decision = self.card.decision.model_copy(update=changed)
         return Predictor(self.card.model_copy(update={"decision": decision}), self.backend)
 
     def with_tta(self, views: TtaViews) -> Predictor:
-        """Return the same model that averages over so many mirror images of what it sees."""
-        entry = self.card.input.model_copy(update={"views": views})
-        return Predictor(self.card.model_copy(update={"input": entry}), self.backend)
+        """Return the same model with that many TTA views."""
+        card_input = self.card.input.model_copy(update={"views": views})
+        return Predictor(self.card.model_copy(update={"input": card_input}), self.backend)
 
     def predict(self, image: Image | str | Path, *, threshold: float | None = None) -> Prediction:
         """Return the ships in an image.
 
         Args:
-            image: uint8 (H, W, 3), RGB; or (H, W), grey; or an image file.
-            threshold: In 0-1; None takes the model's own.
+            image: uint8 (H, W, 3), RGB; or (H, W), grey; or the path of an image file.
+            threshold: In 0-1; None uses the card's.
 
         Raises:
-            ConfigError: Not such an array, or a threshold outside 0-1.
+            ConfigError: The array has another type or shape, or the threshold is outside 0-1.
             ImageError: The file cannot be read.
         """
         decision = self.card.decision
@@ -228,7 +224,7 @@ class Predictor:
         ships = find_ships(prob_hw, **decision.rules | {"threshold": threshold})
         return Prediction(prob_hw, _union(ships, prob_hw.shape), ships, threshold)
 
-    def _probability_as_shown(self, image_hwc: Image) -> NDArray[np.float32]:
+    def _tiled_probability(self, image_hwc: Image) -> NDArray[np.float32]:
         height, width = image_hwc.shape[:2]
         tile, overlap = self.card.input.tile, self.card.input.overlap
         places = windows(height, width, tile=tile, overlap=overlap)
@@ -256,19 +252,19 @@ def load_model(
     """Return the model in a folder, a run or an ONNX file, ready to predict.
 
     Args:
-        path_or_name: A model folder, a run (its `model/` is taken), an ONNX file made by shipseg, or the name of one
-            that comes with shipseg; None takes the best of those.
+        path_or_name: A model folder, a run (its `model/` is used), an ONNX file made by shipseg, or the name of a
+            bundled model; None uses the best bundled model.
         backend: `torch` (weights in safetensors), `onnx` (needs no torch), or `auto`: torch where it is installed and
             the folder holds its weights, else onnx.
         device: torch only: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1` ...
-        threads: Cores to use; None takes all that this process may run on.
-        precision: torch only. `fp32` gives the same ships as an exported file does. `bf16` takes half the time where
-            a processor multiplies bfloat16 natively (85 against 174 ms for 768 x 768 px; ONNX Runtime 105) and moved
+        threads: Number of threads; None uses all cores available to this process.
+        precision: torch only. `fp32` gives the same ships as an exported file. `bf16` takes half the time where the
+            processor multiplies bfloat16 natively (85 against 174 ms for 768 x 768 px; ONNX Runtime 105) and changed
             probabilities by up to 0.04: 0.6 % of the ship pixels changed, no ship (benchmarks/inference.py).
 
     Raises:
         ModelError: There is no usable model.
-        ConfigError: An unknown name, backend or device.
+        ConfigError: The name, backend or device is unknown.
         MissingExtraError: torch is needed and not installed.
     """
     card, loaded = load_backend(path_or_name, backend=backend, device=device, threads=threads, precision=precision)
@@ -276,7 +272,7 @@ def load_model(
 
 
 def checked_threshold(threshold: float) -> float:
-    """Return the threshold.
+    """Return the threshold if it is valid.
 
     Raises:
         ConfigError: It is not above 0 and at most 1.
@@ -287,16 +283,16 @@ def checked_threshold(threshold: float) -> float:
 
 
 def _checked_image(image: Any) -> Image:
-    wanted = "a uint8 array of shape (height, width, 3) with RGB in 0-255 is needed"
+    required = "a uint8 array of shape (height, width, 3) with RGB in 0-255 is required"
     if not isinstance(image, np.ndarray):
-        raise ConfigError(f"the image is a {type(image).__name__}: {wanted}, or the path of an image file")
+        raise ConfigError(f"the image is a {type(image).__name__}: {required}, or the path of an image file")
     if image.dtype != np.uint8:
-        raise ConfigError(f"the image's values are {image.dtype}: {wanted}")
+        raise ConfigError(f"the image's values are {image.dtype}: {required}")
     is_grey = image.ndim == 2
     if not is_grey and (image.ndim != 3 or image.shape[2] != 3):
-        raise ConfigError(f"the image's shape is {image.shape}: {wanted}")
+        raise ConfigError(f"the image's shape is {image.shape}: {required}")
     if 0 in image.shape:
-        raise ConfigError(f"the image has no pixels (shape {image.shape}): {wanted}")
+        raise ConfigError(f"the image has no pixels (shape {image.shape}): {required}")
     return np.ascontiguousarray(np.dstack([image] * 3) if is_grey else image)
 
 

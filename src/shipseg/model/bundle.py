@@ -64,11 +64,11 @@ _ONNX_REMEDY = "copy the file again or export the model again"
 def save_model(folder: Path, network: ShipNetwork, card: Card) -> Card:
     """Write a model folder and return the card as written, which names the weights' SHA-256.
 
-    Each file is replaced whole. Where there are weights already, the new ones first lie beside them under a name of
-    their own, until the card describes them: killed at any moment, the folder is the old model or the new one.
+    Files are replaced atomically. New weights are first written under a temporary name, until the card describes them:
+    after an interruption at any moment the folder holds the old model or the new one.
 
     Args:
-        folder: Made if missing.
+        folder: Created if missing.
         network: On any device, in any mode; it is not changed.
         card: Its `network` must describe `network`; its `files` are filled in here.
 
@@ -96,8 +96,8 @@ def load_network(path: Path) -> tuple[ShipNetwork, Card]:
     """Return the network of a model folder or of an ONNX file of ours, in evaluation mode on the CPU, and its card.
 
     Raises:
-        ModelError: No model there, weights that are missing, damaged or not those of the card, or weights that do not
-            fit the network that the card describes.
+        ModelError: There is no model, or its weights are missing, damaged, not those of the card, or do not fit the
+            network that the card describes.
     """
     path = Path(path)
     card = read_card(path)
@@ -108,10 +108,10 @@ def load_network(path: Path) -> tuple[ShipNetwork, Card]:
     config = card.network.model_copy(update={"encoder_weights": None})
     try:
         if config.architecture == "compact":
-            # Its size follows from the card's numbers: compared as an outline, before memory is asked for.
+            # Its size depends on the card's numbers: shapes are checked before memory is allocated.
             with torch.device("meta"):
                 _check_fit(state, build_network(config), weights_file)
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not touched
+        with torch.random.fork_rng(devices=[]):  # the caller's random state is unchanged
             network = build_network(config)
     except (ConfigError, RuntimeError) as error:  # RuntimeError: torch has no memory for it
         detail = str(error).splitlines()[0]
@@ -166,7 +166,7 @@ def _read_safetensors(folder: Path, card: Card) -> dict[str, Tensor]:
     content = _read_bytes(file)
     wanted = card.files.get(WEIGHTS_FILE)
     if not _is(content, wanted) and (folder / _NEW_WEIGHTS).is_file():
-        content = _read_bytes(folder / _NEW_WEIGHTS)  # the save was killed between the card and the last rename
+        content = _read_bytes(folder / _NEW_WEIGHTS)  # the save was interrupted between the card and the last rename
     if not _is(content, wanted):
         raise ModelError(
             f"{file} is not the file that its card describes (SHA-256 differs: damaged or exchanged): {_REMEDY}"
@@ -196,7 +196,7 @@ def _check_fit(state: Mapping[str, Tensor], network: ShipNetwork, file: Path) ->
 
 
 def _misfit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """Return in a few words why the state does not fit; empty when it does."""
+    """Return why the state does not fit the network; empty if it does."""
     missing = [key for key in expected if key not in state]
     unknown = [key for key in state if key not in expected]
     if missing or unknown:
@@ -209,7 +209,7 @@ def _misfit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
 
 
 def _smp_config(network: ShipNetwork, card: Card) -> dict[str, object] | None:
-    """Return what smp.from_pretrained needs to build the network; None for our own."""
+    """Return the settings from which smp.from_pretrained builds the network; None for `compact`."""
     kind = type(network.body).__name__
     described = "CompactUNet" if card.network.architecture == "compact" else card.network.architecture
     if kind.lower() != described.lower():
@@ -217,5 +217,5 @@ def _smp_config(network: ShipNetwork, card: Card) -> dict[str, object] | None:
     if card.network.architecture == "compact":
         return None
     settings: dict[str, object] = json.loads(json.dumps(network.body.config))
-    # The weights lie beside it: smp is not to ask a hub for others first.
+    # The weights are in the same folder: smp must not download others from a hub first.
     return {**settings, "encoder_weights": None, "_model_class": kind}

@@ -1,8 +1,8 @@
-"""Making a network's probabilities true: of the pixels given 0.8, eight in ten are to be ship.
+"""Calibration of a network's probabilities: of the pixels with probability 0.8, eight in ten should be ship.
 
-A calibration is a rising function of probability, kept in the card and applied to the probability at full resolution,
-whatever runs the network. It changes no order: what was surer than something else stays so, and the same ships come out
-at the threshold that corresponds. Applying it needs numpy alone.
+A calibration is a strictly increasing function of probability. It is stored in the card and applied to the probability
+at full resolution, with any backend. It keeps the order of the pixels, so the same ships are detected at the
+corresponding threshold. Applying it needs only numpy.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from shipseg.config import Frozen
 __all__ = ["MAX_KNOTS", "Calibration", "CalibrationErrors"]
 
 MAX_KNOTS = 64
-"""A card stays readable, and a curve through so many points differs from the full one by less than its noise."""
+"""Keeps the card readable; a curve through this many points differs from the full one by less than its noise."""
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class CalibrationErrors(Frozen):
-    """How far probabilities are from what is observed: the mean of |predicted - observed|, weighted by pixels.
+    """Calibration error: the mean of |predicted - observed|, weighted by pixels.
 
-    Each half of the labelled groups is judged by what was fitted on the other half: nothing is judged by itself.
+    Cross-fitted: each half of the labelled groups is scored with the calibration fitted on the other half.
     """
 
     before: float
-    """Over all pixels, most of which are sea; the network's own probabilities."""
+    """Over all pixels, most of which are sea, before calibration."""
     after: float
-    """The same pixels, calibrated."""
+    """Over the same pixels, after calibration."""
     before_where_likely: float | None
-    """Over the pixels to which the network gives 0.01 or more; None where there are none."""
+    """Over the pixels with a network probability of 0.01 or more, before calibration; None where there are none."""
     after_where_likely: float | None
-    """The same pixels, calibrated."""
+    """Over the same pixels, after calibration."""
 
 
 class Calibration(Frozen):
-    """From a network's probability to a true one."""
+    """Maps a network's probability to a calibrated one."""
 
     method: Literal["temperature", "isotonic"]
-    """`temperature`: logits are divided by one number; `isotonic`: a rising line through knots."""
+    """`temperature`: logits are divided by one number; `isotonic`: piecewise linear interpolation between knots."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """temperature only: above 1 makes probabilities less extreme."""
     knots: tuple[tuple[_Share, _Share], ...] = Field(default=(), max_length=MAX_KNOTS)
-    """isotonic only: (network's probability, true probability), from 0 to 1, both strictly rising."""
+    """isotonic only: (network's probability, calibrated probability), from 0 to 1, both strictly increasing."""
     errors: CalibrationErrors | None = None
-    """What it is worth on images that it was not fitted on; None where they are too few to tell."""
+    """Errors on images that it was not fitted on; None where they are too few."""
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
@@ -65,17 +65,17 @@ class Calibration(Frozen):
         return self
 
     def apply(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the true probabilities.
+        """Return the calibrated probabilities.
 
         Args:
-            probability: The network's, float32 of any shape, 0 to 1.
+            probability: The network's, float32 of any shape, in 0-1.
 
         Example:
             >>> half = Calibration(method="temperature", temperature=2.0)
             >>> half.apply(np.array([0.0, 0.2, 0.5, 0.8, 1.0], np.float32)).round(3).tolist()
             [0.0, 0.3330000042915344, 0.5, 0.6669999957084656, 1.0]
         """
-        # float64 within: rounded only once, to float32 at the end, the result never falls where the input rises.
+        # Computed in float64 and rounded once, to float32 at the end, so that the result is non-decreasing.
         values = probability.astype(np.float64)
         if self.method == "isotonic":
             x, y = np.array(self.knots).T
@@ -86,11 +86,12 @@ class Calibration(Frozen):
         return calibrated.astype(np.float32)
 
     def before(self, threshold: float) -> float:
-        """Return the threshold on the network's own probability that marks the very pixels this one marks.
+        """Return the threshold on the network's own probability that selects the same pixels as `threshold`.
 
         It is the smallest float32 whose calibrated value reaches `threshold`; 1 where none does.
         """
-        # float32 from 0 to 1 are ordered like their bits, so the first that reaches the threshold is found by halving.
+        # float32 values in 0-1 are ordered like their bit patterns, so the first that reaches the threshold is found
+        # by bisection.
         low, high = 0, int(np.float32(1).view(np.int32))
         while low < high:
             middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""The card of a model: all that is needed to use its weights rightly, as data that needs no torch to read."""
+"""The card of a model: the settings needed to use its weights, as data that can be read without torch."""
 
 from __future__ import annotations
 
@@ -39,49 +39,49 @@ TtaViews = Literal[1, 2, 4, 8]
 
 
 class CardInput(Frozen):
-    """How an image is brought to the network."""
+    """How an image is scaled, padded and tiled for the network."""
 
     mode: Literal["resized", "crops"] = "resized"
     """As in the recipe."""
     scale: Annotated[float, Field(gt=0)] = 1.0
-    """Network pixels per image pixel: 1 for native crops, 1/3 for 768 px images shown to the network at 256 px."""
+    """Network pixels per image pixel: 1 for native crops, 1/3 for images of 768 px resized to 256 px."""
     metres_per_pixel: Annotated[float, Field(gt=0)] = 1.5
     """Ground sample distance of the images (not of the network's pixels) in metres."""
     multiple: Annotated[int, Field(ge=1)] = 32
-    """Height and width given to the network are multiples of this, in network pixels."""
+    """Height and width of the network's input are multiples of this, in network pixels."""
     tile: Annotated[int, Field(ge=32)] = 1024
     """Larger images are cut into overlapping tiles of this many network pixels."""
     overlap: Annotated[int, Field(ge=0)] = 128
     """Overlap of two tiles in network pixels."""
     views: TtaViews = 1
-    """How many mirror images of each tile the probability is averaged over, for as many times the work."""
+    """Number of TTA views of each tile; the time for inference is proportional to it."""
 
 
 class CardGate(Frozen):
-    """A cheap first look at tiles of scenes, and what it was measured to lose and to save; see `shipseg gate`."""
+    """Gate that skips empty tiles of scenes, with its measured loss and saving; see `shipseg gate`."""
 
     reduction: Annotated[int, Field(ge=1, le=16)]
-    """The first look is at 1/reduction of the network's resolution."""
+    """The contrast is computed at 1/reduction of the network's resolution."""
     threshold: Annotated[float, Field(ge=0)]
-    """Tiles with less contrast everywhere are skipped; in grey values, 0-255."""
+    """Tiles whose highest contrast is below this are skipped; in grey values, 0-255."""
     wished_loss: Annotated[float, Field(ge=0, le=1)]
-    """Share of the ships that were allowed to be lost."""
+    """Target: largest allowed share of lost ships."""
     lost_recall: Annotated[float, Field(ge=0, le=1)]
-    """Share of the ships that were lost."""
+    """Measured share of lost ships."""
     lost_recall_at_most: Annotated[float, Field(ge=0, le=1)]
-    """The share that the true one does not exceed, with 95 % confidence."""
+    """Upper bound of the share of lost ships, with 95 % confidence."""
     num_ships: Annotated[int, Field(ge=1)]
-    """Ships that this was measured on."""
+    """Number of ships in the measurement."""
     skipped_share: Annotated[float, Field(ge=0, le=1)]
     """Share of the tiles without ships that were skipped."""
     num_empty_tiles: Annotated[int, Field(ge=1)]
-    """Tiles that this was measured on."""
+    """Number of tiles without ships in the measurement."""
     tile_px: Annotated[int, Field(ge=1)]
-    """Their side in network pixels; of larger tiles fewer are skipped."""
+    """Side of the tiles in network pixels; of larger tiles fewer are skipped."""
     time_share: Annotated[float, Field(ge=0)]
-    """Time of the first look as a share of the network's."""
+    """Time of the gate divided by the time of the network."""
     measured_on: str
-    """Which images."""
+    """The images of the measurement."""
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -242,21 +242,21 @@ class CardTested(_CardRecord):
 
 
 class Card(Frozen):
-    """What a model is, what it was made from, how to use it and how well it does."""
+    """Description of a model: network, input, decision rule, training, scores and limits."""
 
     format: Literal[1] = 1
     name: str = "unnamed"
     network: NetworkConfig = NetworkConfig()
     input: CardInput = CardInput()
     calibration: Calibration | None = None
-    """Makes the network's probabilities true; all that follows is about calibrated ones."""
+    """Calibration of the network's probabilities; the decision and all scores refer to calibrated ones."""
     decision: Decision = Decision()
     choice: CardChoice = CardChoice()
     """How the decision was chosen: for which target, on which images, with which scores there."""
     gate: CardGate | None = None
-    """Lets empty tiles of scenes be skipped; None looks at every tile."""
+    """Skips empty tiles of scenes; with None every tile is predicted."""
     threshold_curve: dict[str, list[float]] = Field(default={})
-    """Scores on the images it was chosen on against `threshold`: equal-length columns."""
+    """Scores against `threshold`, on the images on which it was chosen: columns of equal length."""
     data: CardData = CardData()
     """What it was trained on: dataset fingerprint, number of images, origin."""
     training: CardTraining = CardTraining()
@@ -268,11 +268,11 @@ class Card(Frozen):
     intended_use: str = ""
     """What it is meant for, in a sentence."""
     limits: tuple[str, ...] = ()
-    """What it cannot do, in sentences."""
+    """Its limits, in sentences."""
     license: str = ""
-    """Under which terms it may be used; an SPDX name."""
+    """SPDX identifier of the licence."""
     versions: dict[str, str] = Field(default={})
-    """shipseg, torch, python that made it."""
+    """Versions of shipseg, torch and python that made it."""
     files: dict[str, str] = Field(default={})
     """SHA-256 of the weight files, by name."""
     created: str = ""
@@ -280,7 +280,7 @@ class Card(Frozen):
 
     @property
     def network_threshold(self) -> float:
-        """Return the decision's threshold in the network's own probability, for programs that know no calibration."""
+        """Return the decision's threshold as uncalibrated probability, for programs without calibration."""
         return self.decision.threshold if self.calibration is None else self.calibration.before(self.decision.threshold)
 
 
@@ -288,7 +288,7 @@ def parse_card(text: str, origin: str) -> Card:
     """Return the card in a JSON text.
 
     Raises:
-        ModelError: Not JSON, or not a card that this version of shipseg understands.
+        ModelError: The text is not JSON, or not a card that this version of shipseg can read.
     """
     try:
         return validated(Card, json.loads(text), origin)
@@ -300,7 +300,7 @@ def read_card(path: Path) -> Card:
     """Return the card of a model folder or of an ONNX file.
 
     Raises:
-        ModelError: There is no card, or it cannot be understood.
+        ModelError: There is no card, or it cannot be read.
     """
     path = Path(path)
     if path.suffix == ".onnx":
@@ -308,7 +308,7 @@ def read_card(path: Path) -> Card:
     file = path / CARD_FILE
     if not file.is_file():
         raise ModelError(
-            f"{path} is not a model (it has no {CARD_FILE}): give a model folder, a run or an ONNX file of ours"
+            f"{path} is not a model (it has no {CARD_FILE}): give a model folder, a run or an ONNX file made by shipseg"
         )
     return parse_card(file.read_text(encoding="utf-8", errors="replace"), str(file))
 

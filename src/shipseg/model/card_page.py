@@ -1,4 +1,4 @@
-"""The card of a model as a page for people, in Markdown."""
+"""The README of a model: its card as Markdown."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def describe_card(card: Card, *, model: str | None = None) -> str:
     lines = [
         f"# {card.name}",
         "",
-        f"Detections ships in optical images of about {entry.metres_per_pixel:g} m per pixel; a {what}.",
+        f"Detects ships in optical images of about {entry.metres_per_pixel:g} m per pixel; a {what}.",
         *([f"Made {' '.join(made)}."] if made else []),
         *([f"Licence: {card.license}."] if card.license else []),
         *([f"Meant for: {card.intended_use}"] if card.intended_use else []),
         *_use(model or _FOLDER, is_smp=not is_ours and model is None),
-        *_section("What it takes", _input_lines(card)),
-        *_section("What counts as a ship", _decision_lines(card)),
-        *_section("Scores on images that had a part in this", _score_lines(card)),
-        *_section("Scores on images that had no part in this", _tested_lines(card)),
-        *_section("What it was trained on", _data_lines(card)),
-        *_section("How it was trained", _training_lines(card)),
+        *_section("Input", _input_lines(card)),
+        *_section("Decision rule", _decision_lines(card)),
+        *_section("Scores on validation images", _score_lines(card)),
+        *_section("Scores on test images", _tested_lines(card)),
+        *_section("Training data", _data_lines(card)),
+        *_section("Training", _training_lines(card)),
         *_section("Limits", _limits(card, model or _FOLDER)),
         *_section("Files", [f"- `{name}`: SHA-256 `{digest}`" for name, digest in card.files.items()]),
     ]
@@ -66,7 +66,7 @@ def describe_card(card: Card, *, model: str | None = None) -> str:
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:
-    """Return the lines under a heading; nothing where there are none."""
+    """Return a heading and its lines; nothing if there are no lines."""
     body = list(lines)
     return ["", f"## {title}", "", *body] if body else []
 
@@ -88,51 +88,51 @@ def _use(model: str, *, is_smp: bool) -> list[str]:
 
 def _input_lines(card: Card) -> list[str]:
     entry = card.input
-    shown = "at its own resolution" if entry.scale == 1 else f"scaled by {entry.scale:.4g}"
+    scaled = "at its own resolution" if entry.scale == 1 else f"scaled by {entry.scale:.4g}"
     return [
-        f"- RGB, 0-255, any size; the network sees it {shown}.",
-        f"- Images larger than {entry.tile} px there are cut into tiles that overlap by {entry.overlap} px.",
-        *([f"- Probabilities are the mean over {entry.views} mirror images."] if entry.views > 1 else []),
+        f"- RGB, 0-255, any size; the network's input is the image {scaled}.",
+        f"- Inputs larger than {entry.tile} px are split into tiles that overlap by {entry.overlap} px.",
+        *([f"- Test-time augmentation: the mean over {entry.views} TTA views."] if entry.views > 1 else []),
         f"- Sides are padded to multiples of {entry.multiple} px, colours normalised (`{card.network.normalization}`).",
         "",
-        "shipseg does all of this by itself.",
+        "shipseg does all of this automatically.",
     ]
 
 
 def _decision_lines(card: Card) -> list[str]:
     decision, lines = card.decision, []
     why = "a default" if decision.metric == "none" else f"chosen for: {_words(decision.metric)}"
-    lines.append(f"- A pixel is ship from probability {decision.threshold:.4g} on ({why}).")
+    lines.append(f"- Threshold: pixels with a probability of at least {decision.threshold:.4g} are ship ({why}).")
     if decision.min_peak:
-        lines.append(f"- A ship needs a probability of {decision.min_peak:.4g} somewhere.")
+        lines.append(f"- Peak threshold: a ship has a pixel with a probability of at least {decision.min_peak:.4g}.")
     if decision.min_area_px > 1:
         lines.append(f"- A ship has at least {decision.min_area_px} pixels.")
     if decision.separate:
-        lines.append("- Ships that touch are parted where that is clear.")
+        lines.append("- Touching ships are split where that is clear.")
     if decision.rectangles:
-        lines.append(
-            "- Ships of pictures become filled rectangles where one fits; those of scenes keep their outlines."
-        )
+        lines.append("- Ships in images become filled rectangles where one fits; those in scenes keep their outlines.")
     counts = card.choice.counts
     if counts.images:
         images = f"{_number(counts.images)} images, {_number(counts.images_without_ships)} without ships"
         lines.append(f"- Chosen on {_text(card.choice.data or 'labelled images')}: {images}.")
     if card.calibration is not None:
         errors = card.calibration.errors
-        told = (
-            "" if errors is None else f"; error {errors.before:.2g} before, {errors.after:.2g} after, on unseen images"
+        error = (
+            ""
+            if errors is None
+            else f"; error {errors.before:.2g} before, {errors.after:.2g} after, on held-out images"
         )
         how = "isotonic"
         if card.calibration.method == "temperature":
             how = f"temperature {card.calibration.temperature:.4g}"
-        lines.append(f"- Probabilities are calibrated ({how}{told}).")
+        lines.append(f"- Probabilities are calibrated ({how}{error}).")
     if card.gate is not None:
         gate = card.gate
         lines.append(
-            f"- Tiles of scenes that stand out nowhere by {gate.threshold:.4g} grey values are not looked at: "
-            f"{100 * gate.lost_recall:.2g} % of {gate.num_ships:,} ships were lost by that (at most "
+            f"- Tiles of scenes with a contrast below {gate.threshold:.4g} grey values are skipped: "
+            f"{100 * gate.lost_recall:.2g} % of {gate.num_ships:,} ships were lost (at most "
             f"{100 * gate.lost_recall_at_most:.2g} %), {100 * gate.skipped_share:.2g} % of the empty tiles skipped, on "
-            f"{_text(gate.measured_on)}. `--no-gate` looks at all."
+            f"{_text(gate.measured_on)}. With `--no-gate` every tile is predicted."
         )
     return lines
 
@@ -144,7 +144,7 @@ def _score_lines(card: Card) -> list[str]:
     lines = _table((title, "Value"), [(_words(name), f"{value:.4f}") for name, value in named])
     if at_choice:
         data = _text(card.choice.data or "labelled images")
-        title = f"Score on the images that its rules were chosen on ({data}), at full resolution"
+        title = f"Score on the images on which the decision rule was chosen ({data}), at full resolution"
         rows = [(_words(name), f"{value:.4f}") for name, value in at_choice.items()]
         lines += [""] * bool(lines) + _table((title, "Value"), rows)
     return lines
@@ -165,7 +165,7 @@ def _score(value: Any) -> str:
 
 def _data_lines(card: Card) -> list[str]:
     rest, lines = card.data.model_dump(mode="json"), []
-    for split, what in (("train", "learnt from"), ("val", "validated on")):
+    for split, what in (("train", "for training"), ("val", "for validation")):
         names = [f"{split}_{key}" for key in ("images", "images_with_ships", "ships")]
         if all(name in rest for name in names):
             images, with_ships, ships = (_number(rest.pop(name)) for name in names)
@@ -200,11 +200,11 @@ def _limits(card: Card, model: str) -> list[str]:
     lines = [
         f"- It knows images like those above; on others, score it: `shipseg evaluate DATA SCORES --model {model}`.",
         f"- Scale images of another resolution to {metres:g} m per pixel before.",
-        f"- Vessels that touch {touching}; bow and stern are not told apart.",
+        f"- Vessels that touch {touching}; bow and stern are not distinguished.",
         *(f"- {limit}" for limit in card.limits),
     ]
     if card.training.finished is False:
-        lines.append("- Its training had not finished when it was saved: the threshold is a preliminary one.")
+        lines.append("- Its training had not finished when it was saved: the threshold is preliminary.")
     return lines
 
 
@@ -225,7 +225,7 @@ def _number(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a value on one line of Markdown; whole numbers with commas, yes and no."""
+    """Return a value as one line of Markdown; integers with commas, booleans as yes and no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     shown = _number(value) if isinstance(value, int | float) else " ".join(str(value).split())

@@ -1,4 +1,4 @@
-"""`compact`: a small U-Net of our own for machines without a GPU.
+"""The architecture `compact`: a small U-Net for machines without a GPU.
 
     image (3, H, W)
       stem, stride 2 ──► stage, stride 4 ──► stage, stride 8 ──► ... ──► stage, stride 2**n
@@ -7,9 +7,9 @@
          │
       1x1 convolution to 4 channels, pixel shuffle ──► logits (1, H, W)
 
-The two layers that cost most in a U-Net, those at full resolution, are left out: the decoder stops at stride 2, where
-each position predicts its four pixels at once. Only convolution, batch norm, ReLU and nearest upsampling: what fuses
-and runs fastest in channels_last and bfloat16.
+It has no layers at full resolution, which cost most in a U-Net: the decoder stops at stride 2, where each position
+predicts four pixels. It uses only convolution, batch norm, ReLU and nearest upsampling, which can be fused and run
+fastest in channels_last and bfloat16.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ with needing("train"):
 __all__ = ["PRIOR_LOGIT", "CompactUNet"]
 
 PRIOR_LOGIT = -3.0
-"""Bias of the last layer: a network starts at probability 0.047 everywhere, near 'no ship', so that the first steps
-are not spent on the sea (the prior of Lin et al., Focal Loss for Dense Object Detection, 2017, section 3.3)."""
+"""Initial bias of the last layer: probability 0.047 everywhere, so that the first steps are not spent on learning that
+most pixels are not ship (the prior of Lin et al., Focal Loss for Dense Object Detection, 2017, section 3.3)."""
 
 
 class CompactUNet(nn.Module):
-    """(N, 3, H, W) float to logits (N, 1, H, W); H and W multiples of `stride`.
+    """Maps images (N, 3, H, W), float, to logits (N, 1, H, W); H and W are multiples of `stride`.
 
     Args:
-        widths: Channels at strides 2, 4, 8 ...: at least two stages.
+        widths: Channels at strides 2, 4, 8 ...; two to six stages.
 
     Raises:
         ConfigError: Fewer than two or more than six widths.
@@ -60,13 +60,14 @@ class CompactUNet(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """Features at strides 2, 4, 8 ..., finest first."""
+    """Returns features at strides 2, 4, 8 ..., the highest resolution first."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         self.stem = nn.Sequential(_conv(3, widths[0], kernel=5, stride=2), nn.ReLU(), _ResidualBlock(widths[0]))
         self.stages = nn.ModuleList(
-            nn.Sequential(_ShrinkingBlock(before, after), _ResidualBlock(after)) for before, after in pairwise(widths)
+            nn.Sequential(_DownsamplingBlock(before, after), _ResidualBlock(after))
+            for before, after in pairwise(widths)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -77,7 +78,7 @@ class _Encoder(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity."""
+    """Two 3x3 convolutions with an identity shortcut."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -87,8 +88,8 @@ class _ResidualBlock(nn.Module):
         return F.relu(x + self.branch(x))
 
 
-class _ShrinkingBlock(nn.Module):
-    """Half the resolution: two 3x3 convolutions beside an averaged shortcut."""
+class _DownsamplingBlock(nn.Module):
+    """Halves the resolution: two 3x3 convolutions with an average-pooled shortcut."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ class _ShrinkingBlock(nn.Module):
 
 
 class _DecoderBlock(nn.Module):
-    """Deep features, narrowed and doubled in size, added to the encoder's at that size."""
+    """Deep features, projected and upsampled by 2, added to the encoder's features of that stride."""
 
     def __init__(self, deep: int, skip: int) -> None:
         super().__init__()
@@ -108,8 +109,8 @@ class _DecoderBlock(nn.Module):
         self.refine = _ResidualBlock(skip)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        doubled = F.interpolate(self.narrow(deep), scale_factor=2.0, mode="nearest")
-        refined: Tensor = self.refine(F.relu(doubled + skip))
+        upsampled = F.interpolate(self.narrow(deep), scale_factor=2.0, mode="nearest")
+        refined: Tensor = self.refine(F.relu(upsampled + skip))
         return refined
 
 
@@ -123,10 +124,10 @@ def _initialise(network: CompactUNet) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if isinstance(module, _ResidualBlock | _ShrinkingBlock):
+        if isinstance(module, _ResidualBlock | _DownsamplingBlock):
             last_norm = list(module.branch.modules())[-1]
             assert isinstance(last_norm, nn.BatchNorm2d)
-            nn.init.zeros_(last_norm.weight)  # each block starts as its shortcut, which steadies the first steps
+            nn.init.zeros_(last_norm.weight)  # each block starts as its shortcut, which stabilises the first steps
     nn.init.normal_(network.head.weight, std=0.01)
     assert network.head.bias is not None
     nn.init.constant_(network.head.bias, PRIOR_LOGIT)

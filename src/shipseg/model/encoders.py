@@ -1,4 +1,4 @@
-"""The networks of segmentation_models_pytorch (smp): importing it, building one, weights for its encoder."""
+"""Networks of segmentation_models_pytorch (smp): import, construction, and loading of encoder weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ with needing("train"):
 __all__ = ["architecture_names", "build_smp_network", "encoder_names", "import_smp", "load_encoder", "read_state_dict"]
 
 HUB = "imagenet"
-"""The value of `network.encoder_weights` that asks a model hub."""
+"""The value of `network.encoder_weights` that downloads weights from a model hub."""
 _HUB_TIMEOUT_S = 5.0
 _LOCAL_ROUTE = (
     "give a local file instead, network.encoder_weights: FILE (the encoder's state dict as .safetensors or .pt; "
@@ -33,7 +33,7 @@ _TORCHVISION_SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-_declared: list[Any] = []  # a torch Library takes its schemas back when it is collected, so it is kept here
+_declared: list[Any] = []  # a torch Library removes its schemas when it is garbage collected, so it is kept here
 
 
 @functools.cache
@@ -49,13 +49,13 @@ def import_smp() -> ModuleType:
 
 
 def _import_torchvision() -> None:
-    """Import torchvision, also where its compiled half is missing.
+    """Import torchvision, even if its compiled operators cannot be loaded.
 
-    smp and timm import torchvision, of which they need pure Python only. On a normal installation (torchvision built
-    for the installed torch) the first import succeeds and nothing else happens here. The torchvision on package
-    indexes is built against the CUDA build of torch: beside a CPU-only torch its compiled operators do not load, and
-    the import stops where it describes one of them (`operator torchvision::nms does not exist`). Declaring the two
-    schemas it asks for, without any implementation, lets the import pass; nothing of ours calls them.
+    smp and timm import torchvision but need only its Python code. With a torchvision built for the installed torch the
+    first import succeeds. The torchvision on package indexes is built against the CUDA build of torch: with a CPU-only
+    torch its compiled operators do not load, and the import fails where it registers one of them (`operator
+    torchvision::nms does not exist`). Declaring the two missing schemas, without implementation, lets the import
+    succeed; shipseg does not call them.
     """
     try:
         importlib.import_module("torchvision")
@@ -63,7 +63,7 @@ def _import_torchvision() -> None:
         if "torchvision::" not in str(error):
             raise
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]  # half initialised; a second import would hand them out as they are
+            del sys.modules[name]  # partially initialised; a second import would return them as they are
         library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for schema in _TORCHVISION_SCHEMAS:
             library.define(schema)  # type: ignore[no-untyped-call]
@@ -77,19 +77,19 @@ def architecture_names() -> list[str]:
 
 
 def encoder_names() -> list[str]:
-    """Return the names of smp's own encoders; `tu-NAME` for any timm network comes on top."""
+    """Return the names of smp's own encoders; `tu-NAME` for any timm network is also valid."""
     return sorted(import_smp().encoders.get_encoder_names())
 
 
 def build_smp_network(config: NetworkConfig) -> nn.Module:
-    """Return the smp network of that architecture and encoder: 3 channels in, 1 channel of logits out.
+    """Return the smp network of the architecture and encoder: 3 channels in, 1 channel of logits out.
 
     Args:
-        config: `encoder_weights` other than "imagenet" are left to `load_encoder`.
+        config: `encoder_weights` other than "imagenet" are loaded by `load_encoder`.
 
     Raises:
         ConfigError: Unknown architecture or encoder.
-        ModelError: The two do not go together, or the hub is out of reach.
+        ModelError: The two cannot be combined, or the hub cannot be reached.
     """
     smp = import_smp()
     if config.architecture not in smp.MODEL_ARCHITECTURES_MAPPING:
@@ -99,7 +99,7 @@ def build_smp_network(config: NetworkConfig) -> nn.Module:
     from_hub = config.encoder_weights == HUB
     weights = (True if config.encoder.startswith("tu-") else HUB) if from_hub else None
     try:
-        with _impatient_hub() if from_hub else contextlib.nullcontext():
+        with _offline_without_hub() if from_hub else contextlib.nullcontext():
             network: nn.Module = smp.create_model(
                 config.architecture, encoder_name=config.encoder, encoder_weights=weights, in_channels=3, classes=1
             )
@@ -107,7 +107,7 @@ def build_smp_network(config: NetworkConfig) -> nn.Module:
         reason = " ".join(str(error).split()).split(". ")[0][:200].rstrip(".")
         if from_hub:
             raise ModelError(
-                f"encoder_weights 'imagenet' of {config.encoder} cannot be had from the model hub ({reason}): "
+                f"encoder_weights 'imagenet' of {config.encoder} cannot be downloaded from the model hub ({reason}): "
                 f"{_LOCAL_ROUTE}"
             ) from error
         raise ModelError(
@@ -125,11 +125,11 @@ def _is_timm_encoder(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _impatient_hub() -> Iterator[None]:
-    """Let hub clients look only into their local cache when the hub does not answer within seconds.
+def _offline_without_hub() -> Iterator[None]:
+    """Restrict hub clients to their local cache if the hub does not answer within seconds.
 
-    Left alone they try a hub that cannot be reached six times, which takes 23 s where names do not resolve and
-    minutes behind a silent firewall.
+    By default they retry six times, which takes 23 s where names do not resolve and minutes behind a firewall that
+    drops packets.
     """
     from huggingface_hub import constants
 
@@ -146,7 +146,7 @@ def _hub_answers(url: str) -> bool:
 
     try:
         get_session().head(url, timeout=_HUB_TIMEOUT_S)
-    except Exception:  # noqa: BLE001  (whatever goes wrong, the answer is no; clients differ in their types)
+    except Exception:  # noqa: BLE001  (any error means no; clients raise different types)
         return False
     return True
 
@@ -155,15 +155,15 @@ def load_encoder(encoder: nn.Module, path: Path, *, name: str) -> None:
     """Load the encoder's weights from a local file into `encoder`.
 
     The file holds a state dict: of the encoder itself (timm's naming; a classification head is ignored) or of a
-    whole network whose encoder's keys begin with `encoder.`, such as `model.safetensors` of a model folder.
+    whole network whose encoder keys begin with `encoder.`, such as `model.safetensors` of a model folder.
 
     Args:
-        encoder: The module to fill.
+        encoder: The module whose weights are set.
         path: .safetensors, .pt, .pth, .bin or .ckpt.
-        name: The encoder's name, for messages.
+        name: The encoder's name, for error messages.
 
     Raises:
-        ModelError: No such file, not a file of plain tensors, or weights of another encoder.
+        ModelError: The file does not exist, does not hold plain tensors, or holds weights of another encoder.
     """
     expected = encoder.state_dict()
     state = _best_naming(read_state_dict(path), expected)
@@ -179,7 +179,9 @@ def load_encoder(encoder: nn.Module, path: Path, *, name: str) -> None:
             f"{path} lacks {len(missing)} of {len(expected)} tensors of encoder {name}, such as {missing[0]}: {hint}"
         )
     if other:
-        raise ModelError(f"{path} holds {len(other)} tensors that encoder {name} has not, such as {other[0]}: {hint}")
+        raise ModelError(
+            f"{path} holds {len(other)} tensors that are not in encoder {name}, such as {other[0]}: {hint}"
+        )
     if wrong:
         key = wrong[0]
         raise ModelError(
@@ -187,21 +189,21 @@ def load_encoder(encoder: nn.Module, path: Path, *, name: str) -> None:
             f"{hint}"
         )
     filled = {key: state.get(key, expected[key]) for key in expected}
-    nn.Module.load_state_dict(encoder, filled)  # smp's own method edits its argument
+    nn.Module.load_state_dict(encoder, filled)  # smp's own method modifies its argument
 
 
 def _best_naming(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state under the naming, of those in use, that covers most of the expected keys."""
+    """Return the state dict with the key prefix, of those in use, that matches most of the expected keys."""
     whole = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
     wrapped = {f"model.{key}": value for key, value in state.items()}  # smp's wrapper around timm networks
     return max((dict(state), whole, wrapped), key=lambda naming: len(naming.keys() & expected.keys()))
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Return the tensors in a .safetensors file or in one that torch.save wrote; code in it is never executed.
+    """Return the tensors of a .safetensors file or a file written by torch.save; code in it is never executed.
 
     Raises:
-        ModelError: No such file, a broken one, or one that holds other things than tensors.
+        ModelError: The file does not exist, is damaged, or holds anything but tensors.
     """
     if not path.is_file():
         raise ModelError(f"there is no weight file {path}: {_LOCAL_ROUTE}")
@@ -211,7 +213,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
             return load(path.read_bytes())
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, zipfile, pickle and safetensors each have their own types for broken files
+    except Exception as error:  # torch, zipfile, pickle and safetensors raise different types for broken files
         raise ModelError(
             f"{path} is damaged or holds more than tensors (code in a weight file is never executed): "
             "save the plain state dict, best as .safetensors"

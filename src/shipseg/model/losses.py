@@ -1,17 +1,16 @@
 """Losses between logits and coverage: BCE, Dice, Focal, Lovasz, Tversky and their weighted sums.
 
-What all of them keep to:
+Common properties:
 
-- They take **logits**. Values that all lie in 0-1 (and are not all equal) are taken for probabilities and refused: a
-  sigmoid applied twice trains without any sign of trouble to a wrong optimum. Logits of a real network, which spread
-  over both signs and start around -3, do not fall there.
-- Targets are **coverage**, any value in 0-1, and a perfect prediction of a fractional target is the minimum (Lovasz
-  alone is defined for hard targets and cuts them at 0.5).
-- A batch is one pool of pixels. A batch **without ships** has a defined loss, and every false alarm in it a gradient
-  that lowers it.
+- They take **logits**. Values that all lie in 0-1 (and are not all equal) are rejected as probabilities: a sigmoid
+  applied twice trains silently to a wrong optimum. Logits of a real network have both signs and start around -3.
+- Targets are **coverage**, any value in 0-1, and the minimum for a fractional target is at the target (except Lovasz,
+  which is defined for hard targets and thresholds them at 0.5).
+- A batch is one set of pixels. A batch **without ships** has a defined loss, and every false alarm in it has a
+  gradient that lowers it.
 - They compute in float32, also under autocast, and stay finite for logits of any size.
-- Pixels may have **weights** (`pixel_weights`): a mean over pixels is then the weighted sum, divided by the same number
-  of pixels as without.
+- Pixels may have **weights** (`pixel_weights`): a mean over pixels is then the weighted sum divided by the number of
+  pixels.
 """
 
 from __future__ import annotations
@@ -45,20 +44,21 @@ __all__ = [
 LossFunction = Callable[[Tensor, Tensor, LossConfig, Tensor | None], Tensor]
 
 BLOCK_PX, BLOCKS_AROUND = 8, 5
-"""Ships are measured in squares of 8 px: how many ship pixels lie in the 5 x 5 squares around each."""
+"""Ship pixels are counted in blocks of 8 px: in the 5 x 5 blocks around each block."""
 LARGE_SHIP_PX, SMALLEST_SHIP_PX = 512.0, 32.0
-"""From so many ship pixels around it on a pixel weighs 1; with less than the second no more than with the second."""
+"""Ship pixels around a pixel are clipped to this range; from the first on the weight is 1."""
 CLOSED_PX = 5
-"""Side of the closing that finds narrow water: water up to 4 px wide across rows or columns, 5 px aslant."""
+"""Side of the morphological closing: it fills water up to 4 px wide across rows or columns, 5 px diagonally."""
 
 
 def small_ship_weights(target_n1hw: Tensor, power: float) -> Tensor:
     """Return weights (N, 1, H, W) of at least 1 that are larger on and around small ships.
 
-    Sums over pixels see a tanker a hundred times more than a boat, while scores per ship count both once. A pixel with
-    n ship pixels in the 40 x 40 px around it, and some within 8 to 16 px, weighs (512 / n) ** power, n between 32 and
-    512: at power 1 a lone boat of 64 px, water around it included, counts eight times. The ends of a large ship weigh
-    up to about four times as much as its middle; a boat beside a large ship weighs little, for the window holds both.
+    In a sum over pixels a tanker counts a hundred times as much as a boat, while scores per ship count both once. A
+    pixel with n ship pixels in the 40 x 40 px around it, and some within 8 to 16 px, has the weight (512 / n) ** power,
+    n clipped to 32-512: at power 1 an isolated boat of 64 px and the water around it count eight times. The ends of a
+    large ship get up to about four times the weight of its middle; a boat beside a large ship gets little extra weight,
+    since the window holds both.
 
     Args:
         target_n1hw: Coverage in 0-1.
@@ -75,9 +75,9 @@ def small_ship_weights(target_n1hw: Tensor, power: float) -> Tensor:
 
 
 def water_between_ships(target_n1hw: Tensor) -> Tensor:
-    """Return what a closing by 5 x 5 px adds, (N, 1, H, W) in 0-1: narrow water, whose loss makes two ships one.
+    """Return the pixels that a closing by 5 x 5 px adds, (N, 1, H, W) in 0-1: narrow water between two ships.
 
-    What lies outside the image is water: a ship that the border cuts has none between itself and the border.
+    Outside the image is water: there is no narrow water between the border and a ship that it cuts.
     """
     reach = CLOSED_PX // 2
     grown = F.max_pool2d(F.pad(target_n1hw, (2 * reach,) * 4), CLOSED_PX, stride=1)
@@ -86,7 +86,7 @@ def water_between_ships(target_n1hw: Tensor) -> Tensor:
 
 
 def pixel_weights(target_n1hw: Tensor, config: LossConfig) -> Tensor | None:
-    """Return what each pixel weighs (N, 1, H, W), or None where all weigh the same."""
+    """Return the weight of each pixel (N, 1, H, W), or None if all are equal."""
     if not config.small_ships and not config.between_ships:
         return None
     weights = torch.ones_like(target_n1hw)
@@ -109,14 +109,14 @@ def bce(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | No
 def focal(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:
     """Return the cross entropy with each pixel weighted by |target - probability| ** gamma, mean over pixels.
 
-    For hard targets this is the focal loss; the form for fractional ones is the quality focal loss, whose minimum is
-    the target itself.
+    For hard targets this is the focal loss; for fractional targets it is the quality focal loss, whose minimum is at
+    the target.
 
     Source:
         Lin et al., Focal Loss for Dense Object Detection, 2017; Li et al., Generalized Focal Loss, 2020, equation 3.
     """
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    # The floor keeps the slope of x ** gamma finite at 0 for gamma below 1.
+    # The lower bound keeps the gradient of x ** gamma finite at 0 for gamma below 1.
     error = (target - logits.sigmoid()).abs().clamp(min=1e-6)
     values = error**config.focal_gamma * entropy
     if config.focal_alpha is not None:
@@ -127,9 +127,9 @@ def focal(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | 
 def dice(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:
     """Return 1 - (2 hits + smooth) / (predicted + true + smooth), sums over all pixels of the batch.
 
-    `hits` is the sum of min(probability, target). For targets 0 and 1 that is the usual product; for fractional ones
-    the product would have its minimum at probability 1, the minimum has it at the target. Without ships the loss is
-    1 - smooth / (predicted + smooth), which falls with every false alarm taken back.
+    `hits` is the sum of min(probability, target). For targets 0 and 1 that equals the usual product; for fractional
+    targets the product has its optimum at probability 1, the minimum has it at the target. Without ships the loss is
+    1 - smooth / (predicted + smooth), which decreases with every false alarm that is removed.
 
     Source:
         Wang et al., Dice Semimetric Losses: Optimizing the Dice Score with Soft Labels, 2023 (the form DML-1).
@@ -143,8 +143,8 @@ def dice(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | N
 def tversky(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:
     """Return 1 - (hits + smooth) / (hits + alpha * false alarms + beta * misses + smooth) over the batch.
 
-    Hits, false alarms and misses are the sums of min(probability, target), of what the probability exceeds the target
-    by, and of what it falls short by.
+    Hits, false alarms and misses are the sums of min(probability, target), of max(probability - target, 0) and of
+    max(target - probability, 0).
 
     Source:
         Salehi et al., Tversky Loss Function for Image Segmentation, 2017.
@@ -160,17 +160,17 @@ def tversky(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor 
 def lovasz(logits: Tensor, target: Tensor, config: LossConfig, weights: Tensor | None = None) -> Tensor:  # noqa: ARG001
     """Return the Lovasz hinge: the convex extension of the Jaccard loss to the hinge errors 1 - logit * sign.
 
-    Targets of 0.5 and more count as ship. The Jaccard index is taken with `smooth` more pixels that are ship and
-    always right. As published (smooth = 0) a batch without ships is decided by its one worst pixel; with it, each
-    false alarm has its share of the gradient. Weights change nothing: the loss goes by the order of the pixels.
+    Targets of 0.5 and more count as ship. The Jaccard index is computed with `smooth` additional ship pixels that are
+    always correct. As published (smooth = 0) only the worst pixel of a batch without ships has a gradient; with it,
+    each false alarm has one. Weights are ignored, since the loss depends on the order of the pixels.
 
     Source:
         Berman et al., The Lovasz-Softmax loss, 2018, algorithm 1.
     """
     sign = torch.where(target >= 0.5, 1.0, -1.0).to(logits.dtype).flatten()
-    # Stable: equal errors keep their order, so that a resumed run sees the same gradient.
+    # Stable: equal errors keep their order, so that a resumed run has the same gradient.
     hinge, order = torch.sort(1 - logits.flatten() * sign, descending=True, stable=True)
-    # Double: the steps are differences of numbers near 1, for a million pixels far below what float32 resolves.
+    # float64: the steps are differences of numbers near 1, for a million pixels below the resolution of float32.
     ship = (sign[order] > 0).double()
     intersection = ship.sum() + config.smooth - ship.cumsum(0)
     union = ship.sum() + config.smooth + (1 - ship).cumsum(0)
@@ -188,7 +188,7 @@ class Loss:
     """A weighted sum of losses: `loss(logits_n1hw, target_n1hw)` gives a scalar, float32.
 
     Attributes:
-        config: Its weights and parameters.
+        config: The weights of the terms and their parameters.
     """
 
     config: LossConfig
@@ -197,11 +197,11 @@ class Loss:
         """Return the loss of a batch.
 
         Args:
-            logits_n1hw: (N, 1, H, W), any float type, before any sigmoid.
+            logits_n1hw: (N, 1, H, W), any float type, before the sigmoid.
             target_n1hw: Same shape, coverage in 0-1.
 
         Raises:
-            ConfigError: Probabilities in place of logits, unequal shapes, or a target outside 0-1.
+            ConfigError: Probabilities instead of logits, unequal shapes, or a target outside 0-1.
         """
         _check(logits_n1hw, target_n1hw)
         precise = torch.float64 if logits_n1hw.dtype == torch.float64 else torch.float32
@@ -219,7 +219,7 @@ def build_loss(config: LossConfig) -> Loss:
     """Return the loss that the configuration describes.
 
     Raises:
-        ConfigError: A parameter with which false alarms or missed ships would cost nothing, or that has no effect.
+        ConfigError: A parameter has no effect, or false alarms or missed ships would cost nothing with it.
     """
     if "tversky" in config.weights and not (config.tversky_alpha and config.tversky_beta):
         which, what = ("alpha", "a false alarm") if not config.tversky_alpha else ("beta", "a missed ship")
@@ -242,7 +242,7 @@ def _check(logits: Tensor, target: Tensor) -> None:
         )
     if not logits.numel():
         raise ConfigError(f"a loss needs at least one pixel, got shape {tuple(logits.shape)}")
-    # One tensor, so that a GPU is waited for once.
+    # One tensor, so that there is one synchronisation with a GPU.
     extremes = torch.stack([value.double() for tensor in (target, logits) for value in torch.aminmax(tensor.detach())])
     target_low, target_high, low, high = extremes.tolist()
     if not (target_low >= 0 and target_high <= 1):
@@ -252,6 +252,6 @@ def _check(logits: Tensor, target: Tensor) -> None:
         )
     if low >= 0 and high <= 1 and low != high:
         raise ConfigError(
-            f"a loss takes logits, got values from {low:g} to {high:g}, which look like probabilities: leave out the "
+            f"a loss takes logits, got values from {low:g} to {high:g}, which look like probabilities: remove the "
             "sigmoid before the loss"
         )

@@ -1,4 +1,4 @@
-"""Networks: RGB images in, one channel of logits out, the normalisation inside."""
+"""Networks: RGB images in, one channel of logits out, with the normalisation as their first layer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _IMAGENET_MEAN, _IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.37
 _AIRBUS_MEAN, _AIRBUS_STD = (52.3, 73.3, 81.0), (53.1, 47.6, 42.2)
 
 
-# PAN halves its coarsest features (stride 16) three times more; the others are content with the encoder's stride.
+# PAN halves its coarsest features (stride 16) three more times; the others need multiples of the encoder's stride.
 _MULTIPLES = {"pan": 128}
 
 
 def _root_statistics() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of the square root of the challenge's pixels, taken as gamma distributed.
+    """Return mean and standard deviation of the square root of the challenge's pixels, assumed gamma distributed.
 
-    A gamma variable X with mean m and deviation s has shape k = (m / s)^2 and scale m / k, and
+    A gamma variable X with mean m and standard deviation s has shape k = (m / s)^2 and scale m / k, and
     E[sqrt X] = sqrt(scale) * gamma(k + 1/2) / gamma(k); the variance of sqrt X is m minus the square of that.
     """
     shapes = [(mean / std) ** 2 for mean, std in zip(_AIRBUS_MEAN, _AIRBUS_STD, strict=True)]
@@ -41,7 +41,7 @@ def _root_statistics() -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 _CONTRAST_STD = 1.5
-"""Of the square root within a tile with something in it: sea spreads over 0.3, a ship stands out by 2 to 8."""
+"""Standard deviation of the square root within a tile that is not empty: sea varies by 0.3, a ship by 2 to 8."""
 
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": (_IMAGENET_MEAN, _IMAGENET_STD),
@@ -49,15 +49,15 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "sqrt": _root_statistics(),
     "contrast": ((0.0, 0.0, 0.0), (_CONTRAST_STD, _CONTRAST_STD, _CONTRAST_STD)),
 }
-"""Mean and standard deviation per channel (R, G, B) by name: of 0-255; for `sqrt` of its square root (0-16); for
-`contrast` of that root's difference from the image's own mean."""
+"""Mean and standard deviation per channel (R, G, B) by name: of values in 0-255; for `sqrt` of their square root
+(0-16); for `contrast` of the square root minus its mean over the image."""
 
 
 class Normalization(nn.Module):
-    """RGB in 0-255 to about zero mean and unit deviation, float32.
+    """Normalises RGB in 0-255 to about zero mean and unit standard deviation, float32.
 
-    Its numbers follow from the name alone, so they are no part of the state dict: the weights of an smp network keep
-    smp's own keys.
+    The constants follow from the name, so they are not in the state dict, and the weights of an smp network keep smp's
+    keys.
     """
 
     mean: Tensor
@@ -82,15 +82,15 @@ class Normalization(nn.Module):
 
 
 class ShipNetwork(nn.Module):
-    """A network that finds ships: `network(images_n3hw)` gives logits (N, 1, H, W), float32.
+    """A ship segmentation network: `network(images_n3hw)` returns logits (N, 1, H, W), float32.
 
     Images are RGB in 0-255, uint8 or float, on the network's device; height and width are multiples of `multiple`.
     The sigmoid of a logit is the probability that the pixel is ship.
 
     Args:
-        body: From normalised images to logits.
-        normalization: One of `NORMALIZATIONS`.
-        multiple: What height and width must be multiples of, in pixels.
+        body: Maps normalised images to logits.
+        normalization: A key of `NORMALIZATIONS`.
+        multiple: Height and width must be multiples of this, in pixels.
     """
 
     def __init__(self, body: nn.Module, *, normalization: str, multiple: int) -> None:
@@ -103,9 +103,9 @@ class ShipNetwork(nn.Module):
         """Return the logits.
 
         Raises:
-            ModelError: Not three channels, or a height or width that is no multiple of `multiple`.
+            ModelError: The image has not three channels, or its height or width is not a multiple of `multiple`.
         """
-        if not torch.compiler.is_compiling():  # in an exported graph the sizes are symbols
+        if not torch.compiler.is_compiling():  # in an exported graph the sizes are symbolic
             self._check(images_n3hw)
         logits: Tensor = self.body(self.normalize(images_n3hw))
         return logits.float()
@@ -123,15 +123,15 @@ class ShipNetwork(nn.Module):
 def build_network(config: NetworkConfig) -> ShipNetwork:
     """Return the network that the configuration describes, in training mode, on the CPU.
 
-    Weights are drawn from torch's global generator: seed it first for the same network again. Encoder weights come
-    from `config.encoder_weights` where given.
+    Weights are drawn from torch's global generator: seed it for reproducible weights. Encoder weights are loaded from
+    `config.encoder_weights` if set.
 
     Args:
         config: Architecture, encoder, its weights, normalisation.
 
     Raises:
         ConfigError: Unknown architecture or encoder, or settings that contradict each other.
-        ModelError: Encoder weights that cannot be read, do not fit or cannot be had.
+        ModelError: Encoder weights cannot be read or downloaded, or do not fit the encoder.
 
     Example:
         >>> build_network(NetworkConfig(architecture="compact")).multiple
@@ -147,15 +147,15 @@ def build_network(config: NetworkConfig) -> ShipNetwork:
         multiple, encoder = 2 ** len(config.widths), "compact"
     else:
         body = build_smp_network(config)
-        _start_near_no_ship(body)
+        _set_prior_bias(body)
         multiple, encoder = _MULTIPLES.get(config.architecture, int(body.encoder.output_stride)), config.encoder  # type: ignore[arg-type, union-attr]
     if config.encoder_weights not in (None, HUB):
         load_encoder(body.encoder, Path(str(config.encoder_weights)), name=encoder)  # type: ignore[arg-type]
     return ShipNetwork(body, normalization=config.normalization, multiple=multiple)
 
 
-def _start_near_no_ship(body: nn.Module) -> None:
-    """Set the bias of smp's last convolution as in `compact`; it is zero otherwise: probability 0.5 everywhere."""
+def _set_prior_bias(body: nn.Module) -> None:
+    """Set the bias of smp's last convolution as in `compact`; by default it is 0, probability 0.5 everywhere."""
     convolutions = [module for module in body.segmentation_head.modules() if isinstance(module, nn.Conv2d)]  # type: ignore[union-attr]
     if convolutions and convolutions[-1].bias is not None:
         nn.init.constant_(convolutions[-1].bias, PRIOR_LOGIT)

@@ -1,8 +1,8 @@
-"""The outside of an ONNX file, read without ONNX's libraries: its metadata, and a hash of all that computes.
+"""Metadata and graph hash of an ONNX file, read without the onnx package.
 
-An ONNX file is one protobuf message. Its outermost fields are stepped over one by one: the metadata are texts in field
-14, everything else (graph, weights, operator sets) goes into the hash. So a card can be changed without touching the
-hash, and a changed weight, which ONNX Runtime would use without a word, cannot hide.
+An ONNX file is one protobuf message. Its top-level fields are read one by one: field 14 holds the metadata, everything
+else (graph, weights, operator sets) is hashed. A card can be changed without changing the hash, and a changed weight,
+which ONNX Runtime would use silently, is detected.
 
 Source: the wire format in protobuf's documentation; `ModelProto` in onnx.proto.
 """
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 HASH_KEY: Final = "shipseg-graph-sha256"
-"""Key of the graph's hash in the metadata; files exported by shipseg 0.1 have none."""
+"""Key of the graph's hash in the metadata; missing in files exported by shipseg 0.1."""
 COUNTERS_KEY: Final = "shipseg-counters"
 """Key of the state dict's integers that no graph uses (batch norm's `num_batches_tracked`), as JSON by name.
 
@@ -44,7 +44,7 @@ def read_onnx(path: Path) -> bytes:
     """Return the bytes of an ONNX file.
 
     Raises:
-        ModelError: There is no such file, or it cannot be read.
+        ModelError: The file does not exist or cannot be read.
     """
     if not path.is_file():
         raise ModelError(f"there is no model file {path}")
@@ -58,7 +58,7 @@ def read_metadata(data: bytes, path: Path) -> dict[str, str]:
     """Return the metadata of an ONNX file's bytes; `path` is named in errors.
 
     Raises:
-        ModelError: It is no such file, or a damaged one.
+        ModelError: It is not an ONNX file, or it is damaged.
     """
     try:
         entries = (
@@ -77,7 +77,7 @@ def graph_hash(data: bytes) -> str:
     """Return the SHA-256 of all but the metadata of an ONNX file's bytes, as hex digits.
 
     Raises:
-        ValueError: They are no such file's.
+        ValueError: They are not those of an ONNX file.
     """
     digest, rest = hashlib.sha256(), memoryview(data)
     for number, start, end in _fields(data, 0, len(data)):
@@ -88,10 +88,10 @@ def graph_hash(data: bytes) -> str:
 
 
 def check_graph(data: bytes, metadata: dict[str, str], path: Path) -> None:
-    """Refuse an ONNX file whose graph or weights are not those that were exported; `path` is named in the error.
+    """Check that graph and weights of an ONNX file are those that were exported; `path` is named in the error.
 
     Raises:
-        ModelError: The hash in its metadata is another one. A file without a hash passes.
+        ModelError: The hash in its metadata differs. A file without a hash passes.
     """
     if HASH_KEY in metadata and metadata[HASH_KEY] != graph_hash(data):
         raise ModelError(
@@ -114,7 +114,7 @@ def check_state_dict(metadata: dict[str, str], path: Path) -> None:
 
 
 def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Give number, beginning and end of the content of each field of the message in data[start:end]."""
+    """Yield number, start and end of the content of each field of the message in data[start:end]."""
     while start < end:
         tag, begin = _varint(data, start)
         kind = tag & 7
@@ -133,7 +133,7 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]
 
 
 def _varint(data: bytes, start: int) -> tuple[int, int]:
-    """Return the number that begins at `start`, seven bits a byte, lowest first, and where it ends."""
+    """Return the varint at `start` (seven bits a byte, lowest first) and the offset of its end."""
     value = 0
     for place in range(10):
         byte = data[start + place]

@@ -1,8 +1,9 @@
-"""A wider compact network that starts from what a narrower one has learnt.
+"""Initialisation of a wider compact network from the weights of a narrower one (Net2WiderNet).
 
-Net2WiderNet (Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", 2016): the channels
-that a stage gains are copies of channels it has, and whoever reads a channel that now stands twice takes half of each,
-so the wider network computes what the narrower one does. A little noise then lets copies part in training.
+The additional channels of a stage are copies of existing channels, and the weights that read a channel are divided by
+its number of copies, so that the wider network computes the same function. Noise lets the copies diverge in training.
+
+Source: Chen, Goodfellow and Shlens, Net2Net: Accelerating Learning via Knowledge Transfer, 2016.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ with needing("train"):
 __all__ = ["can_widen", "widened"]
 
 NOISE = 0.02
-"""Standard deviation of the factors by which the weights of a widened network differ from exact copies, about 1."""
+"""Standard deviation of the factors (mean 1) by which the weights of a widened network differ from exact copies."""
 _IMAGE, _LOGITS = None, None
 
 
 def can_widen(widths: Sequence[int], wider: Sequence[int]) -> bool:
-    """Return whether a compact network of `widths` can start one of the widths `wider`."""
+    """Return whether a compact network of `widths` can initialise one of the widths `wider`."""
     return len(widths) == len(wider) and all(old <= new for old, new in zip(widths, wider, strict=True))
 
 
@@ -36,12 +37,12 @@ def widened(
     Args:
         tensors: State dict of the `CompactUNet` of `widths`.
         widths: Its channels at strides 2, 4, 8 ...
-        wider: As many numbers, none smaller.
-        seed: Of the choice of channels that are copied, and of the noise.
-        noise: 0 gives the same function up to rounding.
+        wider: The channels of the wider network; as many stages, none narrower.
+        seed: Seeds the choice of the copied channels and the noise.
+        noise: Standard deviation of the noise; 0 gives the same function up to rounding.
 
     Raises:
-        ConfigError: A stage would become narrower, or their number differs.
+        ConfigError: A stage would become narrower, or the number of stages differs.
     """
     if not can_widen(widths, wider):
         raise ConfigError(f"network.widths {list(wider)} cannot grow from {list(widths)}: no stage may become narrower")
@@ -66,7 +67,7 @@ def widened(
 
 
 def _origins(old: int, new: int, rng: torch.Generator) -> Tensor:
-    """Return for each channel of the wider stage the channel that it is a copy of: each as often as any other."""
+    """Return for each channel of the wider stage the index of the channel it copies; all are copied equally often."""
     more = [torch.randperm(old, generator=rng) for _ in range(-(-(new - old) // old))]
     return torch.cat([torch.arange(old), *more])[:new]
 
@@ -79,7 +80,7 @@ def _grown(weight: Tensor, reads: Tensor | None, writes: Tensor | None) -> Tenso
 
 
 def _convolutions(num_stages: int) -> Iterator[tuple[str, int | None, int | None]]:
-    """Yield of each convolution its name, and the stages whose channels it reads and writes."""
+    """Yield for each convolution its name and the indices of the stages whose channels it reads and writes."""
     yield "encoder.stem.0", _IMAGE, 0
     yield from ((f"encoder.stem.2.branch.{place}", 0, 0) for place in (0, 2))
     for stage in range(1, num_stages):

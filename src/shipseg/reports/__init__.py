@@ -1,1 +1,1 @@
-"""Results as figures and pages that explain themselves."""
+"""Reports: figures and self-contained HTML pages."""

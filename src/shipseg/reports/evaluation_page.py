@@ -1,4 +1,4 @@
-"""The page of an evaluation."""
+"""The HTML report of an evaluation."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["PANEL_FILE", "REPORT_FILE", "write_evaluation_report"]
 _LOG = logging.getLogger(__name__)
 
 REPORT_FILE = "report.html"
-"""The page, beside the tables."""
+"""File name of the HTML report."""
 PANEL_FILE = "panel.png"
-"""The reference solution's 3 x 3 panel as a picture of its own, written beside the page."""
+"""File name of the reference solution's 3 x 3 panel, written beside the report."""
 _KINDS = ("recall", "precision")
 _OVERVIEW_PX = 320
 _CLOSE_UP_PX = 420
@@ -43,7 +43,7 @@ def write_evaluation_report(
 ) -> Path:
     """Write an evaluation as one HTML page (and the 3 x 3 panel as PNG beside it) and return the page's path.
 
-    The page holds every picture and style in itself. The few images it shows are read and predicted once more.
+    The page is self-contained. The few images that it shows are read and predicted again.
 
     Args:
         evaluation: What `evaluate` returned.
@@ -56,7 +56,7 @@ def write_evaluation_report(
     """
     path = Path(path)
     groups, panel = choose_groups(evaluation.images), choose_panel(evaluation.images)
-    pictures = _take_images(evaluation, predictor, source, [*groups, *panel])
+    examples = _predict_examples(evaluation, predictor, source, [*groups, *panel])
     write_page(
         path,
         "evaluation.html",
@@ -69,29 +69,29 @@ def write_evaluation_report(
             kind: evaluation_rows.estimates_by_size(evaluation.metrics, evaluation.images, kind) for kind in _KINDS
         },
         drawings=_drawings(evaluation),
-        panel=_panel(panel, pictures),
-        groups=_shown(groups, pictures),
+        panel=_panel_values(panel, examples),
+        groups=_group_values(groups, examples),
         model=evaluation_rows.model_rows(evaluation.card),
         card_json=evaluation.card.model_dump_json(indent=1, exclude={"threshold_curve"}),
     )
-    panel_rows = _panel_rows(panel, pictures)
+    panel_rows = _panel_rows(panel, examples)
     if panel_rows:
         figures.save_png(figures.three_by_three(panel_rows), path.parent / PANEL_FILE)
     return path
 
 
-def _take_images(
+def _predict_examples(
     evaluation: Evaluation,
     predictor: GivesProbability,
     source: Source | Sequence[Labelled],
     groups: Sequence[ImageGroup],
 ) -> dict[str, ScoredImage]:
-    """Return the pictures that groups show, by id; one that can no longer be read is left out with a warning."""
+    """Return the example images of the groups, by id; one that can no longer be read is skipped with a warning."""
     wanted = {image_id for group in groups for image_id in group.image_ids}
     scores = {image.image_id: image for image in evaluation.images}
     names = ("threshold", "min_peak", "min_area_px", "separate", "rectangles")
     rules = {name: evaluation.metrics[name] for name in names}
-    pictures = {}
+    examples = {}
     for labelled in source:
         if labelled.image_id not in wanted:
             continue
@@ -103,57 +103,57 @@ def _take_images(
             continue
         predicted_hw = keep_confident(predictor.probability(image_hwc), **rules)
         true_hw = union_mask(truth, (image_hwc.shape[0], image_hwc.shape[1]))
-        pictures[labelled.image_id] = ScoredImage(scores[labelled.image_id], image_hwc, true_hw, predicted_hw)
-    return pictures
+        examples[labelled.image_id] = ScoredImage(scores[labelled.image_id], image_hwc, true_hw, predicted_hw)
+    return examples
 
 
-def _shown(groups: Sequence[ImageGroup], pictures: Mapping[str, ScoredImage]) -> list[dict[str, Any]]:
-    """Return the groups with their pictures as the page takes them."""
+def _group_values(groups: Sequence[ImageGroup], examples: Mapping[str, ScoredImage]) -> list[dict[str, Any]]:
+    """Return the template's values for the groups of example images."""
     return [
         {
             "title": group.title,
             "rule": group.rule,
-            "pictures": [
+            "images": [
                 {
                     "name": image_id,
-                    "caption": evaluation_rows.caption(pictures[image_id]),
-                    "overview": image_url(to_jpeg(overview(pictures[image_id], side=_OVERVIEW_PX))),
-                    "close_up": image_url(to_jpeg(close_up(pictures[image_id], side=_CLOSE_UP_PX))),
+                    "caption": evaluation_rows.caption(examples[image_id]),
+                    "overview": image_url(to_jpeg(overview(examples[image_id], side=_OVERVIEW_PX))),
+                    "close_up": image_url(to_jpeg(close_up(examples[image_id], side=_CLOSE_UP_PX))),
                 }
                 for image_id in group.image_ids
-                if image_id in pictures
+                if image_id in examples
             ],
         }
         for group in groups
     ]
 
 
-def _panel(panel: Sequence[ImageGroup], pictures: Mapping[str, ScoredImage]) -> list[dict[str, Any]]:
-    """Return the rows of the 3 x 3 panel as the page takes them."""
-    shown = []
+def _panel_values(panel: Sequence[ImageGroup], examples: Mapping[str, ScoredImage]) -> list[dict[str, Any]]:
+    """Return the template's values for the rows of the 3 x 3 panel."""
+    rows = []
     for group in panel:
         for image_id in group.image_ids:
-            if image_id in pictures:
-                picture = pictures[image_id]
-                masks = (picture.true_hw.astype(np.uint8) * 255, picture.predicted_hw.astype(np.uint8) * 255)
-                shown.append(
+            if image_id in examples:
+                example = examples[image_id]
+                masks = (example.true_hw.astype(np.uint8) * 255, example.predicted_hw.astype(np.uint8) * 255)
+                rows.append(
                     {
                         "title": group.title,
                         "rule": group.rule,
                         "name": image_id,
-                        "caption": evaluation_rows.caption(picture),
-                        "columns": [image_url(to_jpeg(each, side=_PANEL_PX)) for each in (picture.image_hwc, *masks)],
+                        "caption": evaluation_rows.caption(example),
+                        "columns": [image_url(to_jpeg(each, side=_PANEL_PX)) for each in (example.image_hwc, *masks)],
                     }
                 )
-    return shown
+    return rows
 
 
-def _panel_rows(panel: Sequence[ImageGroup], pictures: Mapping[str, ScoredImage]) -> list[figures.PanelRow]:
+def _panel_rows(panel: Sequence[ImageGroup], examples: Mapping[str, ScoredImage]) -> list[figures.PanelRow]:
     return [
-        figures.PanelRow(group.title, picture.image_hwc, picture.true_hw, picture.predicted_hw)
+        figures.PanelRow(group.title, example.image_hwc, example.true_hw, example.predicted_hw)
         for group in panel
         for image_id in group.image_ids
-        if (picture := pictures.get(image_id)) is not None
+        if (example := examples.get(image_id)) is not None
     ]
 
 

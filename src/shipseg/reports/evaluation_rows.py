@@ -1,4 +1,4 @@
-"""The words and rows of an evaluation's page: each score with its meaning, interval, count and baseline."""
+"""Texts and table rows of the evaluation report: each score with its meaning, interval, count and baseline."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TRAINING_WORDS = {
     "epochs": "{} epochs",
     "best_epoch": "weights of epoch {}",
     "steps": "{} steps",
-    "images_seen": "{} images shown",
+    "images_seen": "{} images seen",
     "seed": "seed {}",
     "hours": "{} hours",
     "finished": "finished: {}",
@@ -48,10 +48,10 @@ _VALIDATION_WORDS = {
     "val_image_dice": "mean Dice of images with ships {}",
     "val_loss": "loss {}",
 }
-"""Left out is val_threshold: the best one at the resolution of training, which nobody uses."""
+"""Without val_threshold, the best threshold at the resolution of training, which is not used."""
 _LARGE = ("false_alarms_per_1000km2",)
 _SCORES = (
-    # Key, name, meaning, and which baseline a model has that predicts nothing.
+    # Key, name, meaning, and the baseline: the score of predicting nothing.
     (
         "airbus_score",
         "Airbus score",
@@ -64,7 +64,7 @@ _SCORES = (
     (
         "airbus_score_above_nothing",
         "… above predicting nothing",
-        "the difference, image by image: what the model is worth in this score",
+        "the difference to it, image by image",
         "zero",
     ),
     ("ship_recall", "Ship recall", "share of {num_ships} true ships found with IoU above 0.5", "ships"),
@@ -76,12 +76,12 @@ _SCORES = (
         "mean over {num_images_with_ships} images with ships: small ships count as much as large ones",
         "ships",
     ),
-    ("pooled_dice", "Pooled Dice", "overlap of the pixels of all images put together: large ships dominate", "overlap"),
+    ("pooled_dice", "Pooled Dice", "Dice of the pixels of all images together: large ships dominate", "overlap"),
     ("pooled_iou", "Pooled IoU", "the same as intersection over union", "overlap"),
     (
         "pooled_dice_ship_images",
         "Pooled Dice, ship images",
-        "over {num_images_with_ships} images with ships only, as most public figures are: flattering",
+        "over {num_images_with_ships} images with ships only, as most published figures: too optimistic",
         "ships",
     ),
     (
@@ -89,7 +89,7 @@ _SCORES = (
         "Reference's Dice",
         (
             "as the reference solution to the challenge counted it, for comparison with its figures only: soft Dice "
-            "(probabilities instead of a cut mask), pooled over batches of 16 images with ships"
+            "(probabilities instead of a binary mask), pooled over batches of 16 images with ships"
         ),
         "undefined",
     ),
@@ -117,7 +117,7 @@ class ScoreRow(NamedTuple):
     interval: str
     """90 % bootstrap interval."""
     nothing: str
-    """What a model that never predicts a ship gets."""
+    """The score of a model that never predicts a ship."""
 
 
 def headline(metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def headline(metrics: Mapping[str, Any]) -> tuple[str, ...]:
         wrong = metrics["num_predicted"] - matched
         sentences.append(
             f"Of its {metrics['num_predicted']} detections {wrong} ({share(wrong / metrics['num_predicted'])}) are not "
-            "a ship, or not well enough outlined to count."
+            "a ship, or have an IoU with it of 0.5 or less."
         )
     else:
         sentences.append("It detected nothing at all.")
@@ -140,7 +140,7 @@ def headline(metrics: Mapping[str, Any]) -> tuple[str, ...]:
             "false alarm."
         )
     else:
-        sentences.append("No image without ships was looked at, so nothing is known of false alarms there.")
+        sentences.append("There was no image without ships, so the rate of false alarms there is unknown.")
     return tuple(sentences)
 
 
@@ -202,7 +202,7 @@ def estimates_by_size(metrics: Mapping[str, Any], images: Sequence[ImageScore], 
 
 
 def caption(picture: ScoredImage) -> str:
-    """Return what is to be said of a picture: what was found in it."""
+    """Return the caption of an example image: its Dice and its detections."""
     score = picture.score
     if not score.num_true:
         found = counted(score.num_predicted, "detection") if score.num_predicted else "left empty"
@@ -213,13 +213,13 @@ def caption(picture: ScoredImage) -> str:
 
 
 def titled_groups(curves: Curves) -> dict[str, Curve]:
-    """Return curves by group under titles for people."""
+    """Return curves by title of the group."""
     titles = {"none": "Images without ships", "single": "Images with one ship", "multiple": "Images with several ships"}
     return {title: curves[name] for name, title in titles.items() if name in curves}
 
 
 def reliability_points(kinds: Mapping[str, Sequence[ReliabilityBin]]) -> dict[str, list[Reliability]]:
-    """Return reliability bins as a figure takes them."""
+    """Return reliability bins as points of a reliability diagram."""
     return {
         name: [Reliability(each.mean_predicted, each.observed, each.count) for each in bins]
         for name, bins in kinds.items()
@@ -227,26 +227,26 @@ def reliability_points(kinds: Mapping[str, Sequence[ReliabilityBin]]) -> dict[st
 
 
 def model_rows(card: Card) -> tuple[tuple[str, str], ...]:
-    """Return what is known of a model, from its card."""
+    """Return the rows of the table about the model, from its card."""
     given, network = card.input, card.network
     shown = "images at their own resolution" if given.scale == 1 else f"images scaled by {given.scale:.4g}"
     encoder = "" if network.architecture == "compact" else f"/ {network.encoder}"
     rows = (
         ("name", card.name),
         ("network", " ".join(filter(None, (network.architecture, encoder)))),
-        ("shown to it", f"{shown}, {given.metres_per_pixel:g} m per pixel"),
+        ("input", f"{shown}, {given.metres_per_pixel:g} m per pixel"),
         ("trained on", _words_of(card.data.model_dump(), _DATA_WORDS)),
         ("training", _words_of(card.training.model_dump(), _TRAINING_WORDS)),
         ("scores in training", _words_of(card.scores, _VALIDATION_WORDS, digits=3)),
         ("calibration", _calibration_words(card)),
-        ("rule chosen on", _choice_words(card)),
+        ("decision rule chosen on", _choice_words(card)),
         ("made", ", ".join(filter(None, (card.created, *(f"{k} {v}" for k, v in card.versions.items()))))),
     )
     return tuple((name, text) for name, text in rows if text)
 
 
 def _words_of(values: Mapping[str, Any], words: Mapping[str, str], *, digits: int | None = None) -> str:
-    """Return the values that have words, in the order of these."""
+    """Return the values that have a text, in the order of the texts."""
     shown = []
     for key, text in words.items():
         if key in values:

@@ -1,4 +1,4 @@
-"""Which pictures a report shows, by rule and not by taste, and how they are drawn."""
+"""Example images of a report: their selection by rule, and drawing them with outlines."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = [
 ]
 
 TRUE_COLOR = (255, 205, 0)
-"""Outline of the truth, RGB; with the next, told apart by people of any colour vision."""
+"""Outline of the truth, RGB; distinguishable from the next with any colour vision."""
 PREDICTED_COLOR = (255, 64, 180)
 """Outline of the prediction, RGB."""
 _HALO_COLOR = (10, 12, 20)
 _FRAME_COLOR = (255, 255, 255)
 _LINE_PX = 2
 _EACH = 4
-"""Pictures in a group."""
+"""Images per group."""
 _SMALLEST_WINDOW_PX = 128
-"""A close-up shows at least this much of the image: a ship without its surroundings cannot be judged."""
+"""Smallest side of a close-up, so that it shows the ship's surroundings."""
 
 
 class ImageGroup(NamedTuple):
@@ -43,7 +43,7 @@ class ImageGroup(NamedTuple):
 
     title: str
     rule: str
-    """How they were chosen, in a sentence."""
+    """The selection rule, as text."""
     image_ids: tuple[str, ...]
 
 
@@ -76,8 +76,8 @@ class ScoredImage:
 def choose_groups(images: Sequence[ImageScore]) -> tuple[ImageGroup, ...]:
     """Return the best, typical and worst images with ships, and the worst false alarms.
 
-    No image comes twice, and under one heading no two that show overlapping ground: the same ship seen four times would
-    teach nothing.
+    No image is shown twice, and a heading has only one image of each overlapping group, since four images of the same
+    ship would be redundant.
 
     Args:
         images: The scores of all images.
@@ -108,7 +108,7 @@ def choose_groups(images: Sequence[ImageScore]) -> tuple[ImageGroup, ...]:
 
 
 def _distinct(candidates: Sequence[ImageScore], count: int, *, used: Sequence[ImageScore]) -> list[ImageScore]:
-    """Return the first so many that are not used and of which no two overlap."""
+    """Return the first `count` candidates that are not used and do not overlap each other."""
     chosen: list[ImageScore] = []
     for image in candidates:
         overlaps = image.group is not None and any(other.group == image.group for other in chosen)
@@ -122,7 +122,7 @@ def _ids(images: Sequence[ImageScore]) -> tuple[str, ...]:
 
 
 def choose_panel(images: Sequence[ImageScore]) -> tuple[ImageGroup, ...]:
-    """Return one image each with no, one and several ships, where there are such: that of median Dice of its kind."""
+    """Return one image each with no, one and several ships, if there are any: the one of median Dice."""
     panel = []
     for stratum, title in (("none", "no ship"), ("single", "one ship"), ("multiple", "several ships")):
         kind = sorted((image for image in images if image.stratum == stratum), key=lambda i: (i.dice, i.image_id))
@@ -132,11 +132,11 @@ def choose_panel(images: Sequence[ImageScore]) -> tuple[ImageGroup, ...]:
     return tuple(panel)
 
 
-def overview(picture: Masked, *, side: int) -> NDArray[np.uint8]:
+def overview(example: Masked, *, side: int) -> NDArray[np.uint8]:
     """Return the whole image with outlines and a frame around the close-up, uint8 RGB, its longer side `side` px."""
-    height, width = picture.true_hw.shape
-    drawn_hwc = _outlined(picture, (0, 0, height, width), side)
-    row0, col0, row1, col1 = _window(picture)
+    height, width = example.true_hw.shape
+    drawn_hwc = _outlined(example, (0, 0, height, width), side)
+    row0, col0, row1, col1 = _window(example)
     if (row1 - row0, col1 - col0) != (height, width):
         scale = side / max(height, width)
         corners = [(round(col * scale), round(row * scale)) for row, col in ((row0, col0), (row1, col1))]
@@ -145,9 +145,9 @@ def overview(picture: Masked, *, side: int) -> NDArray[np.uint8]:
     return drawn_hwc
 
 
-def close_up(picture: Masked, *, side: int) -> NDArray[np.uint8]:
-    """Return, with outlines, the place where truth and prediction differ most, uint8 RGB, its longer side `side` px."""
-    return _outlined(picture, _window(picture), side)
+def close_up(example: Masked, *, side: int) -> NDArray[np.uint8]:
+    """Return the window where truth and prediction differ most, with outlines, uint8 RGB, longer side `side` px."""
+    return _outlined(example, _window(example), side)
 
 
 def to_jpeg(image_hwc: NDArray[np.uint8], *, side: int | None = None, quality: int = 82) -> bytes:
@@ -155,18 +155,19 @@ def to_jpeg(image_hwc: NDArray[np.uint8], *, side: int | None = None, quality: i
     if side is not None and max(image_hwc.shape[:2]) > side:
         image_hwc = _resized(image_hwc, side)
     shown = image_hwc[..., ::-1] if image_hwc.ndim == 3 else image_hwc
-    # Full colour resolution: at the usual half, thin coloured outlines turn grey.
-    how = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    done, encoded = cv2.imencode(".jpg", np.ascontiguousarray(shown), how)
-    assert done
+    # 4:4:4 sampling: with JPEG's default chroma subsampling thin coloured outlines turn grey.
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
+    written, encoded = cv2.imencode(".jpg", np.ascontiguousarray(shown), settings)
+    assert written
     return encoded.tobytes()
 
 
-def _window(picture: Masked) -> tuple[int, int, int, int]:
-    """Return the square around the largest connected difference, or around the largest ship where there is none."""
-    height, width = picture.true_hw.shape
-    differs = picture.true_hw != picture.predicted_hw
-    shown = differs if differs.any() else picture.true_hw
+def _window(example: Masked) -> tuple[int, int, int, int]:
+    """Return the window around the largest connected difference, or around the largest ship if there is none."""
+    height, width = example.true_hw.shape
+    differs = example.true_hw != example.predicted_hw
+    shown = differs if differs.any() else example.true_hw
     if not shown.any():
         return 0, 0, height, width
     _, _, statistics, _ = cv2.connectedComponentsWithStats(shown.view(np.uint8), connectivity=8)
@@ -187,14 +188,14 @@ def _resized(image_hwc: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     )
 
 
-def _outlined(picture: Masked, window: tuple[int, int, int, int], side: int) -> NDArray[np.uint8]:
-    """Return a window of the image with the truth's line just outside its pixels, the prediction's just inside."""
+def _outlined(example: Masked, window: tuple[int, int, int, int], side: int) -> NDArray[np.uint8]:
+    """Return a window with the outline of the truth outside its pixels and that of the prediction inside."""
     row0, col0, row1, col1 = window
-    drawn_hwc = _resized(picture.image_hwc[row0:row1, col0:col1], side)
+    drawn_hwc = _resized(example.image_hwc[row0:row1, col0:col1], side)
     size = (drawn_hwc.shape[1], drawn_hwc.shape[0])
     true_hw, predicted_hw = (
         cv2.resize(mask[row0:row1, col0:col1].view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
-        for mask in (picture.true_hw, picture.predicted_hw)
+        for mask in (example.true_hw, example.predicted_hw)
     )
     true_line = _grown(true_hw, _LINE_PX) & ~true_hw
     predicted_line = predicted_hw & _grown(~predicted_hw, _LINE_PX)

@@ -1,4 +1,4 @@
-"""Self-contained pages: they open from a disk, a mail or a phone, without a network."""
+"""Self-contained HTML pages, with all images and styles embedded."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ with needing("train"):
 
 
 def write_page(path: Path, template: str | Path, **values: Any) -> Path:
-    """Write one HTML page that holds every picture and style in itself, whole or not at all, and return its path.
+    """Write one self-contained HTML page atomically and return its path.
 
     Args:
         path: File to write.
         template: Name of a template in reports/templates, or path of one elsewhere; it extends base.html.
-        values: What the template shows; texts are escaped, `drawing` and `image_url` make the pictures.
+        values: Variables of the template; texts are escaped, `drawing` and `image_url` embed figures and images.
 
     Raises:
         StorageError: The file cannot be written.
@@ -49,12 +49,12 @@ def write_page(path: Path, template: str | Path, **values: Any) -> Path:
 
 
 def image_url(jpeg: bytes) -> str:
-    """Return a JPEG as the address of a picture that stands in the page itself."""
+    """Return a JPEG as a data URL."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def drawing(figure: Figure) -> Markup:
-    """Return a figure as an svg element; figures hold numbers and our own words only, nothing of the user's."""
-    from shipseg.reports.figures import to_svg  # pages of pictures and tables do without matplotlib
+    """Return a figure as an svg element; figures hold only numbers and texts of this package, no user input."""
+    from shipseg.reports.figures import to_svg  # pages without figures do not need matplotlib
 
     return Markup(to_svg(figure))  # noqa: S704  (see above)

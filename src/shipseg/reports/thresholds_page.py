@@ -1,4 +1,4 @@
-"""The page of a choice: what the rule was chosen for, what it gives, and what else there was to choose from."""
+"""The HTML report of a threshold choice: the target, the chosen decision rule with its scores, and alternatives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RELIABILITY_NAMES = {"network": "the network's own", "calibrated": "calibrated"
 
 
 class PointRow(NamedTuple):
-    """A line of the table of operating points, as text; scores as (here, on groups it was not chosen on)."""
+    """A row of the table of operating points, as text; scores as (here, on groups it was not chosen on)."""
 
     target: str
     reached: bool
@@ -32,13 +32,13 @@ class PointRow(NamedTuple):
     f1: tuple[str, str]
     airbus: tuple[str, str]
     alarmed: tuple[str, str]
-    """Share of the images without ships with a false alarm, and what so many images are evidence for."""
+    """Images without ships that have a false alarm, and the upper confidence bound of their share."""
     alarms: tuple[str, str]
     """False alarms per 1000 km2."""
 
 
 def write_threshold_report(retuned: Retuned, path: Path) -> Path:
-    """Write a choice as one HTML page, which holds every figure in itself, and return its path.
+    """Write a threshold choice as one self-contained HTML page and return its path.
 
     Raises:
         StorageError: The file cannot be written.
@@ -62,12 +62,12 @@ def write_threshold_report(retuned: Retuned, path: Path) -> Path:
 
 
 def point_row(point: OperatingPoint, *, threshold: float, min_peak: float) -> PointRow:
-    """Return an operating point as a line of the table.
+    """Return an operating point as a row of the table.
 
     Args:
         point: The point.
         threshold: Its threshold in calibrated probability.
-        min_peak: Its smallest peak likewise; 0 for none.
+        min_peak: Its peak threshold in calibrated probability; 0 for none.
     """
     facts = point.facts()
     here, elsewhere, counts = facts["scores"], facts["held_out_scores"] or {}, facts["counts"]
@@ -79,7 +79,7 @@ def point_row(point: OperatingPoint, *, threshold: float, min_peak: float) -> Po
     alarmed = (NONE, "")
     if interval is not None:
         counted = f"{counts['alarmed_images']} of {counts['images_without_ships']}"
-        alarmed = (counted, f"proves at most {100 * interval[1]:.2g} %")
+        alarmed = (counted, f"upper bound {100 * interval[1]:.2g} %")
     return PointRow(
         describe_target(point.config),
         point.reached,
@@ -126,7 +126,7 @@ def _trade_offs(sweep: DecisionSweep) -> figures.TradeOffs:
 
 
 def _errors(retuned: Retuned) -> list[tuple[str, str, str]]:
-    """Return lines of a table: whose probabilities, mean error over all pixels and over those where it is likely."""
+    """Return table rows: kind of probability, mean error over all pixels, and over those with 0.01 or more."""
     errors = retuned.card.calibration.errors if retuned.card.calibration else None
     if errors is not None:
         return [

@@ -257,7 +257,7 @@ def _near(true: Sequence[MapShip], predicted: Sequence[MapShip], georef: GeoRefe
 
 
 def heading_apart(one_deg: float, other_deg: float) -> float:
-    """Return by how much two directions differ when bow and stern are not told apart: `one` minus `other`, -90 to 90.
+    """Return the difference `one` minus `other` of two headings, -90 to 90; bow and stern are not distinguished.
 
     Example:
         >>> heading_apart(179.0, 1.0), heading_apart(350.0, 168.0)

@@ -1,4 +1,4 @@
-"""Figures of what is in a set of images and labels."""
+"""Figures of a data exploration: counts, sizes, colours, groups, cleaning and split."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
     "split_balance",
 ]
 
-_CLIPPED = 5  # levels at either end that no-data and clipping can fill beyond all others
+_CLIPPED = 5  # grey levels at both ends that no-data and clipping can inflate; ignored for the axis limit
 
 
 class SampleImage(NamedTuple):
@@ -42,7 +42,7 @@ class SampleImage(NamedTuple):
 
 
 def ships_per_image(images: Mapping[int, int]) -> Figure:
-    """Return bars of images by number of ships, the count written on each; the scale is logarithmic.
+    """Return a bar chart of images by number of ships, each bar with its count; the scale is logarithmic.
 
     Args:
         images: Number of ships -> images.
@@ -68,7 +68,7 @@ def _write_counts(axes: Axes, bars: Any, counts: Sequence[int]) -> None:
 
 
 def imbalances(*, empty: int, one: int, several: int) -> Figure:
-    """Return both imbalances as two stacked bars: empty against ship images, one ship against several.
+    """Return both class imbalances as stacked bars: images without and with ships, one and several ships.
 
     Args:
         empty: Images without ships.
@@ -86,23 +86,23 @@ def imbalances(*, empty: int, one: int, several: int) -> Figure:
             total, left = max(1, sum(count for _, count, _ in parts)), 0.0
             for (name, count, color), side in zip(parts, ("left", "right"), strict=True):
                 axes.barh(place, count / total, left=left, height=0.5, color=color)
-                said = f"{name}: {count:,} ({100 * count / total:.1f} %)"
-                axes.text(0 if side == "left" else 1, place + 0.3, said, ha=side, va="bottom", fontsize=9)
+                label = f"{name}: {count:,} ({100 * count / total:.1f} %)"
+                axes.text(0 if side == "left" else 1, place + 0.3, label, ha=side, va="bottom", fontsize=9)
                 left += count / total
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-        axes.set(xlim=(0, 1), ylim=(-0.4, 1.75), title="Two imbalances")
+        axes.set(xlim=(0, 1), ylim=(-0.4, 1.75), title="Class imbalance of images")
         axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
         axes.grid(visible=False, axis="y")
     return figure
 
 
 def file_sizes(sizes_kb: ArrayLike, *, line_kb: float, num_below: int) -> Figure:
-    """Return a histogram of the files' sizes with the line below which the reference dropped them.
+    """Return a histogram of file sizes with the limit below which the reference solution dropped files.
 
     Args:
-        sizes_kb: Of each file, in kB of 1024 bytes.
-        line_kb: The line.
-        num_below: Files at or below it.
+        sizes_kb: Size of each file, in kB of 1024 bytes.
+        line_kb: The limit.
+        num_below: Number of files at or below it.
     """
     sizes = np.asarray(sizes_kb, np.float64)
     with mpl.rc_context(STYLE):
@@ -122,10 +122,10 @@ def file_sizes(sizes_kb: ArrayLike, *, line_kb: float, num_below: int) -> Figure
 
 
 def colour_histogram(channels: Mapping[str, ArrayLike]) -> Figure:
-    """Return the distribution of the pixels' values, a line for each channel.
+    """Return the histogram of pixel values, one line per channel.
 
     Args:
-        channels: red, green and blue -> share of the pixels at each of the levels 0 to 255.
+        channels: red, green and blue -> share of the pixels at each value, 0 to 255.
     """
     levels = np.arange(256)
     shares = {name: np.asarray(values, np.float64) for name, values in channels.items()}
@@ -136,14 +136,14 @@ def colour_histogram(channels: Mapping[str, ArrayLike]) -> Figure:
         draw_lines(axes, levels, shares, (VERMILION, GREEN, BLUE))
         axes.set(title="Pixel values by channel", xlabel="value", ylabel="share of the pixels")
         axes.set(xlim=(0, 255), ylim=(0, 1.08 * max(most, 1e-6)))
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))  # a quarter of a per cent is no label
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))  # without steps of 2.5
         axes.yaxis.set_major_formatter(PercentFormatter(1, 1))
         axes.legend()
     return figure
 
 
 def group_sizes(groups: Mapping[str, int]) -> Figure:
-    """Return bars of the groups of overlapping images by their number of images; the scale is logarithmic.
+    """Return a bar chart of groups of overlapping images by number of images; the scale is logarithmic.
 
     Args:
         groups: Images in a group (`1`, `2`, `3-5` ...) -> groups.
@@ -162,11 +162,11 @@ def group_sizes(groups: Mapping[str, int]) -> Figure:
 
 
 def cleaning_cost(images: Mapping[str, int], ships: Mapping[str, int]) -> Figure:
-    """Return bars of what each reason for leaving images out costs: images, and the ships that go with them.
+    """Return a bar chart of the images that cleaning removes, and the ships in them, by reason.
 
     Args:
-        images: Reason -> images left out for it.
-        ships: The same reasons -> ships in these.
+        images: Reason -> images removed for it.
+        ships: The same reasons -> ships in these images.
     """
     places = np.arange(len(images))
     with mpl.rc_context(STYLE):
@@ -178,7 +178,7 @@ def cleaning_cost(images: Mapping[str, int], ships: Mapping[str, int]) -> Figure
             axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=9)
         axes.set_yticks(places, list(images))
         axes.invert_yaxis()
-        axes.set(title="What cleaning leaves out, and the ships that go with it")
+        axes.set(title="Images removed by cleaning, and the ships in them")
         axes.margins(x=0.1)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.xaxis.set_major_formatter(THOUSANDS)
@@ -188,7 +188,7 @@ def cleaning_cost(images: Mapping[str, int], ships: Mapping[str, int]) -> Figure
 
 
 def split_balance(splits: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Return the share of images by number of ships, side by side for each split.
+    """Return a grouped bar chart of the share of images by number of ships, for each split.
 
     Args:
         splits: Name of a split -> number of ships (`0`, `1`, `2`, `3-5`, `6+`) -> share of its images.
@@ -202,7 +202,7 @@ def split_balance(splits: Mapping[str, Mapping[str, float]]) -> Figure:
             shift = (number - (len(splits) - 1) / 2) * width
             axes.bar(np.arange(len(names)) + shift, list(shares.values()), width=0.92 * width, color=color, label=split)
         axes.set_xticks(range(len(names)), names)
-        axes.set(title="Balance of the split", xlabel="ships in the image", ylabel="share of its images")
+        axes.set(title="Ships per image by split", xlabel="ships in the image", ylabel="share of images")
         axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
         axes.grid(visible=False, axis="x")
         axes.legend()
@@ -210,7 +210,7 @@ def split_balance(splits: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def sample_panel(rows: Sequence[SampleImage]) -> Figure:
-    """Return images beside their masks, a row each.
+    """Return images beside their masks, one row per image.
 
     Args:
         rows: At least one; images of any size.

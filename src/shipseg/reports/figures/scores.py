@@ -31,14 +31,14 @@ __all__ = [
 
 
 MIN_RELIABLE = 10
-"""Of fewer, the observed share says next to nothing."""
+"""With fewer counts the observed share is not reliable."""
 
 
 _SCORES = {"pooled_dice": "pooled Dice", "image_dice": "image Dice", "pooled_iou": "pooled IoU"}
 
 
 class Estimate(NamedTuple):
-    """A score, its interval, and what it is counted over."""
+    """A score, its confidence interval, and the number of ships it is computed from."""
 
     value: float | None
     low: float | None
@@ -47,7 +47,7 @@ class Estimate(NamedTuple):
 
 
 class Reliability(NamedTuple):
-    """An interval of predicted probability: what was said, what was so, how often."""
+    """A bin of predicted probability: mean prediction, observed share, count."""
 
     mean_predicted: float
     observed: float
@@ -69,7 +69,7 @@ def training_curves(columns: Mapping[str, Sequence[float]], *, best_by: str) -> 
     Args:
         columns: A run's history: epoch, train_loss, val_loss, lr, best (1 where the weights were the best so far), and
             any of val_pooled_dice, val_pooled_iou, val_image_dice.
-        best_by: What made them the best: loss, pooled_dice, pooled_iou or image_dice.
+        best_by: The score that selects the best epoch: loss, pooled_dice, pooled_iou or image_dice.
     """
     epoch = np.asarray(columns["epoch"])
     best = [number for number, flag in zip(epoch, columns["best"], strict=True) if flag]
@@ -98,34 +98,34 @@ def training_curves(columns: Mapping[str, Sequence[float]], *, best_by: str) -> 
 
 
 def reliability_diagram(kinds: Mapping[str, Sequence[Reliability]]) -> Figure:
-    """Return what was so against what was predicted; on the diagonal all is well.
+    """Return the observed share against the predicted probability; the diagonal is perfect calibration.
 
-    Intervals that hold fewer than MIN_RELIABLE are noise: they are drawn faint and not joined.
+    Bins with fewer counts than MIN_RELIABLE are drawn faint and not joined.
 
     Args:
-        kinds: By name, e.g. "pixels": intervals of predicted probability, with the share that was so.
+        kinds: Name, e.g. "pixels" -> bins of predicted probability.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 4.4), layout="constrained")
         axes = figure.subplots()
         axes.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label="perfectly calibrated")
         for (name, rows), color in zip(kinds.items(), COLORS, strict=False):
-            firm = [row for row in rows if row.num >= MIN_RELIABLE]
+            many = [row for row in rows if row.num >= MIN_RELIABLE]
             few = [row for row in rows if row.num < MIN_RELIABLE]
-            if firm:
-                draw_lines(axes, [row.mean_predicted for row in firm], {name: [row.observed for row in firm]}, (color,))
+            if many:
+                draw_lines(axes, [row.mean_predicted for row in many], {name: [row.observed for row in many]}, (color,))
             if few:
                 label = f"{name}, fewer than {MIN_RELIABLE}"
                 x, y = [row.mean_predicted for row in few], [row.observed for row in few]
                 axes.plot(x, y, "x", color=color, alpha=0.35, markersize=5, label=label)
-        axes.set(title="Are probabilities true?", xlabel="predicted probability", ylabel="observed share")
+        axes.set(title="Reliability diagram", xlabel="predicted probability", ylabel="observed share")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.legend(loc="upper left")
     return figure
 
 
 def scores_by_size(recall: Mapping[str, Estimate], precision: Mapping[str, Estimate]) -> Figure:
-    """Return bars of recall and precision of ships by size, with intervals and the numbers of ships.
+    """Return a bar chart of recall and precision of ships by size, with intervals and the numbers of ships.
 
     Args:
         recall: By size of the true ships, in pixels.
@@ -139,7 +139,7 @@ def scores_by_size(recall: Mapping[str, Estimate], precision: Mapping[str, Estim
                 _draw_bar(axes, place + left, estimate, color, name if place == 0 else None)
         axes.set_xticks(range(len(recall)), [f"{name} px" for name in recall])
         axes.tick_params(axis="x", length=0, pad=18)
-        axes.set(title="Ships by size (n: how many ships)", ylim=(0, 1.0))
+        axes.set(title="Ships by size (n: number of ships)", ylim=(0, 1.0))
         axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
         axes.grid(visible=False, axis="x")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
@@ -147,7 +147,7 @@ def scores_by_size(recall: Mapping[str, Estimate], precision: Mapping[str, Estim
 
 
 def three_by_three(rows: Sequence[PanelRow]) -> Figure:
-    """Return the reference solution's panel: input, truth and prediction, of images with no, one and several ships.
+    """Return the reference solution's panel: input, truth and prediction of images with no, one and several ships.
 
     Args:
         rows: One to three; images of any size.
@@ -168,5 +168,5 @@ def _draw_bar(axes: Axes, x: float, estimate: Estimate, color: str, label: str |
     if estimate.low is not None and estimate.high is not None and estimate.low < estimate.high:
         reach = [[max(value - estimate.low, 0)], [max(estimate.high - value, 0)]]
         axes.errorbar(x, value, yerr=reach, color=INK, linewidth=1.2, capsize=3)
-    # At the foot of the bar: above it the interval needs the room.
+    # Below the bar, since the interval is drawn above it.
     axes.annotate(f"n={estimate.num}", (x, 0), xytext=(0, -4), textcoords="offset points", ha="center", va="top")

@@ -1,4 +1,4 @@
-"""Figures of the ships' measures: size, shape, heading, place."""
+"""Figures of ship measurements: area, shape, heading and position."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ with needing("train"):
 __all__ = ["THOUSANDS", "count_in_whole", "ship_areas", "ship_headings", "ship_positions", "ship_shapes"]
 
 THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
-"""Numbers on an axis with commas between the thousands."""
+"""Axis formatter with thousands separators."""
 _DENSITY = ("#f7fbff", "#08519c")
 
 
 def count_in_whole(axes: Axes) -> None:
-    """Let the vertical axis count in whole numbers, with commas."""
+    """Use integer ticks with thousands separators on the vertical axis."""
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_formatter(THOUSANDS)
 
@@ -36,7 +36,7 @@ def ship_areas(areas_px: ArrayLike, *, bounds_px: Sequence[float] = (100, 1000))
 
     Args:
         areas_px: Area of each ship in pixels.
-        bounds_px: Between small, middling and large ships.
+        bounds_px: Bounds between small, medium and large ships.
     """
     areas = np.asarray(areas_px, np.float64)
     with mpl.rc_context(STYLE):
@@ -54,7 +54,7 @@ def ship_areas(areas_px: ArrayLike, *, bounds_px: Sequence[float] = (100, 1000))
 
 
 def ship_shapes(lengths_px: ArrayLike, widths_px: ArrayLike, aspects: ArrayLike) -> Figure:
-    """Return histograms of length, width, and length by width, cut where the last hundredth begins; medians are marked.
+    """Return histograms of length, width and aspect ratio up to the 99th percentile; medians are marked.
 
     Args:
         lengths_px: Length of each ship in pixels.
@@ -88,7 +88,7 @@ def _mark_median(axes: Axes, values: NDArray[np.float64], unit: str) -> None:
 
 
 def ship_headings(headings_deg: ArrayLike) -> Figure:
-    """Return a rose of headings: bow and stern are not told apart, so each ship counts in two opposite directions.
+    """Return a polar histogram of headings; bow and stern are not distinguished: a ship counts in both directions.
 
     Args:
         headings_deg: Clockwise from up, 0 to below 180, of ships that have a direction.
@@ -110,7 +110,7 @@ def ship_headings(headings_deg: ArrayLike) -> Figure:
 
 
 def ship_positions(counts_rc: ArrayLike) -> Figure:
-    """Return the density of ship centres over the image: 1 is what an even spread would give.
+    """Return the density of ship centres over the image, relative to a uniform distribution.
 
     Args:
         counts_rc: Ships in each cell of a grid over the image, rows from the top.
@@ -123,8 +123,8 @@ def ship_positions(counts_rc: ArrayLike) -> Figure:
         colors = mpl.colors.LinearSegmentedColormap.from_list("density", _DENSITY)
         drawn = axes.pcolormesh(relative, cmap=colors, vmin=0, vmax=max(2.0, float(relative.max(initial=0))))
         axes.invert_yaxis()
-        axes.set(xticks=[], yticks=[], aspect="equal", title="Where ships are")
+        axes.set(xticks=[], yticks=[], aspect="equal", title="Positions of ships")
         axes.grid(visible=False)
         bar = figure.colorbar(drawn, ax=axes, shrink=0.9)
-        bar.set_label("ships, relative to an even spread")
+        bar.set_label("density relative to uniform")
     return figure

@@ -1,4 +1,4 @@
-"""Figures of a study: every seed's score beside the mean, and how each variant learned."""
+"""Figures of a study: the score of every seed with the mean, and learning curves of each variant."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _ROW_INCHES = 0.34
 def study_dots(
     scores: Sequence[tuple[str, Sequence[float]]], *, baseline: str, label: str, noise: float | None
 ) -> Figure:
-    """Return a row for each variant with a ring for each seed and a bar at their mean, so that noise can be seen.
+    """Return a dot plot with a row per variant, a ring per seed and a bar at the mean.
 
     Args:
         scores: Variants from top to bottom, with a score for each seed.
-        baseline: Its mean is the vertical line.
+        baseline: The variant whose mean is drawn as a vertical line.
         label: Name of the score.
-        noise: Half the width of the band around the baseline in which a difference says nothing; None draws none.
+        noise: Half-width of the band around the baseline in which a difference is not significant; None for no band.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 1.1 + _ROW_INCHES * len(scores)), layout="constrained")
@@ -58,9 +58,9 @@ def study_dots(
 
 
 def study_curves(curves: Mapping[str, Sequence[Run]], *, baseline: str) -> Figure:
-    """Return a small panel for each variant: validation Dice against images seen, mean and range over seeds.
+    """Return a panel for each variant: validation Dice against images seen, mean and range over seeds.
 
-    The baseline's mean stands in every panel as a dotted line.
+    The baseline's mean is a dotted line in every panel.
 
     Args:
         curves: By variant, for each seed: images seen, and pooled Dice on validation.
@@ -76,7 +76,7 @@ def study_curves(curves: Mapping[str, Sequence[Run]], *, baseline: str) -> Figur
         for axes, (name, runs) in zip(grid.flat, curves.items(), strict=False):
             _draw_panel(axes, runs, curves[baseline], is_baseline=name == baseline)
             axes.set_title(f"{name} (baseline)" if name == baseline else name)
-        grid[0, 0].set_ylim(0, None)  # of all panels, so after the last one is drawn: it ends their scaling
+        grid[0, 0].set_ylim(0, None)  # after all panels are drawn, since it turns off their autoscaling
         for axes in grid[:, 0]:
             axes.set_ylabel("pooled Dice")
         figure.supxlabel("images seen", fontsize=10)
@@ -98,7 +98,7 @@ def _draw_panel(axes: Axes, runs: Sequence[Run], base: Sequence[Run], *, is_base
 
 
 def _band(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return images seen, lowest, mean and highest score, as far as the shortest run has come."""
+    """Return images seen, lowest, mean and highest score, up to the length of the shortest run."""
     length = min(len(seen) for seen, _ in runs)
     scores = np.array([values[:length] for _, values in runs], np.float64)
     return np.asarray(runs[0][0][:length], np.float64), scores.min(0), scores.mean(0), scores.max(0)

@@ -1,7 +1,7 @@
-"""What all figures share: colours, strokes, type, and writing a figure as PNG or SVG.
+"""Common style of all figures: colours, line styles, fonts, and writing a figure as PNG or SVG.
 
-Colours are those of Okabe and Ito (the purple darker), told apart by people of any colour vision, and no line is told
-by its colour alone: each has its own stroke.
+Colours are those of Okabe and Ito (the purple darker), distinguishable with any colour vision. Lines also differ in
+their line style.
 
 Source: M. Okabe, K. Ito, Color Universal Design (2008), for the colours.
 """
@@ -46,8 +46,8 @@ __all__ = [
 INK, GRID = "#24292f", "#d0d7de"
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#aa4499"
 COLORS = (BLUE, VERMILION, GREEN, PURPLE)
-"""In the order in which lines take them."""
-_STROKES = {BLUE: "-", VERMILION: (0, (5, 2)), GREEN: (0, (1, 1.2)), PURPLE: (0, (6, 2, 1, 2))}
+"""Colour cycle of lines."""
+_LINE_STYLES = {BLUE: "-", VERMILION: (0, (5, 2)), GREEN: (0, (1, 1.2)), PURPLE: (0, (6, 2, 1, 2))}
 _MARKERS = {BLUE: "o", VERMILION: "s", GREEN: "^", PURPLE: "D"}
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -72,30 +72,30 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "shipseg",
 }
-_FEW_EPOCHS = 40  # up to here each epoch gets a marker
+_FEW_POINTS = 40  # lines of up to this many points have markers
 
 Curve = Mapping[str, Sequence[float] | NDArray[np.float64]]
 
 
 def save_png(figure: Figure, target: Path | IO[bytes], *, dots_per_inch: int = 120) -> None:
-    """Write a figure as PNG into a file, whole or not at all, or into an open binary stream.
+    """Write a figure as PNG, atomically into a file or into an open binary stream.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=dots_per_inch)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=dots_per_inch)
     if isinstance(target, Path):
-        files.write_bytes(target, picture.getvalue())
+        files.write_bytes(target, png.getvalue())
     else:
-        target.write(picture.getvalue())
+        target.write(png.getvalue())
 
 
 def to_svg(figure: Figure) -> str:
-    """Return a figure as an svg element for a web page, which refers to nothing outside itself.
+    """Return a figure as a self-contained svg element for a web page.
 
-    Ink, grid and lines take the page's colours: `currentColor`, and the variables --grid, --blue, --vermilion, --green
-    and --purple. It has no size of its own.
+    Text, grid and lines use the page's colours: `currentColor` and the CSS variables --grid, --blue, --vermilion,
+    --green and --purple. The element has no fixed size.
     """
     text = io.StringIO()
     with mpl.rc_context(STYLE):
@@ -111,10 +111,10 @@ def to_svg(figure: Figure) -> str:
 def draw_lines(
     axes: Axes, x: Sequence[float] | NDArray[np.generic], lines: Curve, colors: Sequence[str] = COLORS
 ) -> None:
-    """Draw lines over common x, each with its own colour and stroke, with markers where there are few points."""
+    """Draw lines over common x, each with its own colour and line style, with markers if there are few points."""
     for (label, values), color in zip(lines.items(), colors, strict=False):
-        marker = _MARKERS[color] if len(x) <= _FEW_EPOCHS else None
-        axes.plot(x, values, color=color, linestyle=_STROKES[color], marker=marker, markersize=4, label=label)
+        marker = _MARKERS[color] if len(x) <= _FEW_POINTS else None
+        axes.plot(x, values, color=color, linestyle=_LINE_STYLES[color], marker=marker, markersize=4, label=label)
 
 
 def note_at_top(axes: Axes, x: float, text: str, *, right_pt: float) -> None:

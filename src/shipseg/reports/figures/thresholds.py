@@ -1,4 +1,4 @@
-"""Figures of scores against the threshold, and of what can be traded for what."""
+"""Figures of scores against the threshold, and of trade-offs between scores."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PIXEL_LINES = {"pooled_dice": "pooled Dice", "precision": "precision", "recall"
                 "left_empty": "images without ships left empty"}  # fmt: skip
 _SHIP_LINES = {"airbus_score": "Airbus score", "ship_precision": "precision", "ship_recall": "recall", "ship_f1": "F1"}
 _NARROW = (0.03, 0.97)
-"""A threshold outside of this is drawn on a scale that spreads both ends."""
+"""Thresholds outside this range are drawn on a logit scale."""
 
 
 class TradeOffs(NamedTuple):
-    """What each pair of a threshold and a smallest peak gives; three numbers each, NaN where undefined."""
+    """Scores of each pair of a threshold and a peak threshold, (N,) each; NaN where undefined."""
 
     recall: NDArray[np.float64]
     precision: NDArray[np.float64]
@@ -60,8 +60,8 @@ def group_curves(groups: Mapping[str, Curve], *, chosen: float) -> Figure:
     """Return ship scores against the threshold, side by side for images with no, one and several ships.
 
     Args:
-        groups: Of each title the columns threshold, airbus_score and, for images with ships, ship_precision,
-            ship_recall and ship_f1.
+        groups: Title -> columns threshold, airbus_score and, for images with ships, ship_precision, ship_recall and
+            ship_f1.
         chosen: The threshold in use.
     """
     with mpl.rc_context(STYLE):
@@ -77,10 +77,10 @@ def group_curves(groups: Mapping[str, Curve], *, chosen: float) -> Figure:
 
 
 def trade_offs(points: TradeOffs, chosen: TradeOffs) -> Figure:
-    """Return precision and false alarms against recall: every point that was tried, the best of them joined.
+    """Return precision and false alarms against recall: all operating points and their Pareto front.
 
     Args:
-        points: All pairs of a threshold and a smallest peak, (N,) each.
+        points: All pairs of a threshold and a peak threshold, (N,) each.
         chosen: The one in use, (1,) each.
     """
     with mpl.rc_context(STYLE):
@@ -91,9 +91,9 @@ def trade_offs(points: TradeOffs, chosen: TradeOffs) -> Figure:
         for axes, (title, values, here, is_best_high) in zip(
             np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True
         ):
-            axes.plot(points.recall, values, ".", color=INK, alpha=0.2, markersize=3, label="tried")
-            recall, best = _frontier(points.recall, values, is_best_high=is_best_high)
-            draw_lines(axes, recall, {"best of them": best}, (BLUE,))
+            axes.plot(points.recall, values, ".", color=INK, alpha=0.2, markersize=3, label="all operating points")
+            recall, best = _pareto_front(points.recall, values, is_best_high=is_best_high)
+            draw_lines(axes, recall, {"Pareto front": best}, (BLUE,))
             axes.plot(chosen.recall, here, "D", color=VERMILION, markersize=9, label="chosen")
             axes.set(title=title, xlabel="ship recall", xlim=(0, 1), ylim=(-0.02, 1.02))
             axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
@@ -101,16 +101,16 @@ def trade_offs(points: TradeOffs, chosen: TradeOffs) -> Figure:
     return figure
 
 
-def _frontier(
+def _pareto_front(
     recall: NDArray[np.float64], values: NDArray[np.float64], *, is_best_high: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the points that no other point beats in both, by rising recall."""
+    """Return the Pareto front, the points that no other point exceeds in both, by increasing recall."""
     known = ~np.isnan(recall) & ~np.isnan(values)
-    recall, worth = recall[known], values[known] * (1 if is_best_high else -1)
-    order = np.lexsort((-worth, -recall))
-    recall, worth = recall[order], worth[order]
-    kept = worth > np.concatenate([[-np.inf], np.maximum.accumulate(worth)[:-1]])
-    return recall[kept][::-1], worth[kept][::-1] * (1 if is_best_high else -1)
+    recall, gain = recall[known], values[known] * (1 if is_best_high else -1)
+    order = np.lexsort((-gain, -recall))
+    recall, gain = recall[order], gain[order]
+    kept = gain > np.concatenate([[-np.inf], np.maximum.accumulate(gain)[:-1]])
+    return recall[kept][::-1], gain[kept][::-1] * (1 if is_best_high else -1)
 
 
 def _draw_curve(axes: Axes, curve: Curve, names: Mapping[str, str], *, chosen: float) -> None:
