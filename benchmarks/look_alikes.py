@@ -43,7 +43,7 @@ class Mistake:
 def cut_out(
     image_hwc: NDArray[np.uint8], center_rc: tuple[float, float], truth: Sequence[Ship], found: Sequence[Ship]
 ) -> NDArray[np.uint8]:
-    """Return an enlarged crop of SIDE x SIDE px around a position, with outlines of the true and the predicted ships."""
+    """Return an enlarged crop of SIDE x SIDE px around a position, with outlines of true and predicted ships."""
     shape = (image_hwc.shape[0], image_hwc.shape[1])
     row, col = (int(np.clip(at - SIDE / 2, 0, max(0, side - SIDE))) for at, side in zip(center_rc, shape, strict=True))
     window = (slice(row, row + SIDE), slice(col, col + SIDE))

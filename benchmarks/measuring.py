@@ -4,8 +4,8 @@
     python benchmarks/measuring.py --model MODEL          a model
     python benchmarks/measuring.py --label hull --metres-per-pixel 3
 
-Synthetic anchorages, harbours and open sea, painted cell by cell. Ships are detected, measured on the ground and matched
-by the code of `shipseg predict` and `shipseg evaluate`. Prints a Markdown table by true length.
+Synthetic anchorages, harbours and open sea, painted cell by cell. Ships are detected, measured and matched by the code
+of `shipseg predict` and `shipseg evaluate`. Prints a Markdown table by true length.
 """
 
 from __future__ import annotations

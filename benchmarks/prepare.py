@@ -4,7 +4,7 @@
     python benchmarks/prepare.py speed AIRBUS_DIR              images per second of `prepare`, by number of workers
     python benchmarks/prepare.py groups TRUTH.csv IMAGES...    precision and recall of the joined pairs
     python benchmarks/prepare.py scale                         time and memory for 192,556 images
-    python benchmarks/prepare.py kills AIRBUS_DIR [N]          N kills at random moments, compared with an uninterrupted run
+    python benchmarks/prepare.py kills AIRBUS_DIR [N]          N kills at random moments, against an uninterrupted run
 
 TRUTH.csv has ImageId and scene. With row0 and col0 (written by `shipseg synth --overlap`) only overlapping tiles are
 pairs; without them (`BigImageId` of the challenge's authors) all tiles of a scene are.

@@ -4,7 +4,7 @@
     python benchmarks/resume_trial.py --kills 20 --processes 2 --crops
 
 A network is trained on a small synthetic dataset without interruption, and then again in another folder, where all its
-processes get SIGKILL at random moments: at any time, or while a checkpoint or the model is written, during a validation,
+processes get SIGKILL at random moments: at any time, or while a checkpoint or the model is written, while validating,
 or while the threshold is chosen. After each kill the same command is started again. If a run finishes before all kills
 are done, another run is started. Weights, every tensor of last.ckpt, the threshold and history.csv (without its two
 clock columns) must equal those of the uninterrupted run, bit for bit; otherwise the exit status is 1.

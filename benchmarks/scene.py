@@ -3,7 +3,7 @@
     python benchmarks/scene.py --model MODEL [--sizes 2000 8000 30000 60000] [--folder FOLDER] [--json FILE]
     python benchmarks/scene.py --cheap [...]
 
-The scenes are synthetic square GeoTIFFs. Large ones are sparse: every eighth cell is painted, and the rest is black sea,
+The scenes are synthetic square GeoTIFFs. Large ones are sparse: every eighth cell is painted and the rest is black sea,
 which is predicted as well. They are kept in FOLDER and reused. `--cheap` replaces the network by a threshold on
 brightness, to measure everything else. Memory is the peak of the process (VmHWM), with the model loaded and warmed up,
 and at the end. "cpu s" is the CPU time of all threads, including the network's; on a busy machine it is more reliable

@@ -3,8 +3,8 @@
     python benchmarks/training_step.py [--rounds 5] [--batch 16] [--side 256] [--device cpu] [--dataset DATASET]
 
 A step is forward, loss (BCE + Dice), backward and optimiser. All variants are measured in turn, round by round, so that
-other load affects all of them equally: use the ratios. Samples are timed in this process alone, on DATASET or on a small
-synthetic one of 768 px images; data-loading processes multiply the rate.
+other load affects all of them equally: use the ratios. Samples are timed in this process alone, on DATASET or on a
+small synthetic one of 768 px images; data-loading processes multiply the rate.
 """
 
 from __future__ import annotations

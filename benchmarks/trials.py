@@ -1,4 +1,4 @@
-"""Shared by the benchmarks that train many networks: recipe values of the command line, and a folder of finished trials.
+"""Shared by the benchmarks that train many networks: recipe values of the command line, a folder of finished trials.
 
 WORK/NAME.json has the counts of each scored image of one trial, WORK/settings.json the settings of the trials. A killed
 run resumes. A run with other settings is refused.

@@ -2,8 +2,8 @@
 
     python -m benchmarks.world_pictures [docs/images] [--only NAME ...]
 
-A sheet has the first images of a seed with one part forced: its share set to 1, or the dictionary from which it is drawn
-reduced to one entry. Everything else is drawn as usual, without manual selection.
+A sheet has the first images of a seed with one part forced: its share set to 1, or the dictionary from which it is
+drawn reduced to one entry. Everything else is drawn as usual, without manual selection.
 """
 
 from __future__ import annotations
