@@ -169,7 +169,7 @@ def _contrasts(luma: FloatArray) -> Found:
 
 @functools.lru_cache(maxsize=1)
 def _band_sums() -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the window of a patch, the matrix that sums power by band and direction, and the bands' log frequencies."""
+    """Return the window of a patch, the matrix that sums power by band and direction, and the bands' log frequency."""
     rows, cols = np.fft.fftfreq(PATCH_PX)[:, None], np.fft.rfftfreq(PATCH_PX)[None, :]
     radius, turn = np.hypot(rows, cols).ravel(), 2 * np.arctan2(rows, cols).ravel()
     twice = np.broadcast_to(np.where((cols > 0) & (cols < 0.5), 2.0, 1.0), (PATCH_PX, PATCH_PX // 2 + 1)).ravel()
