@@ -1,12 +1,12 @@
-"""What each ingredient of the world is worth on real images: the same training on worlds that lack one of them.
+"""Effect of each part of the synthetic generator on real images: the same training without one part.
 
     python -m benchmarks.ablations AIRBUS_FOLDER WORK [--only NAME ...] [--images 1500] [--seeds 0,1]
         [--SECTION.KEY VALUE of the recipe shipseg-small ...]
 
-For each ingredient and seed a folder of synthetic images is made in which it is missing, a network is trained on it
-from nothing, its rules chosen on synthetic images of the same world (of 384 px, so looser than right for tiles of 768
-px, alike for all), and it is judged on AIRBUS_FOLDER. WORK keeps the counts of each judged image, so a killed call goes
-on where it stopped; no weights are kept.
+For each part and seed, a network is trained from random weights on synthetic images without that part. Its decision
+rule is chosen on synthetic images of the same kind (of 384 px, so it is looser than suits tiles of 768 px, equally for
+all). It is scored on AIRBUS_FOLDER. WORK keeps the counts of each scored image, so a killed run resumes; no weights are
+kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from benchmarks.folds import judge, score_rows, table, with_groups
+from benchmarks.folds import score_images, score_rows, table, with_groups
 from benchmarks.trials import kept_scores, open_work, parse_overrides
 from benchmarks.world_pictures import OPEN_SEA, Forced, forced
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def _nothing(*_args: object, **_options: object) -> None:
 
 
 def _ideal(_rng: object, _camera: sensor.Sensor, rgb_hwc: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A camera without blur, noise, halo and first JPEG."""
+    """Return the image of a sensor without blur, noise, halo and first JPEG."""
     return np.clip(np.rint(rgb_hwc), 0, 255).astype(np.uint8)
 
 
@@ -60,81 +60,87 @@ def _touching(
     return owner_hw, coverage_hw
 
 
-def _without(module: Any, *names: str) -> Forced:
+def _no(module: Any, *names: str) -> Forced:
     return tuple((module, f"{name}_SHARE", 0.0) for name in names)
 
 
-LACKING: Mapping[str, Forced] = {
+WITHOUT: Mapping[str, Forced] = {
     WHOLE: (),
-    "bright seas as rough as real ones": _without(sea, "GLITTER_ROUGH"),
-    "glint, sparkle, streaks, slicks, shallows": _without(
+    "bright seas as rough as real ones": _no(sea, "GLITTER_ROUGH"),
+    "glint, sparkle, streaks, slicks, shallows": _no(
         sea, "GLINT", "SPARKLE", "DARK_GLITTER", "STREAK", "SLICK", "SHALLOWS"
     ),
     "whitecaps and clutter": (
-        *_without(sea, "WHITECAP"),
-        *_without(clutter, "BUOYS", "CAGES", "ROCKS", "SPECKS", "PLATFORMS"),
+        *_no(sea, "WHITECAP"),
+        *_no(clutter, "BUOYS", "CAGES", "ROCKS", "SPECKS", "PLATFORMS"),
     ),
     "wakes": ((fleet, "paint_wake", _nothing), (fleet, "paint_comet", _nothing), (world, "ORPHAN_WAKE_SHARE", 0.0)),
-    "comets and even plumes": (*_without(fleet, "COMET"), *_without(wakes, "SMOOTH")),
-    "coasts, harbours, jetties, towns": (*OPEN_SEA, *_without(world, "JETTY")),
-    "clouds and haze": _without(weather, "CLOUD", "HAZE"),
+    "comets and even plumes": (*_no(fleet, "COMET"), *_no(wakes, "SMOOTH")),
+    "coasts, harbours, jetties, towns": (*OPEN_SEA, *_no(world, "JETTY")),
+    "clouds and haze": _no(weather, "CLOUD", "HAZE"),
     "the camera": ((world, "expose", _ideal),),
     "labels as tight as the annotators'": ((ships, "LABEL_MARGIN_PX", (1.0, 1.0, 1.0)),),
     "gaps between labels": ((world, "split_touching", _touching),),
     "small craft that stand out": ((ships, "SEEN_ABOVE_NOISE", 0.0), (ships, "SEEN_ABOVE_WAVES", 0.0)),
 }
-"""What is taken from the world in each trial, by name."""
+"""Changed constants and functions of the generator in each trial, by the name of what is missing."""
 
 
 def trial(
-    lacking: str, place: Path, judged: tuple[Labelled, ...], *, images: int, seed: int, overrides: Mapping[str, Any]
+    without: str,
+    folder: Path,
+    test_images: tuple[Labelled, ...],
+    *,
+    images: int,
+    seed: int,
+    overrides: Mapping[str, Any],
 ) -> list[ImageScore]:
-    """Return the counts of each judged image, for a network that was trained on the world that lacks something."""
+    """Return the counts of each scored image, for a network trained on images without one part."""
 
-    def judge_trained() -> tuple[ImageScore, ...]:
-        with forced(LACKING[lacking]):  # in this process alone, so the pictures are made by one worker
+    def train_and_score() -> tuple[ImageScore, ...]:
+        with forced(WITHOUT[without]):  # in this process alone, so one worker makes the images
             write_airbus_folder(
-                place / "synth", images=images, seed=9000 + seed, config=WorldConfig(size=384), workers=1
+                folder / "synth", images=images, seed=9000 + seed, config=WorldConfig(size=384), workers=1
             )
-        prepare(place / "synth", place / "dataset", PrepareOptions(size="native", seed=seed))
+        prepare(folder / "synth", folder / "dataset", PrepareOptions(size="native", seed=seed))
         recipe = load_recipe("shipseg-small", {**overrides, "train.seed": seed})
-        TrainAndTestModel(recipe, place / "dataset", place / "run").train(resume=True)
-        return judge(load_model(place / "run"), judged)
+        TrainAndTestModel(recipe, folder / "dataset", folder / "run").train(resume=True)
+        return score_images(load_model(folder / "run"), test_images)
 
-    scores = kept_scores(place.with_suffix(".json"), judge_trained)
-    shutil.rmtree(place, ignore_errors=True)
+    scores = kept_scores(folder.with_suffix(".json"), train_and_score)
+    shutil.rmtree(folder, ignore_errors=True)
     return scores
 
 
 def main() -> None:
-    """Train, judge, print."""
+    """Train, score, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("airbus", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--only", nargs="*", default=list(LACKING))
+    parser.add_argument("--only", nargs="*", default=list(WITHOUT))
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--seeds", default="0,1")
     given, rest = parser.parse_known_args()
     cv2.setNumThreads(1)
     logging.getLogger("shipseg").setLevel(logging.ERROR)
     try:
-        if unknown := [name for name in given.only if name not in LACKING]:
-            raise ConfigError(f"--only must be among {', '.join(map(repr, LACKING))}, got {unknown[0]!r}")
-        overrides, judged = parse_overrides(rest), with_groups(labelled_from_airbus_folder(given.airbus).images)
-        found: dict[str, Any] = {}
+        if unknown := [name for name in given.only if name not in WITHOUT]:
+            raise ConfigError(f"--only must be among {', '.join(map(repr, WITHOUT))}, got {unknown[0]!r}")
+        overrides, test_images = parse_overrides(rest), with_groups(labelled_from_airbus_folder(given.airbus).images)
+        counts: dict[str, Any] = {}
         work = open_work(given.work, {"world": WORLD_VERSION, "images": given.images, **overrides})
         with progress.shown():
             for seed in map(int, given.seeds.split(",")):
-                for lacking in given.only:
-                    place = work / f"{re.sub(r'[^a-z]+', '-', lacking)}-{seed}"
-                    found.setdefault(lacking, []).extend(
-                        trial(lacking, place, judged, images=given.images, seed=seed, overrides=overrides)
+                for without in given.only:
+                    folder = work / f"{re.sub(r'[^a-z]+', '-', without)}-{seed}"
+                    counts.setdefault(without, []).extend(
+                        trial(without, folder, test_images, images=given.images, seed=seed, overrides=overrides)
                     )
-        rows = {name: score_rows(scores, metres_per_pixel=NATIVE_METRES_PER_PIXEL) for name, scores in found.items()}
+        rows = {name: score_rows(scores, metres_per_pixel=NATIVE_METRES_PER_PIXEL) for name, scores in counts.items()}
         write_json(work / "ablations.json", rows)
     except ShipsegError as error:
         sys.exit(f"ablations: {error}")
-    print(f"{len(judged)} images, each judged by {len(given.seeds.split(','))} networks; the world lacks\n")
+    print(f"{len(test_images)} images, each scored by {len(given.seeds.split(','))} networks; images without\n")
     print(table(rows))
 
 

@@ -1,11 +1,11 @@
-"""Puts a network that was trained on synthetic images alone where the models that come with shipseg are kept.
+"""Adds a network that was trained on synthetic images alone to the models bundled with shipseg.
 
     python benchmarks/bundle.py WORK NAME [--out FOLDER]
 
 The last step of scripts/train-bundled, which made the folder WORK: `run/`; `choose/`, the synthetic images on which
 threshold and calibration were chosen, and `chosen/model/`, the model with them; `unseen/` and `scores/`, synthetic
-images and the scores on them; `commit` and `command`, those of the training; `synth/synth.json`, what the training
-images were made with.
+images and the scores on them; `commit` and `command` of the training; `synth/synth.json`, the options of the training
+images.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ from shipseg.model.card import Card, read_card
 
 __all__ = ["MAX_BYTES", "Bundled", "bundle_model"]
 
-
 MAX_BYTES: Final = 16_000_000
-"""No file that comes with shipseg is larger: repositories and package indexes want it so."""
+"""Maximum size of a bundled file, for repositories and package indexes."""
 _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
 class Bundled:
-    """What was put in place."""
+    """The bundled files."""
 
     card: Card
     onnx: ExportReport
@@ -50,22 +49,22 @@ def bundle_model(model: str | Path, name: str, *, facts: Mapping[str, Any], fold
 
     Args:
         model: A run or a model folder.
-        name: What it will be called, in lower-case words joined by hyphens.
+        name: Name of the model: lower-case words joined by hyphens.
         facts: Fields of `Card` to fill in or to extend: dictionaries are merged, everything else is replaced.
-        folder: Where to write; `bundled_folder()` where None.
+        folder: Output folder; `bundled_folder()` if None.
 
     Raises:
         ModelError: There is no such model, its training has not finished, the file would be larger than `MAX_BYTES`,
             does not agree with the network, or its weights cannot be read back. Then what was there before is left as
             it was.
-        ConfigError: The name is none.
+        ConfigError: The name is invalid.
         StorageError: The files cannot be written.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"a model's name is of lower-case letters, digits and hyphens, got {name!r}")
+        raise ConfigError(f"the name must consist of lower-case letters, digits and single hyphens, got {name!r}")
     network, card = load_network(find_weights(model))
     if card.training.finished is not True:
-        raise ModelError(f"the training of {model} has not finished: go on with  shipseg train ... --resume")
+        raise ModelError(f"the training of {model} has not finished: run  shipseg train ... --resume")
     target = bundled_folder() if folder is None else Path(folder)
     with TemporaryDirectory() as folder_with_card, all_or_none(target) as exported:
         save_model(Path(folder_with_card), network, _filled(card, {**facts, "name": name}))
@@ -81,12 +80,12 @@ def bundle_model(model: str | Path, name: str, *, facts: Mapping[str, Any], fold
 
 
 def _filled(card: Card, facts: Mapping[str, Any]) -> Card:
-    """Return the card with these fields; its dictionaries keep what they hold."""
+    """Return the card with these fields; dictionaries are merged."""
     values = card.model_dump(mode="json")
     for key, value in facts.items():
         values[key] = {**values[key], **value} if isinstance(value, Mapping) else value
     start = values["training"].get("recipe", {}).get("train", {})
-    if start.get("start_from"):  # another machine has no such path; `started_from` has the hash of what was there
+    if start.get("start_from"):  # a path of this machine only; `started_from` has the hash of the weights
         start["start_from"] = Path(start["start_from"]).name
     return Card.model_validate(values)
 
@@ -115,11 +114,11 @@ SCORES = (
     "false_alarm_images",
     "false_alarms_per_1000km2",
 )
-"""Keys of metrics.json that the card keeps."""
+"""Keys of metrics.json that are copied to the card."""
 
 
 def collect_facts(work: Path) -> dict[str, Any]:
-    """Return the fields of the card that the run itself does not know."""
+    """Return the fields of the card that the run does not have."""
     made, unseen = (_read(work / name / "synth.json") for name in ("synth", "unseen"))
     tested = f"{unseen['images']} unseen synthetic images of {unseen['size'][0]} px (seed {unseen['seed']})"
     commit, command = ((work / name).read_text(encoding="utf-8").strip() for name in ("commit", "command"))
@@ -144,7 +143,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def describe(bundled: Bundled) -> str:
-    """Return on one line what was put in place."""
+    """Return the bundled file and its size, on one line."""
     return (
         f"{bundled.onnx.path}: {size_in_words(1e6 * bundled.onnx.size_mb)}, {bundled.parameters:,} parameters; "
         f"differs from the network by {bundled.onnx.max_difference:.1e} in probability at most"
@@ -152,7 +151,7 @@ def describe(bundled: Bundled) -> str:
 
 
 def main() -> None:
-    """Bundle, and say what was written."""
+    """Bundle the model and print the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("name")
@@ -160,7 +159,7 @@ def main() -> None:
     given = parser.parse_args()
     model = given.work / "chosen" / "model"
     try:
-        read_card(model)  # a clear sentence where the steps before are missing
+        read_card(model)  # a clear error if earlier steps are missing
         bundled = bundle_model(model, given.name, facts=collect_facts(given.work), folder=given.out)
     except (ShipsegError, OSError) as error:
         sys.exit(f"bundle: {error}")

@@ -1,10 +1,9 @@
-"""Makes the pictures in docs/images from a finished demo; nothing is picked by eye.
+"""Makes the images ships.jpg and world.jpg in docs/images from a finished demo, without manual selection.
 
     python benchmarks/docs_pictures.py demo docs/images
 
-ships.jpg: the first eight unseen images that truly have two ships or more, with what the network that comes with
-shipseg found.
-world.jpg: the first twelve training images of the procedural world.
+ships.jpg: the first eight unseen images with at least two true ships, with the detections of the default network.
+world.jpg: the first twelve synthetic training images.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from shipseg.reading import list_images, read_image
 
 SIDE = 384
 GAP = 6
-FEWEST_SHIPS = 2
+MIN_SHIPS = 2
 
 
 def sheet(images: list[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
@@ -38,12 +37,12 @@ def sheet(images: list[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
 
 
 def save(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an RGB picture as JPEG."""
+    """Write an RGB image as JPEG."""
     cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
 def main() -> None:
-    """Make both pictures."""
+    """Make both images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("demo", type=Path)
     parser.add_argument("out", type=Path)
@@ -52,7 +51,7 @@ def main() -> None:
     model = load_model()
     folder = find_airbus_folder(given.demo / "unseen")
     labels = read_table(folder.csv).frame
-    shown = labels["ImageId"][labels["rles"].map(len) >= FEWEST_SHIPS].tolist()[:8]
+    shown = labels["ImageId"][labels["rles"].map(len) >= MIN_SHIPS].tolist()[:8]
     images = [read_image(folder.images / name) for name in shown]
     save(given.out / "ships.jpg", sheet([draw_ships(image, model.predict(image).ships) for image in images], 4))
     world = list_images(given.demo / "airbus" / "train_v2")[:12]

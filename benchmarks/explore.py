@@ -1,9 +1,9 @@
-"""How long `shipseg explore` takes on labels alone, from the shell to the finished page, and what takes the time.
+"""Time of `shipseg explore` on a label table, in all and by step.
 
     python benchmarks/explore.py [CSV]
 
-Without a CSV one is made with as many images and ships as the partial label table of the challenge that shipseg was
-measured on. The command runs on one core, imports included; the parts are timed afterwards in this process.
+Without a CSV, one is generated with as many images and ships as the partial label table of the challenge in the docs.
+The command runs on one core, imports included; the steps are timed afterwards in this process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DIFFERENT_SHIPS = 1000
 
 
 def make_table(path: Path) -> None:
-    """Write a label table of turned rectangles; half of the images have ships, some of them several."""
+    """Write a label table of rotated rectangles; half of the images have ships, some several."""
     rng = np.random.default_rng(0)
     texts = []
     for _ in range(DIFFERENT_SHIPS):
@@ -51,7 +51,7 @@ def make_table(path: Path) -> None:
 
 
 def time_command(csv: Path, out: Path) -> tuple[float, float, float]:
-    """Return seconds by the clock and of the processor, and the peak memory in MB, of the command on one core."""
+    """Return wall-clock seconds, CPU seconds and the peak memory in MB of the command on one core."""
     core = min(os.sched_getaffinity(0))
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
@@ -67,14 +67,14 @@ def time_command(csv: Path, out: Path) -> tuple[float, float, float]:
 
 
 def cpu_seconds(work: Callable[[], Result]) -> tuple[float, Result]:
-    """Return the processor seconds that some work took, and its result."""
+    """Return the CPU seconds of a call, and its result."""
     begin = time.process_time()
     result = work()
     return time.process_time() - begin, result
 
 
 def time_parts(csv: Path, out: Path) -> tuple[dict[str, float], Exploration]:
-    """Return processor seconds of reading, measuring, the other facts, and writing."""
+    """Return the CPU seconds of reading, measuring, the other facts and writing; and the result."""
     reading_s, inputs = cpu_seconds(
         lambda: read_inputs(csv, csv=None, images=None, labels_size=SHAPE, store=out, workers=1)
     )

@@ -1,10 +1,9 @@
-"""How fast an image is looked at: PyTorch in fp32 and bf16, ONNX Runtime; and what bf16 changes.
+"""Time to predict an image with PyTorch in fp32 and bf16 and with ONNX Runtime, and the effect of bf16.
 
     python benchmarks/inference.py [--model MODEL] [--rounds 15] [--threads N] [--size 768]
 
-The ways are measured in turn, round by round, so that another busy process disturbs all of them alike: believe the
-ratios of the medians. With --model, its ships in bf16 and from ONNX are also compared with those in fp32, on synthetic
-images.
+The backends are measured in turn, round by round, so that other load affects all of them equally: use the ratios of the
+medians. With --model, its ships in bf16 and from ONNX are also compared with those in fp32, on synthetic images.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ SEED = 2026
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a model folder or run to compare bf16 and ONNX with fp32 on")
+    parser.add_argument("--model", type=Path, help="a model folder or run, to compare bf16 and ONNX with fp32")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--size", type=int, default=768)
@@ -56,15 +55,17 @@ def main() -> None:
             torch.manual_seed(0)
             save_model(folder, build_network(config), Card(name=name, network=config, input=CardInput(mode="crops")))
             image_hwc = make_image(SEED, 0, WorldConfig(size=options.size)).image_hwc
-            ways = all_ways(folder, threads=options.threads)
-            print_times(f"{name}, {options.size} x {options.size}", probability_calls(ways, image_hwc), options.rounds)
-        print_times("around the network", surrounding_calls(options.size), options.rounds)
+            backends = all_backends(folder, threads=options.threads)
+            print_times(
+                f"{name}, {options.size} x {options.size}", probability_calls(backends, image_hwc), options.rounds
+            )
+        print_times("other steps", surrounding_calls(options.size), options.rounds)
         if options.model is not None:
-            print_differences(all_ways(options.model, threads=options.threads), num_images=options.rounds)
+            print_differences(all_backends(options.model, threads=options.threads), num_images=options.rounds)
 
 
-def all_ways(folder: Path, *, threads: int) -> dict[str, Predictor]:
-    """Return the same model in every form; its ONNX file is written to a temporary place and read at once."""
+def all_backends(folder: Path, *, threads: int) -> dict[str, Predictor]:
+    """Return the same model with each backend; the ONNX file is temporary."""
     with tempfile.TemporaryDirectory() as scratch:
         exported = export_onnx(folder, Path(scratch) / "model.onnx").path
         return {
@@ -74,24 +75,24 @@ def all_ways(folder: Path, *, threads: int) -> dict[str, Predictor]:
         }
 
 
-def probability_calls(ways: dict[str, Predictor], image_hwc: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
-    """Return, for each way, the call that gives the image's probability."""
-    return {name: functools.partial(predictor.probability, image_hwc) for name, predictor in ways.items()}
+def probability_calls(backends: dict[str, Predictor], image_hwc: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
+    """Return, for each backend, the call that predicts the image."""
+    return {name: functools.partial(predictor.probability, image_hwc) for name, predictor in backends.items()}
 
 
 def surrounding_calls(size: int) -> dict[str, Callable[[], object]]:
-    """Return what else is done with an image that holds ships: finding them, drawing them."""
-    picture = make_image(SEED, 1, WorldConfig(size=size, empty_share=0.0))
-    prob_hw = picture.coverage_hw.astype(np.float32) / 255
+    """Return the other steps for an image with ships: finding and drawing them."""
+    synthetic = make_image(SEED, 1, WorldConfig(size=size, empty_share=0.0))
+    prob_hw = synthetic.coverage_hw.astype(np.float32) / 255
     ships = find_ships(prob_hw, threshold=0.5)
     return {
         "find ships": lambda: find_ships(prob_hw, threshold=0.5),
-        "draw ships": lambda: draw_ships(picture.image_hwc, ships),
+        "draw ships": lambda: draw_ships(synthetic.image_hwc, ships),
     }
 
 
 def print_times(title: str, calls: dict[str, Callable[[], object]], rounds: int) -> None:
-    """Run the calls in turn and print the median of each, and how it compares with the first."""
+    """Run the calls in turn and print the median of each, and its ratio to the first."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
@@ -107,13 +108,13 @@ def print_times(title: str, calls: dict[str, Callable[[], object]], rounds: int)
         print(f"  {name:<14} {1000 * median:8.1f} ms   best {1000 * min(times[name]):8.1f}   {median / first:5.2f} x")
 
 
-def print_differences(ways: dict[str, Predictor], *, num_images: int) -> None:
-    """Print what each way changes in the ships that torch finds in fp32."""
+def print_differences(backends: dict[str, Predictor], *, num_images: int) -> None:
+    """Print how the ships of each backend differ from those of torch in fp32."""
     images = [make_image(SEED, index, WorldConfig(empty_share=0.4)).image_hwc for index in range(num_images)]
     print(f"\nagainst torch fp32 on {num_images} synthetic images")
-    reference = [ways["torch fp32"].predict(image_hwc) for image_hwc in images]
+    reference = [backends["torch fp32"].predict(image_hwc) for image_hwc in images]
     for name in ("torch bf16", "onnxruntime"):
-        predictions = [ways[name].predict(image_hwc) for image_hwc in images]
+        predictions = [backends[name].predict(image_hwc) for image_hwc in images]
         pairs = list(zip(reference, predictions, strict=True))
         largest = max(float(np.abs(a.probability - b.probability).max()) for a, b in pairs)
         flipped = sum(int((a.mask != b.mask).sum()) for a, b in pairs)

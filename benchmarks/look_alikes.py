@@ -1,10 +1,9 @@
-"""The worst mistakes of a model on synthetic images that it never saw, as one picture for docs/model.md.
+"""The worst errors of a model on synthetic test images, as one image for docs/model.md.
 
     python -m benchmarks.look_alikes AIRBUS_FOLDER [docs/images/model-mistakes.jpg] [--model MODEL] [--images N]
 
-First two rows: what it takes for a ship and is none, the surest first. Last two: the largest ships that it does not
-find, or whose outline it does not meet. Yellow is the truth, pink what the model says. Nothing is picked by eye; each
-image gives at most one piece to each half.
+First two rows: false alarms, by descending peak probability. Last two: the largest true ships without a matching
+detection. Yellow: truth, pink: detections. No manual selection; each image gives at most one example to each half.
 """
 
 from __future__ import annotations
@@ -35,16 +34,16 @@ TRUTH, FOUND = (255, 225, 60), (255, 64, 180)
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """A piece of an image around a mistake, drawn; `weight` says how bad it is."""
+    """A drawn crop of an image around an error, and its severity."""
 
-    weight: float
-    picture: NDArray[np.uint8]
+    severity: float
+    crop: NDArray[np.uint8]
 
 
 def cut_out(
     image_hwc: NDArray[np.uint8], center_rc: tuple[float, float], truth: Sequence[Ship], found: Sequence[Ship]
 ) -> NDArray[np.uint8]:
-    """Return SIDE x SIDE pixels around a place, enlarged, with outlines of the true and the found ships."""
+    """Return an enlarged crop of SIDE x SIDE px around a position, with outlines of true and predicted ships."""
     shape = (image_hwc.shape[0], image_hwc.shape[1])
     row, col = (int(np.clip(at - SIDE / 2, 0, max(0, side - SIDE))) for at, side in zip(center_rc, shape, strict=True))
     window = (slice(row, row + SIDE), slice(col, col + SIDE))
@@ -61,9 +60,9 @@ def cut_out(
 def mistakes(
     folder: Path, model: str | None, *, num_images: int | None = None
 ) -> Iterator[tuple[Mistake | None, Mistake | None]]:
-    """Yield of each image its surest false alarm and its largest ship that is not matched."""
+    """Yield for each image its false alarm with the highest peak and its largest unmatched ship."""
     predictor = load_model(model)
-    for image in progress.track(labelled_from_airbus_folder(folder).images[:num_images], "looking for mistakes"):
+    for image in progress.track(labelled_from_airbus_folder(folder).images[:num_images], "predicting"):
         pixels = image.read()
         truth, found = true_ships(image.rles, (pixels.shape[0], pixels.shape[1])), predictor.predict(pixels).ships
         iou_tp = ship_iou_matrix(truth, found)
@@ -79,25 +78,25 @@ def mistakes(
 
 
 def main() -> None:
-    """Make the picture."""
+    """Make the image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path, nargs="?", default=Path("docs/images/model-mistakes.jpg"))
     parser.add_argument("--model")
-    parser.add_argument("--images", type=int, help="look at the first so many only")
+    parser.add_argument("--images", type=int, help="number of images to predict; default all")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     found = list(mistakes(given.folder, given.model, num_images=given.images))
     rows = []
     for half in (0, 1):
-        worst = sorted((one for pair in found if (one := pair[half]) is not None), key=lambda one: -one.weight)
-        pictures = [mistake.picture for mistake in worst[: 2 * COLUMNS]]
+        worst = sorted((one for pair in found if (one := pair[half]) is not None), key=lambda one: -one.severity)
+        crops = [mistake.crop for mistake in worst[: 2 * COLUMNS]]
         print(f"{len(worst)} images with {('a false alarm', 'a ship that is not matched')[half]}")
         blank = np.full((SIDE * ZOOM, SIDE * ZOOM, 3), 255, np.uint8)
-        pictures += [blank] * (-len(pictures) % COLUMNS)
-        rows += [joined(pictures[at : at + COLUMNS], axis=1) for at in range(0, len(pictures), COLUMNS)]
+        crops += [blank] * (-len(crops) % COLUMNS)
+        rows += [joined(crops[at : at + COLUMNS], axis=1) for at in range(0, len(crops), COLUMNS)]
     if not rows:
-        sys.exit("there is no mistake to show")
+        sys.exit("the model made no error on these images: give more images")
     cv2.imwrite(str(given.out), joined(rows, axis=0)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 

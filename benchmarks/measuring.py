@@ -1,11 +1,11 @@
-"""How well ships are measured: length, width and heading of scenes' ships against how they were drawn.
+"""Errors of the measured length, width and heading of ships in synthetic scenes.
 
-    python benchmarks/measuring.py                        a perfect network: the coverage itself as probability
-    python benchmarks/measuring.py --model MODEL          a real one
+    python benchmarks/measuring.py                        the true coverage as probability: a perfect network
+    python benchmarks/measuring.py --model MODEL          a model
     python benchmarks/measuring.py --label hull --metres-per-pixel 3
 
-Anchorages, harbours and open sea of the procedural world, painted cell by cell; ships found, measured on the ground and
-matched by the code that `shipseg predict` and `shipseg evaluate` use. Prints Markdown tables by true length.
+Synthetic anchorages, harbours and open sea, painted cell by cell. Ships are detected, measured and matched by the code
+of `shipseg predict` and `shipseg evaluate`. Prints a Markdown table by true length.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ KINDS: tuple[SceneKind, ...] = ("anchorage", "harbour", "open-sea")
 SIDE_M = 4608
 """Side of a scene: two cells of 1.5 m pixels."""
 PLACE = (32631, 300_000.0, 5_600_000.0)
-"""Two degrees west of the zone's middle: grid north is 1.6 degrees off true north."""
+"""Two degrees west of the zone's central meridian, where grid north differs from true north by 1.6 degrees."""
 
-Look = Callable[[CellImage], NDArray[np.floating]]
+Predict = Callable[[CellImage], NDArray[np.floating]]
 
 
-def perfect(picture: CellImage) -> NDArray[np.floating]:
+def perfect(cell: CellImage) -> NDArray[np.floating]:
     """Return the coverage as probability."""
-    return picture.coverage_hw.astype(np.float32) / np.float32(255)
+    return cell.coverage_hw.astype(np.float32) / np.float32(255)
 
 
 def true_ship(number: int, ship: DrawnShip, place: Place, inside: shapely.Polygon) -> MapShip:
-    """Return a drawn ship as the truth has it."""
+    """Return a drawn ship as a true ship."""
     label, facts = shapely.Polygon(ship.label_xy), ship_facts(ship, place)
     return MapShip(
         number=number,
@@ -66,7 +66,7 @@ def true_ship(number: int, ship: DrawnShip, place: Place, inside: shapely.Polygo
 
 
 def found_ships(prob_hw: NDArray[np.floating], window: Window, georef: GeoReference, rule: Decision) -> list[MapShip]:
-    """Return the ships in a cell as `shipseg predict` measures them."""
+    """Return the ships detected in a cell, measured as by `shipseg predict`."""
     prob_hw = dequantise(quantise(prob_hw))
     ships = find_ships(
         prob_hw,
@@ -89,7 +89,7 @@ def found_ships(prob_hw: NDArray[np.floating], window: Window, georef: GeoRefere
     return found
 
 
-def records_of(scenes: int, seed: int, config: WorldConfig, look: Look, rule: Decision) -> Iterator[ShipRecord]:
+def records_of(scenes: int, seed: int, config: WorldConfig, predict: Predict, rule: Decision) -> Iterator[ShipRecord]:
     """Yield the records of all cells of some scenes of each kind."""
     side, (epsg, east, north) = round(SIDE_M / config.metres_per_pixel), PLACE
     size = config.metres_per_pixel
@@ -99,9 +99,9 @@ def records_of(scenes: int, seed: int, config: WorldConfig, look: Look, rule: De
     plans = (plan_scene(seed, index, (side, side), KINDS[index % len(KINDS)], config) for index in range(scenes))
     work = [(plan, cell) for plan in plans for cell in plan.cells]
     for plan, cell in track(work, "painting and measuring"):
-        picture = paint_cell(plan, cell)
-        true = [true_ship(k, ship, place, inside) for k, ship in enumerate(picture.ships, start=1)]
-        yield from match_ships(f"{plan.key}", true, found_ships(look(picture), cell.window, georef, rule), georef)
+        image = paint_cell(plan, cell)
+        true = [true_ship(k, ship, place, inside) for k, ship in enumerate(image.ships, start=1)]
+        yield from match_ships(f"{plan.key}", true, found_ships(predict(image), cell.window, georef, rule), georef)
 
 
 def main() -> None:
@@ -111,17 +111,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=9)
     parser.add_argument("--label", choices=("rectangle", "hull"), default="rectangle")
     parser.add_argument("--metres-per-pixel", type=float, default=1.5)
-    parser.add_argument("--model", help="a run, a model folder or an ONNX file; without, a perfect network")
-    parser.add_argument("--separate", action="store_true", help="part touching ships also of the perfect network")
+    parser.add_argument("--model", help="a run, a model folder or an ONNX file; default: the true coverage")
+    parser.add_argument(
+        "--split-touching", "--separate", action="store_true", help="split touching ships (without --model)"
+    )
     given = parser.parse_args()
-    look, rule = perfect, Decision(threshold=0.5, separate=given.separate)
+    predict, rule = perfect, Decision(threshold=0.5, separate=given.split_touching)
     if given.model:
         predictor = load_model(given.model)
-        look, rule = (lambda picture: predictor.probability(picture.image_hwc)), predictor.card.decision
+        predict, rule = (lambda cell: predictor.probability(cell.image_hwc)), predictor.card.decision
     label: LabelStyle = given.label
     config = WorldConfig(label=label, metres_per_pixel=given.metres_per_pixel)
     with shown():
-        records = list(records_of(given.scenes, given.seed, config, look, rule))
+        records = list(records_of(given.scenes, given.seed, config, predict, rule))
     metrics = metrics_of(records, looked_at_km2=given.scenes * SIDE_M**2 / 1e6, scenes=[])
     bins = ["all", *LENGTH_BINS]
     print(f"\nlabel {label}, {given.metres_per_pixel:g} m per pixel, {given.model or 'the coverage as probability'}\n")
@@ -129,9 +131,9 @@ def main() -> None:
     print("|---" * (len(bins) + 1) + "|")
     recall = metrics["by_iou"]["recall_by_length"] | {"all": {"share": metrics["by_iou"]["recall"]}}
     counts = {name: metrics["errors"]["length_m"][name]["num"] for name in bins}
-    print("| whole ships found | " + " | ".join(f"{counts[name]}" for name in bins) + " |")
+    print("| ships found, not cut | " + " | ".join(f"{counts[name]}" for name in bins) + " |")
     shares = ("–" if recall[name]["share"] is None else f"{100 * recall[name]['share']:.0f} %" for name in bins)
-    print("| recall at IoU 0.5 | " + " | ".join(shares) + " |")
+    print("| recall above IoU 0.5 | " + " | ".join(shares) + " |")
     for name, spreads in metrics["errors"].items():
         cells = (
             f"{spreads[each]['median']:.2f} / {spreads[each]['p95']:.2f} ({spreads[each]['bias']:+.2f})"

@@ -1,13 +1,13 @@
-"""Measures the preparation of a dataset: speed of the index, images per second, quality of the group finder.
+"""Speed of preparing a dataset, and accuracy of the detected groups of overlapping images.
 
     python benchmarks/prepare.py index LABELS.csv              index of 231,723 rows, a label table repeated
     python benchmarks/prepare.py speed AIRBUS_DIR              images per second of `prepare`, by number of workers
-    python benchmarks/prepare.py groups TRUTH.csv IMAGES...    precision and recall of the pairs that the finder joins
-    python benchmarks/prepare.py scale                         time and memory of the finder on 192,556 images
-    python benchmarks/prepare.py kills AIRBUS_DIR [N]          N kills at random moments, against a calm run
+    python benchmarks/prepare.py groups TRUTH.csv IMAGES...    precision and recall of the joined pairs
+    python benchmarks/prepare.py scale                         time and memory for 192,556 images
+    python benchmarks/prepare.py kills AIRBUS_DIR [N]          N kills at random moments, against an uninterrupted run
 
-TRUTH.csv has ImageId and scene; with row0 and col0 (`shipseg synth --overlap` writes them) only tiles whose windows
-overlap count as pairs, without them (`BigImageId` of the challenge's authors) all tiles of a scene do.
+TRUTH.csv has ImageId and scene. With row0 and col0 (written by `shipseg synth --overlap`) only overlapping tiles are
+pairs; without them (`BigImageId` of the challenge's authors) all tiles of a scene are.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ def speed(airbus: Path) -> None:
 
 
 def groups(truth: Path, folders: list[Path]) -> None:
-    """Count the pairs that are joined and those that should be."""
+    """Print precision and recall of the joined pairs."""
     paths = sorted((path for folder in folders for path in list_images(folder)), key=lambda path: path.name)
     table = pd.read_csv(truth).rename(columns={"BigImageId": "scene"}).set_index("ImageId")
-    looked_at = [(path, *examine(path)) for path in paths if path.name in table.index]
-    kept = [(path, image_hwc) for path, facts, image_hwc in looked_at if image_hwc is not None and not is_solid(facts)]
-    print(f"{len(looked_at)} images, {len(looked_at) - len(kept)} of them solid or unreadable and left out")
+    examined = [(path, *examine(path)) for path in paths if path.name in table.index]
+    kept = [(path, image_hwc) for path, facts, image_hwc in examined if image_hwc is not None and not is_solid(facts)]
+    print(f"{len(examined)} images, {len(examined) - len(kept)} of them solid or unreadable and left out")
     paths, images = [path for path, _ in kept], [image_hwc for _, image_hwc in kept]
     table = table.loc[[path.name for path in paths]]
     textures = np.stack([describe_texture(image_hwc) for image_hwc in images])
@@ -87,11 +87,11 @@ def groups(truth: Path, folders: list[Path]) -> None:
     true_pairs = _true_pairs(table, images[0].shape[0])
     found = {(int(one), int(other)) for one, other in overlaps.pairs}
     joined = {pair for pair in combinations(range(len(paths)), 2) if group[pair[0]] == group[pair[1]]}
-    same_ground = _closure(true_pairs, len(paths))
-    print(f"{len(true_pairs)} overlapping pairs, {len(same_ground)} pairs of one ground")
+    true_joined = _closure(true_pairs, len(paths))
+    print(f"{len(true_pairs)} overlapping pairs, {len(true_joined)} pairs in the same true group")
     _print_scores("found directly", found, true_pairs)
-    _print_scores("in one group", joined, same_ground)
-    for title, pairs in (("missed", true_pairs - joined), ("not in the truth", joined - same_ground)):
+    _print_scores("in one group", joined, true_joined)
+    for title, pairs in (("missed", true_pairs - joined), ("not in the truth", joined - true_joined)):
         names = [f"{paths[one].name}-{paths[other].name}" for one, other in sorted(pairs)]
         print(f"{title}: {len(names)}", *names[:40], sep="\n  ")
 
@@ -116,7 +116,7 @@ def _print_scores(title: str, found: set[tuple[int, int]], true: set[tuple[int, 
 
 
 def scale(num_images: int = 192_556, tiles_per_scene: int = 9) -> None:
-    """Time the finder on made-up textures of the challenge's number of images, in scenes of overlapping tiles."""
+    """Time the search for overlaps on random textures of 192,556 images, in scenes of overlapping tiles."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "textures.npy"
@@ -141,12 +141,12 @@ def scale(num_images: int = 192_556, tiles_per_scene: int = 9) -> None:
 
 
 def kills(airbus: Path, times: int = 20) -> None:
-    """Kill `prepare` at random moments until it ends by itself; compare the dataset with an undisturbed one."""
+    """Kill and restart `prepare` at random moments; compare the dataset with that of an uninterrupted run."""
     code = "import sys; from shipseg.data.prepare import prepare; prepare(sys.argv[1], sys.argv[2])"
     with tempfile.TemporaryDirectory() as folder:
-        calm, killed = Path(folder) / "calm", Path(folder) / "killed"
+        complete, killed = Path(folder) / "complete", Path(folder) / "killed"
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code, str(airbus), str(calm)], check=True)
+        subprocess.run([sys.executable, "-c", code, str(airbus), str(complete)], check=True)
         full_s = time.perf_counter() - start
         rng, done = random.Random(0), 0
         while True:
@@ -158,17 +158,17 @@ def kills(airbus: Path, times: int = 20) -> None:
                 process.wait()
                 done += 1
                 continue
-            print(f"ended after {done} kills in all, ", end="")
-            _compare(calm, killed)
+            print(f"finished after {done} kills in all, ", end="")
+            _compare(complete, killed)
             if done == times:
                 return
             shutil.rmtree(killed)
 
 
-def _compare(calm: Path, killed: Path) -> None:
-    names = sorted(path.name for path in calm.iterdir())
+def _compare(complete: Path, killed: Path) -> None:
+    names = sorted(path.name for path in complete.iterdir())
     extra = {path.name for path in killed.iterdir()} - {*names, ".prepare"}
-    different = [name for name in names if (calm / name).read_bytes() != (killed / name).read_bytes()]
+    different = [name for name in names if (complete / name).read_bytes() != (killed / name).read_bytes()]
     print(f"compared {len(names)} files: different {different or 'none'}, left over {sorted(extra) or 'none'}")
 
 

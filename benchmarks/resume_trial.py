@@ -1,13 +1,13 @@
-"""Kills a training run again and again and compares what it becomes with the run that nobody killed.
+"""Kills and resumes a training repeatedly, and compares the result with an uninterrupted run.
 
     python benchmarks/resume_trial.py --kills 20 --workers 2
     python benchmarks/resume_trial.py --kills 20 --processes 2 --crops
 
-A small synthetic dataset is made, a network trained on it undisturbed, and then again in another folder, where SIGKILL
-ends all its processes at random moments: at any time, or aimed at the writing of a checkpoint, at a validation, at the
-writing of the model, at the choice of the threshold. After each kill the same command is started again. Where a run
-ends before all kills are spent, another is begun. The weights, every tensor of last.ckpt, the threshold and history.csv
-(without its two clock columns) must be those of the undisturbed run, bit for bit; else the exit status is 1.
+A network is trained on a small synthetic dataset without interruption, and then again in another folder, where all its
+processes get SIGKILL at random moments: at any time, or while a checkpoint or the model is written, while validating,
+or while the threshold is chosen. After each kill the same command is started again. If a run finishes before all kills
+are done, another run is started. Weights, every tensor of last.ckpt, the threshold and history.csv (without its two
+clock columns) must equal those of the uninterrupted run, bit for bit; otherwise the exit status is 1.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ RECIPE = {
 AIMS = (
     "any time", "checkpoint", "half-written", "validating", "one process", "model", "starting", "choosing"
 )  # fmt: skip
-# How long after the start of its stage such a kill comes, at most: about what the stage lasts here.
+# Maximum delay of such a kill after the start of its stage: about the duration of the stage.
 AIMED_AT_STAGE_S = {"checkpoint": 0.012, "validating": 0.06, "model": 0.015, "choosing": 0.3}
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill and what it hit."""
+    """One kill, and the stage at which it came."""
 
     run: int
     aim: str
@@ -69,7 +69,7 @@ class Trial:
     processes: int
 
     def start(self, run: Path) -> subprocess.Popen[bytes]:
-        """Start a training in `run` (or go on with it); its output goes to a log beside the folder."""
+        """Start or resume a training in `run`; its output goes to a log beside the folder."""
         for trace in (*self.out.glob("mark.*"), *self.out.glob("pid.*")):
             trace.unlink()
         launcher = []
@@ -86,7 +86,7 @@ class Trial:
             )
 
     def stage(self) -> str:
-        """Return the mark of the first process: a stage and a step, or nothing before it is ready."""
+        """Return stage and step of the first process, or an empty text before it has started."""
         try:
             return (self.out / "mark.0").read_text().strip()
         except OSError:
@@ -98,7 +98,7 @@ class Trial:
             time.sleep(0.0005)
 
     def finish(self, run: Path) -> float:
-        """Let a training come to its end; return the seconds from its first step to its last validation."""
+        """Run a training to its end; return the seconds from its first step to its last validation."""
         process = self.start(run)
         self.wait_for(process, "training")
         started_s = time.monotonic()
@@ -109,7 +109,7 @@ class Trial:
         return lasted_s
 
     def kill(self, process: subprocess.Popen[bytes], *, rank: int | None = None) -> str:
-        """Kill every process of the training, or one; return the stage that the first one was at."""
+        """Kill every process of the training, or one; return the stage of the first process."""
         for pid in self.out.glob("pid.*" if rank is None else f"pid.{rank}"):
             with contextlib.suppress(OSError, ValueError):
                 os.killpg(int(pid.read_text()), signal.SIGKILL)
@@ -122,7 +122,7 @@ class Trial:
 
 
 def child(recipe: Path, dataset: Path, run: Path, out: Path) -> int:
-    """Train, and keep a mark of the stage under way for the one who kills."""
+    """Train, and write the current stage to a file for the parent process."""
     from shipseg.errors import ShipsegError
     from shipseg.recipes import load_recipe
     from shipseg.training.run import TrainAndTestModel
@@ -130,7 +130,7 @@ def child(recipe: Path, dataset: Path, run: Path, out: Path) -> int:
 
     rank = os.environ.get("RANK", "0")
     if os.getpgid(0) != os.getpid():
-        os.setpgid(0, 0)  # so that a kill reaches the loading processes too
+        os.setpgid(0, 0)  # so that a kill reaches the data-loading processes, too
     (out / f"pid.{rank}").write_text(str(os.getpid()))
     mark = os.open(out / f"mark.{rank}", os.O_WRONLY | os.O_CREAT)
     os.pwrite(mark, b"starting 0".ljust(32), 0)
@@ -151,15 +151,15 @@ def void(_: object) -> None:
     """Return nothing."""
 
 
-def kill_once(trial: Trial, run: Path, number: int, aim: str, *, lasts_s: float, chance: random.Random) -> Kill | None:
-    """Start the training and kill it; None when it came to its end before."""
+def kill_once(trial: Trial, run: Path, number: int, aim: str, *, lasts_s: float, rng: random.Random) -> Kill | None:
+    """Start the training and kill it; return None if it finished before."""
     process = trial.start(run)
     trial.wait_for(process, "starting" if aim == "starting" else "training")
     started_s = time.monotonic()
-    wait_for_moment(trial, process, run, aim, lasts_s=lasts_s, chance=chance)
+    wait_for_moment(trial, process, run, aim, lasts_s=lasts_s, rng=rng)
     if process.poll() is not None:
         if process.returncode:
-            raise SystemExit(f"the training failed by itself, see {trial.out / run.name}.log")
+            raise SystemExit(f"the training failed without a kill, see {trial.out / run.name}.log")
         return None
     after_s = time.monotonic() - started_s
     stage = trial.kill(process, rank=trial.processes - 1 if aim == "one process" else None)
@@ -167,26 +167,26 @@ def kill_once(trial: Trial, run: Path, number: int, aim: str, *, lasts_s: float,
 
 
 def wait_for_moment(
-    trial: Trial, process: subprocess.Popen[bytes], run: Path, aim: str, *, lasts_s: float, chance: random.Random
+    trial: Trial, process: subprocess.Popen[bytes], run: Path, aim: str, *, lasts_s: float, rng: random.Random
 ) -> None:
-    """Return at the moment to kill at, or when the training has ended."""
+    """Wait until the moment of the kill, or until the training ends."""
     if aim == "half-written":
         while process.poll() is None and not unfinished_files(run):
             pass
     elif aim in AIMED_AT_STAGE_S:
-        seen, skipped = "", 0 if aim == "choosing" else chance.randrange(3)  # not always the first of its kind
+        seen, skipped = "", 0 if aim == "choosing" else rng.randrange(3)  # not always the first of its kind
         while process.poll() is None and skipped >= 0:
             before, seen = seen, trial.stage()
             skipped -= seen != before and seen.startswith(aim)
-        time.sleep(chance.uniform(0, AIMED_AT_STAGE_S[aim]))
+        time.sleep(rng.uniform(0, AIMED_AT_STAGE_S[aim]))
     else:
-        until_s = time.monotonic() + chance.uniform(0, 3.0 if aim == "starting" else 0.3 * lasts_s)
+        until_s = time.monotonic() + rng.uniform(0, 3.0 if aim == "starting" else 0.3 * lasts_s)
         while time.monotonic() < until_s and process.poll() is None:
             time.sleep(0.0005)
 
 
 def unfinished_files(run: Path) -> list[str]:
-    """Return the names of the files that were being written."""
+    """Return the names of partly written files."""
     return sorted(
         path.name.removesuffix(".part").lstrip(".") for path in (*run.glob(".*.part"), *run.glob("model/.*.part"))
     )
@@ -210,15 +210,15 @@ def prepare(out: Path, *, workers: int, crops: bool) -> tuple[Path, Path]:
 
 
 def run_trial(options: argparse.Namespace, out: Path) -> bool:
-    """Kill and resume until all kills are spent; print each, and whether all is equal."""
+    """Kill and resume until all kills are done; print each, and whether all results are equal."""
     from shipseg.training.equality import run_differences
 
     recipe, dataset = prepare(out, workers=options.workers, crops=options.crops)
     trial = Trial(out=out, recipe=recipe, dataset=dataset, processes=options.processes)
-    print(f"training undisturbed ({options.processes} processes, {options.workers} loading processes each) ...")
-    lasts_s = trial.finish(out / "undisturbed")
-    print(f"  {lasts_s:.1f} s\n\n{'kill':>4} {'run':>4}  {'aim':<12} {'after':>7}  {'it was at':<16} half-written")
-    chance = random.Random(options.seed)
+    print(f"training uninterrupted ({options.processes} processes, {options.workers} data-loading processes each) ...")
+    lasts_s = trial.finish(out / "uninterrupted")
+    print(f"  {lasts_s:.1f} s\n\n{'kill':>4} {'run':>4}  {'aim':<12} {'after':>7}  {'stage':<16} half-written")
+    rng = random.Random(options.seed)
     aims = [aim for aim in AIMS if aim != "one process" or options.processes > 1]
     kills: list[Kill] = []
     number, all_equal = 1, True
@@ -227,19 +227,19 @@ def run_trial(options: argparse.Namespace, out: Path) -> bool:
         before = len(kills)
         while len(kills) < options.kills:
             aim = aims[len(kills) % len(aims)]
-            kill = kill_once(trial, run, number, aim, lasts_s=lasts_s, chance=chance)
+            kill = kill_once(trial, run, number, aim, lasts_s=lasts_s, rng=rng)
             if kill is None:
                 break
             kills.append(kill)
             print(f"{len(kills):>4} {kill.run:>4}  {kill.aim:<12} {kill.after_s:>6.2f}s  {kill.stage:<16} "
                   f"{kill.unfinished or '-'}", flush=True)  # fmt: skip
         trial.finish(run)
-        different = run_differences(out / "undisturbed", run)
+        different = run_differences(out / "uninterrupted", run)
         all_equal &= not different
         verdict = "differs in " + "; ".join(different) if different else "equal bit for bit"
         print(f"  run {number}, killed {len(kills) - before} times: {verdict}", flush=True)
         number += 1
-    print(f"\n{len(kills)} kills: {'all runs equal the undisturbed one bit for bit' if all_equal else 'NOT EQUAL'}")
+    print(f"\n{len(kills)} kills: {'all runs equal the uninterrupted one bit for bit' if all_equal else 'NOT EQUAL'}")
     return all_equal
 
 
@@ -249,10 +249,10 @@ def main() -> int:
         return child(*(Path(argument) for argument in sys.argv[2:]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="how often to kill")
-    parser.add_argument("--workers", type=int, default=0, help="loading processes of each training process")
+    parser.add_argument("--workers", type=int, default=0, help="data-loading processes of each training process")
     parser.add_argument("--processes", type=int, default=1, help="training processes; 2 and more by torchrun")
     parser.add_argument("--crops", action="store_true", help="train on native crops instead of resized images")
-    parser.add_argument("--seed", type=int, default=0, help="decides the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--out", type=Path, help="keep everything in this folder")
     options = parser.parse_args()
     if options.out is not None:

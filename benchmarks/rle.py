@@ -1,4 +1,4 @@
-"""How much faster run-length texts are read and written than by a plain Python loop over their runs.
+"""Speed of decoding, encoding and checking run-length texts, compared with a plain Python loop.
 
     python benchmarks/rle.py [--ships 500] [--repeats 5]
 
@@ -21,7 +21,7 @@ SHAPE = (768, 768)
 
 
 def draw_ships(count: int) -> list[NDArray[np.bool_]]:
-    """Return masks of one turned rectangle each."""
+    """Return masks of one rotated rectangle each."""
     rng = np.random.default_rng(0)
     masks = []
     for _ in range(count):
@@ -58,7 +58,7 @@ def loop_encode(mask_hw: NDArray[np.bool_]) -> str:
 
 
 def loop_is_malformed(text: str) -> bool:
-    """Return whether a text is malformed, one number after the other, without saying where."""
+    """Return whether a text is malformed, without the position."""
     words = text.split(" ")
     if len(words) % 2 or not all(word.isascii() and word.isdigit() for word in words):
         return True
@@ -72,7 +72,7 @@ def loop_is_malformed(text: str) -> bool:
 
 
 def best_time_s(work: Callable[[], object], *, repeats: int) -> float:
-    """Return the shortest of several times that `work` took."""
+    """Return the shortest time of several calls."""
     times = []
     for _ in range(repeats):
         begin = time.perf_counter()

@@ -1,13 +1,13 @@
-"""How much memory and time a scene takes: squares of several sizes, each looked at by a process of its own.
+"""Memory and time for scenes of several sizes, each predicted by a separate process.
 
     python benchmarks/scene.py --model MODEL [--sizes 2000 8000 30000 60000] [--folder FOLDER] [--json FILE]
     python benchmarks/scene.py --cheap [...]
 
-The scenes are synthetic GeoTIFFs: large ones are sparse, every eighth cell is painted and the rest is black sea, which
-the network is shown all the same. They stay in FOLDER and are not made again. `--cheap` takes a rule on brightness in
-place of a network: what is left is the work around it. Memory is what the process held at most (VmHWM), before the
-scene with the model loaded and warm, and in all. "cpu s" is the work of all threads, the network's included: beside
-other work on the machine it says more than the time.
+The scenes are synthetic square GeoTIFFs. Large ones are sparse: every eighth cell is painted and the rest is black sea,
+which is predicted as well. They are kept in FOLDER and reused. `--cheap` replaces the network by a threshold on
+brightness, to measure everything else. Memory is the peak of the process (VmHWM), with the model loaded and warmed up,
+and at the end. "cpu s" is the CPU time of all threads, including the network's; on a busy machine it is more reliable
+than the wall-clock time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ COLUMNS = (
 
 
 class Bright:
-    """Takes brightness for ship: costs nearly nothing."""
+    """A backend that returns brightness as probability, at nearly no cost."""
 
     pixels_per_batch = 1024 * 1024
 
@@ -63,19 +63,19 @@ class Bright:
 
 
 def main() -> None:
-    """Make scenes, look at each in a process of its own, print a table."""
+    """Make the scenes, predict each in a separate process, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a model folder, run or ONNX file")
-    parser.add_argument("--cheap", action="store_true", help="a rule on brightness in place of a network")
+    parser.add_argument("--cheap", action="store_true", help="a threshold on brightness instead of a network")
     parser.add_argument("--sizes", type=int, nargs="+", default=[2000, 8000, 30_000, 60_000])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "shipseg-scenes")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument("--scene", type=Path, help=argparse.SUPPRESS)  # of the process that looks at one
+    parser.add_argument("--scene", type=Path, help=argparse.SUPPRESS)  # for the process of one scene
     options = parser.parse_args()
     if options.cheap == (options.model is not None):
         parser.error("give either --model or --cheap")
     if options.scene is not None:
-        print(json.dumps(look_at(options.scene, options.model, options.folder)))
+        print(json.dumps(measure_scene(options.scene, options.model, options.folder)))
         return
     print(
         f"{platform.processor() or platform.machine()}, {usable_cores()} cores, model {options.model or 'brightness'}"
@@ -90,14 +90,14 @@ def main() -> None:
 
 
 def make(side: int, folder: Path) -> Path:
-    """Return a scene of side x side pixels, made unless it is there."""
+    """Return a scene of side x side pixels, made if it does not exist."""
     place = folder / f"{side}"
     write_scenes(place, scenes=1, seed=SEED, shape=(side, side), sparse=side >= SPARSE_FROM_PX)
     return place / f"{scene_name(0)}.tif"
 
 
 def in_a_process(scene: Path, model: str | None, folder: Path) -> dict[str, Any]:
-    """Return the figures of a process that looks at one scene."""
+    """Predict one scene in a separate process and return its figures."""
     shown = ["--cheap"] if model is None else ["--model", model]
     command = [sys.executable, __file__, *shown, "--scene", str(scene), "--folder", str(folder)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -105,8 +105,8 @@ def in_a_process(scene: Path, model: str | None, folder: Path) -> dict[str, Any]
     return figures
 
 
-def look_at(scene: Path, model: str | None, folder: Path) -> dict[str, Any]:
-    """Look at a scene and return the figures."""
+def measure_scene(scene: Path, model: str | None, folder: Path) -> dict[str, Any]:
+    """Predict a scene and return time and memory."""
     card = Card(name="brightness", decision=Decision(threshold=0.5, min_area_px=20))
     predictor = Predictor(card, Bright()) if model is None else load_model(model)
     tile = predictor.card.input.tile
@@ -131,7 +131,7 @@ def look_at(scene: Path, model: str | None, folder: Path) -> dict[str, Any]:
 
 
 def peak_mb() -> int:
-    """Return how much memory this process held at most, in MB of 1,000,000 bytes."""
+    """Return the peak memory of this process, in MB of 1,000,000 bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return round(int(line.split()[1]) * 1024 / 1e6)

@@ -26,7 +26,7 @@ QUALITY = 82
 
 
 def main() -> None:
-    """Make the picture."""
+    """Make the image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     given = parser.parse_args()

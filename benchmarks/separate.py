@@ -1,10 +1,10 @@
-"""What telling touching ships apart brings: ships found as instances with and without it, all else equal.
+"""Effect of splitting touching ships: ships found with and without it, everything else equal.
 
     python benchmarks/separate.py [--images 600] [--seed 77] [--smooth 1.2] [--noise 0.05] [--model MODEL]
 
-Synthetic pictures with ships, many of them in harbours, of a seed that nothing is trained on. Without a model the
-probability is the true coverage, smoothed by `--smooth` px and with noise where it is neither 0 nor 1; with a model it
-is the model's. A ship is found where its IoU with a predicted one is above 0.5; ships of under 8 px do not count.
+Synthetic images with ships, many of them in harbours, with a seed that is not used for training. Without a model the
+probability is the true coverage, smoothed by `--smooth` px and with noise where it is neither 0 nor 1. A ship is found
+if its IoU with a predicted one is above 0.5; ships below 8 px do not count.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from shipseg.synth.paint.sensor import decode_jpeg, encode_jpeg
 from shipseg.synth.view import View
 from shipseg.synth.world import render
 
-SMALLEST_PX = 8
+MIN_PX = 8
 
 
 @dataclass
 class Tally:
-    """What was counted with or without separation."""
+    """Counts with or without splitting."""
 
     found: int = 0
     predicted: int = 0
@@ -38,7 +38,7 @@ class Tally:
     touching_found: int = 0
     touching: int = 0
     broken: int = 0
-    """True ships that two predicted ones lie on by at least a fifth each."""
+    """True ships of which at least two predicted ships each cover a fifth or more."""
     elapsed_s: float = 0.0
 
     def line(self) -> str:
@@ -53,12 +53,12 @@ class Tally:
 
 
 def true_ships(view: View) -> tuple[list[Ship], list[bool]]:
-    """Return the true ships of a picture, and whether each touches another."""
+    """Return the true ships of an image, and whether each touches another."""
     solid = np.where(view.coverage_hw >= 128, view.owner_hw, 0)
     _, together = cv2.connectedComponents((solid > 0).astype(np.uint8), connectivity=8)
     ships, touching = [], []
     for number in np.flatnonzero(np.bincount(solid.ravel())):
-        if number and np.count_nonzero(solid == number) >= SMALLEST_PX:
+        if number and np.count_nonzero(solid == number) >= MIN_PX:
             groups = np.unique(np.asarray(together)[solid == number])
             ships.append(ship_from_mask(solid == number))
             touching.append(len(np.unique(solid[np.isin(together, groups) & (solid > 0)])) > 1)
@@ -66,36 +66,36 @@ def true_ships(view: View) -> tuple[list[Ship], list[bool]]:
 
 
 def simulated(view: View, rng: np.random.Generator, *, smooth: float, noise: float) -> NDArray[np.float32]:
-    """Return a probability: the smoothed coverage, noisy at the ships' edges."""
-    seen = np.asarray(cv2.GaussianBlur(view.coverage_hw.astype(np.float32) / 255, (0, 0), smooth), np.float32)
-    grain = cv2.GaussianBlur(rng.normal(size=seen.shape).astype(np.float32), (0, 0), 1.0)
-    # Smoothing leaves 1 / (2 sqrt(pi)) of white noise: brought back to the strength that was asked for.
-    strength = noise * 2 * np.sqrt(np.pi) * np.sqrt(np.clip(seen * (1 - seen), 0, 1))
-    return np.asarray(np.clip(seen + grain * strength, 0, 1), np.float32)
+    """Return a simulated probability: the smoothed coverage with noise at the ships' edges."""
+    smoothed = np.asarray(cv2.GaussianBlur(view.coverage_hw.astype(np.float32) / 255, (0, 0), smooth), np.float32)
+    grain = cv2.GaussianBlur(rng.normal(size=smoothed.shape).astype(np.float32), (0, 0), 1.0)
+    # Smoothing scales white noise by 1 / (2 sqrt(pi)); this is undone.
+    strength = noise * 2 * np.sqrt(np.pi) * np.sqrt(np.clip(smoothed * (1 - smoothed), 0, 1))
+    return np.asarray(np.clip(smoothed + grain * strength, 0, 1), np.float32)
 
 
 def count(
     tally: Tally, ships: list[Ship], touching: list[bool], predicted: tuple[Ship, ...], shape: tuple[int, int]
 ) -> None:
-    """Add a picture to the tally."""
+    """Add an image to the tally."""
     labels = np.zeros(shape, np.int32)
     for number, ship in enumerate(predicted, start=1):
         labels[ship.full_mask(shape)] = number
     pairs = match_pairs(ship_iou_matrix(ships, predicted))
     tally.predicted += len(predicted)
-    for place, (ship, beside) in enumerate(zip(ships, touching, strict=True)):
+    for place, (ship, is_touching) in enumerate(zip(ships, touching, strict=True)):
         under = np.bincount(labels[ship.full_mask(shape)], minlength=len(predicted) + 1)
         under[0] = 0
         is_found = place in pairs
         tally.true += 1
         tally.found += is_found
-        tally.touching += beside
-        tally.touching_found += is_found and beside
+        tally.touching += is_touching
+        tally.touching_found += is_found and is_touching
         tally.broken += bool(np.count_nonzero(under >= ship.area_px / 5) > 1)
 
 
 def main() -> None:
-    """Print a line with and a line without separation."""
+    """Print one line with and one without splitting."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--seed", type=int, default=77)
@@ -106,13 +106,13 @@ def main() -> None:
     parser.add_argument("--model")
     options = parser.parse_args()
     predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
-    rules = {"threshold": options.threshold}
+    rule = {"threshold": options.threshold}
     if options.model:
         from shipseg import load_model
 
         predictor = load_model(options.model)
         predict, decision = predictor.probability, predictor.card.decision
-        rules = {"threshold": decision.threshold, "min_peak": decision.min_peak, "min_area_px": decision.min_area_px}
+        rule = {"threshold": decision.threshold, "min_peak": decision.min_peak, "min_area_px": decision.min_area_px}
     rng = np.random.default_rng(options.seed)
     config = WorldConfig(size=options.size)
     tallies = {False: Tally(), True: Tally()}
@@ -125,11 +125,11 @@ def main() -> None:
             probability_hw = predict(decode_jpeg(encode_jpeg(view.image_hwc, view.jpeg_quality)))
         for separate, tally in tallies.items():
             start = time.process_time()
-            predicted = find_ships(probability_hw, **rules, separate=separate)
+            predicted = find_ships(probability_hw, **rule, separate=separate)
             tally.elapsed_s += (time.process_time() - start) / options.images
             count(tally, ships, touching, predicted, config.shape)
     for separate, tally in tallies.items():
-        print(f"{'apart' if separate else 'as components':14} {tally.line()}")
+        print(f"{'split' if separate else 'not split':14} {tally.line()}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The tables of docs/studies.md, from finished studies; and the commands that make those.
+"""The tables of docs/studies.md from finished studies, and the commands of these studies.
 
     python benchmarks/studies.py commands DATASET [--seeds 0,1]           # prints them, the cheap ones first
     python benchmarks/studies.py write STUDIES docs/studies.md    # STUDIES/NAME are folders of `shipseg study`
 
-The page holds a pair of comments for each study, `<!-- table: NAME -->` and `<!-- end -->`; what stands between them is
-replaced. A study of which nothing is finished keeps what stands there. The summary of all studies is written by hand.
+The page has a pair of comments for each study, `<!-- table: NAME -->` and `<!-- end -->`; the text between them is
+replaced, unless no trial of the study is finished. The summary of all studies is written by hand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Print the commands or write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(dest="part", required=True)
     commands = parts.add_parser("commands")
@@ -59,7 +59,7 @@ def _filled(found: re.Match[str], studies: Path) -> str:
 
 
 def _section(table: StudyTable) -> str:
-    """Return a study's table as Markdown: means over seeds, and the difference to the baseline where it was tested."""
+    """Return a study's table as Markdown: means over seeds, and the difference to the baseline if it was tested."""
     figures = [key for key in ("Dice",) if any(key in row.reference for row in table.rows)]
     tested = table.significance is not None
     heads = ["variant", "Airbus score", *(["difference"] if tested else []), "pooled Dice", "ship F1", "false alarms"]

@@ -1,8 +1,8 @@
-"""How fast the world is drawn: pictures per second of one process, and where the time goes.
+"""Speed of the synthetic generator: images per second of one process, and the time of each part.
 
     python benchmarks/synth.py [--images 60] [--seed 1]
 
-Processor time of this process, one thread; the goals are 3 pictures of 768 px and 10 of 256 px per second.
+CPU time of this process, one thread. The targets are 3 images of 768 px and 10 of 256 px per second.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ PARTS = {
 
 
 def measure_sizes(seed: int, images: int) -> None:
-    """Print pictures per second for some sizes."""
+    """Print images per second for some sizes."""
     for size in (256, 384, 768):
         config = WorldConfig(size=size)
         make_image(seed, 0, config)
         start = time.process_time()
         for index in range(images):
             make_image(seed, index, config)
-        print(f"{size:5d} px  {images / (time.process_time() - start):7.1f} pictures/s per core")
+        print(f"{size:5d} px  {images / (time.process_time() - start):7.1f} images/s per core")
     start = time.process_time()
     make_scene(seed, 0, 2048, 2048, WorldConfig())
     print(f"scene of 2048 x 2048 px  {time.process_time() - start:.2f} s")
 
 
 def measure_kinds(seed: int, images: int) -> None:
-    """Print the median time of each kind of picture."""
+    """Print the median time of each kind of image."""
     times = defaultdict(list)
     for index in range(images):
         start = time.process_time()
-        picture = image_of(render(seed, index, (768, 768), WorldConfig()))
-        times[picture.kind, bool(picture.ship_rles)].append(time.process_time() - start)
+        image = image_of(render(seed, index, (768, 768), WorldConfig()))
+        times[image.kind, bool(image.ship_rles)].append(time.process_time() - start)
     for (kind, has_ship), values in sorted(times.items()):
         text = "with ships" if has_ship else "empty"
-        print(f"{kind:>9} {text:<10}  {1000 * statistics.median(values):6.0f} ms  ({len(values)} pictures)")
+        print(f"{kind:>9} {text:<10}  {1000 * statistics.median(values):6.0f} ms  ({len(values)} images)")
 
 
 def measure_parts(seed: int, images: int) -> None:
-    """Print each part's share of the time."""
+    """Print the share of the time of each part."""
     profile = cProfile.Profile()
     start = time.process_time()
     profile.enable()
@@ -81,7 +81,7 @@ def measure_folder(seed: int, images: int) -> None:
         write_airbus_folder(Path(folder) / "a", images=images, seed=seed, config=WorldConfig(), overlap=0.3, workers=1)
         used, passed = time.process_time() - start, time.perf_counter() - clock
         sizes = sorted(path.stat().st_size / 1000 for path in (Path(folder) / "a" / "train_v2").iterdir())
-    print(f"folder: {images / used:.1f} images/s of processor time, {images / passed:.1f} of clock time")
+    print(f"folder: {images / used:.1f} images/s of CPU time, {images / passed:.1f} of wall-clock time")
     print("file sizes, kB:", *(f"{value:.0f}" for value in statistics.quantiles(sizes, n=4)), "(real: 108 130 178)")
 
 

@@ -1,10 +1,10 @@
-"""How long a training step takes, and how many items a second the dataset gives.
+"""Time of a training step, and samples per second of the dataset.
 
     python benchmarks/training_step.py [--rounds 5] [--batch 16] [--side 256] [--device cpu] [--dataset DATASET]
 
 A step is forward, loss (BCE + Dice), backward and optimiser. All variants are measured in turn, round by round, so that
-another busy process disturbs them alike: believe the ratios. Items are timed in this process alone, on DATASET or on a
-small synthetic one of 768 px images; loading processes multiply the figure.
+other load affects all of them equally: use the ratios. Samples are timed in this process alone, on DATASET or on a
+small synthetic one of 768 px images; data-loading processes multiply the rate.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ AUGMENTS = {
 
 
 def median_times(actions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median time of each action in seconds, one of each per round after a round to warm up."""
+    """Return the median time of each action in seconds, one call of each per round, after a warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(rounds + 1):
         for name, action in actions.items():
@@ -112,8 +112,8 @@ def report_losses(options: argparse.Namespace) -> None:
 
 
 def report_items(folder: Path, options: argparse.Namespace) -> None:
-    """Print how many items a second each way of loading gives."""
-    print("\nitems, one process")
+    """Print the samples per second of each input mode and augmentation."""
+    print("\nsamples, one process")
     data = open_dataset(folder)
     modes = {"crops": InputConfig(mode="crops", crop_size=options.side)}
     if data.images is not None:
@@ -130,7 +130,7 @@ def report_items(folder: Path, options: argparse.Namespace) -> None:
         for (mode, recipe_input), augment in product(modes.items(), AUGMENTS)
     }
     for name, seconds in median_times(actions, options.rounds).items():
-        print(f"  {name:<42}{20 / seconds:9.0f} items/s   {seconds / 20 * 1e3:7.2f} ms")
+        print(f"  {name:<42}{20 / seconds:9.0f} samples/s   {seconds / 20 * 1e3:7.2f} ms")
 
 
 def report_sampler(options: argparse.Namespace) -> None:
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path)
     options = parser.parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # it takes minutes on a slow machine, whoever waits wants to see
+        sys.stdout.reconfigure(line_buffering=True)  # shows each line at once, since a run takes minutes
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
     report_sampler(options)
     report_losses(options)

@@ -1,7 +1,7 @@
-"""What the benchmarks that train many networks share: values of the command line, and a folder that keeps what is done.
+"""Shared by the benchmarks that train many networks: recipe values of the command line, a folder of finished trials.
 
-WORK/NAME.json holds the counts of each judged image of one trial, WORK/settings.json what the trials were made with: a
-killed call goes on where it stopped, and one with other settings is refused instead of being answered with old figures.
+WORK/NAME.json has the counts of each scored image of one trial, WORK/settings.json the settings of the trials. A killed
+run resumes. A run with other settings is refused.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def parse_overrides(rest: Sequence[str]) -> dict[str, Any]:
 
 
 def open_work(work: Path, settings: Mapping[str, Any]) -> Path:
-    """Return the folder that keeps the trials of these settings, made where it is missing.
+    """Return the folder for trials of these settings, made if it does not exist.
 
     Raises:
-        ConfigError: It holds trials of other settings.
+        ConfigError: It has trials with other settings.
     """
     file = ensure_folder(work) / SETTINGS
     if file.is_file():
@@ -40,17 +40,17 @@ def open_work(work: Path, settings: Mapping[str, Any]) -> Path:
         if other := [key for key in {**before, **settings} if before.get(key) != settings.get(key)]:
             raise ConfigError(
                 f"{work} holds trials with {other[0]} {before.get(other[0])}, not {settings.get(other[0])}: "
-                "name another folder"
+                "choose another folder"
             )
     else:
         write_json(file, dict(settings))
     return work
 
 
-def kept_scores(file: Path, judged: Callable[[], Sequence[ImageScore]]) -> list[ImageScore]:
-    """Return the counts in a file, which is made first where it is missing."""
+def kept_scores(file: Path, make: Callable[[], Sequence[ImageScore]]) -> list[ImageScore]:
+    """Return the counts in a file, which is written first if it does not exist."""
     if not file.is_file():
-        write_json(file, [asdict(score) for score in judged()])
+        write_json(file, [asdict(score) for score in make()])
     return [_read_score(values) for values in json.loads(file.read_text(encoding="utf-8"))]
 
 

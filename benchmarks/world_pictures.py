@@ -1,9 +1,9 @@
-"""Makes docs/images: the world in pictures, one small sheet for each part of it; nothing is picked by eye.
+"""Makes the images of docs/synthetic-data.md: one sheet for each part of the synthetic generator.
 
     python -m benchmarks.world_pictures [docs/images] [--only NAME ...]
 
-A sheet shows the first few pictures of a seed with one part forced to be there: its share set to 1, or the dictionary
-it is drawn from cut to one entry. Everything else is drawn as always. Synthetic, so free of anybody's licence.
+A sheet has the first images of a seed with one part forced: its share set to 1, or the dictionary from which it is
+drawn reduced to one entry. Everything else is drawn as usual, without manual selection.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CALM = (
     (world, "ORPHAN_WAKE_SHARE", 0.0),
     (world, "JETTY_SHARE", 0.0),
 )
-"""Nothing but plain water: what a sheet adds is then alone on it."""
+"""Plain water only, so that a sheet shows one part alone."""
 OPEN_SEA = ((world, "IMAGE_KINDS", {"open-sea": 1.0}), (world, "IMAGE_KINDS_BY_SHIPS", ((99, {"open-sea": 1.0}),)))
 PLAIN = (*CALM, *OPEN_SEA)
 WITH_SHIPS = WorldConfig(size=SIDE, empty_share=0.0, no_data_share=0.0, no_data_border_share=0.0)
@@ -50,25 +50,25 @@ TILES = replace(EMPTY, size=144)
 
 @dataclass(frozen=True)
 class Sheet:
-    """One picture of the page: rows of small pictures, each row with its own settings."""
+    """A sheet: rows of small images, each row with its own settings."""
 
     rows: Sequence[Forced]
     config: WorldConfig = EMPTY
     columns: int = 5
     zoom: int = 1
-    """Each pixel is shown as so many; the ground shown shrinks with it."""
+    """Enlargement by repetition of pixels."""
     middle_px: float | None = None
-    """Ships lie this near the middle."""
+    """Maximum distance of ships from the centre."""
     show: Callable[[View], NDArray[np.uint8]] = field(default=lambda view: view.image_hwc)
 
 
-def _still(_rng: np.random.Generator, _length: float) -> float:
-    """Every ship lies still."""
+def _no_wake(_rng: np.random.Generator, _length: float) -> float:
+    """Return a wake strength of 0."""
     return 0.0
 
 
 def _ship(kind: str, shortest_px: float, longest_px: float) -> Forced:
-    """One ship of a kind, lying still."""
+    """Return the settings for one ship of a kind, without a wake."""
     middle = (shortest_px * longest_px) ** 0.5
     lengths = distributions.LengthMixture(0.0, middle, 0.1, middle, 0.3, shortest_px, longest_px)
     return (
@@ -77,7 +77,7 @@ def _ship(kind: str, shortest_px: float, longest_px: float) -> Forced:
         (ships, "KINDS_BY_LENGTH", ((float("inf"), {kind: 1.0}),)),
         (fleet, "SHIPS_PER_IMAGE", {1: 1.0}),
         (fleet, "LARGE_FREE_SHARE", 0.0),
-        (fleet, "_wake_strength", _still),
+        (fleet, "_wake_strength", _no_wake),
     )
 
 
@@ -156,7 +156,7 @@ SHEETS: Mapping[str, Sheet] = {
 
 @contextlib.contextmanager
 def forced(changes: Forced) -> Iterator[None]:
-    """Put other values in the place of the world's own for a while."""
+    """Replace constants of the generator within the context."""
     with contextlib.ExitStack() as stack:
         for module, name, value in changes:
             stack.enter_context(mock.patch.object(module, name, value))
@@ -164,10 +164,10 @@ def forced(changes: Forced) -> Iterator[None]:
 
 
 def draw(sheet: Sheet) -> NDArray[np.uint8]:
-    """Return a sheet's small pictures in rows on white, (H, W, 3) uint8."""
+    """Return a sheet as an image on white, uint8 (H, W, 3)."""
     rows = []
     for number, changes in enumerate(sheet.rows):
-        first = number * sheet.columns  # every picture of a sheet is of another ground
+        first = number * sheet.columns  # every image of a sheet has another index
         with forced(changes):
             views = [
                 world.render(SEED, first + column, sheet.config.shape, sheet.config, middle_px=sheet.middle_px)
@@ -179,25 +179,25 @@ def draw(sheet: Sheet) -> NDArray[np.uint8]:
 
 
 def draw_sensor_steps() -> NDArray[np.uint8]:
-    """Return one piece of ground, four times as large: as painted, and as three cameras deliver it."""
+    """Return one image, enlarged: as painted, through three sensors, and as a JPEG of quality 90."""
     config = replace(WITH_SHIPS, size=SIDE // 2)
-    kept: list[NDArray[np.float32]] = []
+    painted: list[NDArray[np.float32]] = []
 
     def expose(rng: np.random.Generator, camera: sensor.Sensor, rgb_hwc: NDArray[np.float32]) -> NDArray[np.uint8]:
-        kept.append(rgb_hwc.copy())
+        painted.append(rgb_hwc.copy())
         return sensor.expose(rng, camera, rgb_hwc)
 
     with forced((*_ship("cargo", 30, 60), (world, "expose", expose))):
         world.render(SEED, 3, config.shape, config, middle_px=15)
-    ground, rng = kept[-1], np.random.default_rng
-    shown = [np.clip(ground, 0, 255).astype(np.uint8)]
-    shown += [sensor.expose(rng(k), sensor.draw_sensor(rng(10 + k)), ground) for k in range(3)]
+    rgb_hwc, rng = painted[-1], np.random.default_rng
+    shown = [np.clip(rgb_hwc, 0, 255).astype(np.uint8)]
+    shown += [sensor.expose(rng(k), sensor.draw_sensor(rng(10 + k)), rgb_hwc) for k in range(3)]
     shown.append(sensor.decode_jpeg(sensor.encode_jpeg(shown[-1], 90)))
     return joined([np.kron(image, np.ones((2, 2, 1), np.uint8)) for image in shown], axis=1)
 
 
 def joined(images: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uint8]:
-    """Return the pictures in a row (axis 1) or in a column (axis 0), with white between them."""
+    """Return the images in a row (axis 1) or in a column (axis 0), with white gaps."""
     pad = [(0, 0), (0, 0), (0, 0)]
     pad[axis] = (0, GAP)
     parts = [np.pad(image, pad, constant_values=255) for image in images[:-1]] + [images[-1]]

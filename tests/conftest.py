@@ -1,4 +1,4 @@
-"""Small real things that many tests need: a synthetic Airbus folder, datasets made from it, a model."""
+"""Shared fixtures: a synthetic Airbus folder, a dataset made from it, a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Before any test imports torch: two pytest workers on two cores, one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The same examples for the same code, without a clock: no change is refused for what chance finds on a busy machine.
+# The same examples for the same code, without a deadline, so that tests do not fail at random.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None, print_blob=True)
 settings.load_profile("steady")
@@ -55,8 +55,8 @@ def exported(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ex
 
 @pytest.fixture(scope="session")
 def real_tiles() -> Path:
-    """The real labelled tiles that lie outside the repository, where there are any."""
+    """The real labelled tiles that lie outside the repository, if available."""
     folder = REAL_TILES / "dev"
     if not folder.is_dir():
-        pytest.skip("the real tiles are not on this machine; they may not be part of the repository")
+        pytest.skip("the real tiles are not available; they must not be part of the repository")
     return folder

@@ -1,4 +1,4 @@
-"""Small real things that tests and the page of mistakes are made from."""
+"""Functions that make small test data: an Airbus folder, a dataset, a model."""
 
 from __future__ import annotations
 

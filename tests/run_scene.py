@@ -1,6 +1,6 @@
-"""A process that predicts a scene slowly, to be stopped in the middle: SCENE OUT SECONDS_PER_TILE.
+"""A process that predicts a scene slowly, to be killed while it runs: SCENE OUT SECONDS_PER_TILE.
 
-Also the small scene and the network without weights that the tests of scenes share.
+Also the small scene and the network without weights shared by the tests of scenes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small web server on the loopback address that gives byte ranges and can lose the connection on purpose."""
+"""A small web server on the loopback address with byte ranges, which can break connections on request."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
             return
         data = file.read_bytes()
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        first, last = (int(asked[1]), int(asked[2] or len(data) - 1)) if asked else (0, len(data) - 1)
+        requested = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first, last = (int(requested[1]), int(requested[2] or len(data) - 1)) if requested else (0, len(data) - 1)
         last = min(last, len(data) - 1)
-        self.send_response(206 if asked else 200)
+        self.send_response(206 if requested else 200)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(last - first + 1))
-        if asked:
+        if requested:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
             self.server.ranges.append((first, last))
         self.end_headers()
@@ -58,8 +58,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif with_body:
             self.wfile.write(data[first : last + 1])
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the parent's name)
-        """Say nothing on standard error."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (name of the parent class)
+        """Write nothing to standard error."""
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ __all__ = ["differences", "header", "lost", "tree"]
 
 
 def differences(value: Any, shape: Any, place: str = "") -> list[str]:
-    """Return where data read from JSON differ from a shape, in words.
+    """Return where data read from JSON differ from a shape, as text.
 
     A shape is a type (`float` takes no whole number), None, a tuple of alternatives, a list with the shape of every
     item (at least one; `[]` takes only an empty list), a mapping with exactly these keys, `{str: shape}` for any keys
@@ -54,7 +54,7 @@ def _differences_of_keys(value: dict[str, Any], shape: Mapping[Any, Any], place:
 
 
 def lost(before: Any, after: Any, place: str = "") -> list[str]:
-    """Return which values of `before` are missing or different in `after`, in words; new keys do not matter.
+    """Return which values of `before` are missing or different in `after`, as text; new keys do not matter.
 
     Example:
         >>> lost({"a": {"b": 1, "c": [2, 3]}}, {"a": {"b": 1, "c": [2, 4]}, "d": 5})

@@ -1,4 +1,4 @@
-"""Tasks for other processes, which import the module of a task: a test's own module cannot be imported there."""
+"""Tasks for worker processes, which import the module of a task and cannot import a test module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from shipseg.errors import DataError
 
-__all__ = ["die", "fail", "resize", "say_and_wait", "square"]
+__all__ = ["die", "fail", "print_and_wait", "resize", "square"]
 
 
 def square(number: int) -> int:
@@ -38,8 +38,8 @@ def die(number: int) -> int:
     return number
 
 
-def say_and_wait(number: int) -> int:
+def print_and_wait(number: int) -> int:
     """Print the process's id and wait."""
-    os.write(1, b"%d\n" % os.getpid())  # at once: print may write number and line end apart, with another between
+    os.write(1, b"%d\n" % os.getpid())  # one write: print may write number and line end separately
     time.sleep(60)
     return number

@@ -1,4 +1,4 @@
-"""What `import shipseg` gives, and what it costs."""
+"""The public names of `import shipseg`, and what it imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAVY = ("torch", "pandas", "onnxruntime", "cv2", "numpy", "pydantic", "pycocoto
 
 
 def python(code: str) -> str:
-    """Run code in a fresh interpreter and return what it prints."""
+    """Run code in a new interpreter and return its output."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -26,7 +26,7 @@ def test_importing_shipseg_imports_nothing_heavy() -> None:
     assert python(f"import sys, shipseg; print([name for name in {HEAVY} if name in sys.modules])") == "[]"
 
 
-def test_every_public_name_is_there_and_listed() -> None:
+def test_every_public_name_exists_and_is_listed() -> None:
     for name in shipseg.__all__:
         assert getattr(shipseg, name) is not None
         assert name in dir(shipseg)
@@ -43,11 +43,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize("first", ["shipseg", "shipseg.load_model", "shipseg.Prediction"])
-def test_the_airbus_score_is_reached_from_the_package_alone(first: str) -> None:
+def test_the_airbus_score_is_available_from_the_package_alone(first: str) -> None:
     assert python(f"import shipseg\n{first}\nprint(callable(shipseg.masks.metrics.airbus_score))") == "True"
 
 
-def test_the_way_of_the_readme(model_folder: Path) -> None:
+def test_the_example_of_the_readme(model_folder: Path) -> None:
     model = shipseg.load_model(model_folder)
     prediction = model.predict(np.zeros((50, 70, 3), np.uint8))
     assert isinstance(prediction, shipseg.Prediction)

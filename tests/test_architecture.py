@@ -1,4 +1,4 @@
-"""The plan of the house, checked: who may import whom, how large a module may be, how fast the door opens."""
+"""The architecture, checked: allowed imports between packages, size of modules, imports of the command line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MODULES = {
     ".".join(("shipseg", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(SOURCE.rglob("*.py"))
 }
-# From the ground up; a module imports only from rooms before its own (docs/architecture.md says why).
-ROOMS = [
+# A module imports only from packages and modules above its own in this list (see docs/architecture.md).
+LAYERS = [
     "errors",
     "extras",
     "files",
@@ -52,7 +52,8 @@ MAX_FILE_LINES = 450
 MAX_FUNCTION_LINES = 60
 
 
-def room(module: str) -> str:
+def layer(module: str) -> str:
+    """Return the package or top-level module below shipseg."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -68,31 +69,31 @@ def imported_modules(path: Path, *, only_at_import_time: bool) -> set[str]:
     return {name for name in found if name in MODULES and name != "shipseg"}
 
 
-def test_every_module_stands_in_a_known_room() -> None:
-    assert {room(module) for module in MODULES} - {""} <= set(ROOMS)
+def test_every_module_is_in_a_known_layer() -> None:
+    assert {layer(module) for module in MODULES} - {""} <= set(LAYERS)
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "shipseg"])
-def test_a_module_imports_only_from_rooms_above_its_own(module: str) -> None:
-    place = ROOMS.index(room(module))
+def test_a_module_imports_only_from_layers_above_its_own(module: str) -> None:
+    position = LAYERS.index(layer(module))
     wrong = [
         other
         for other in imported_modules(MODULES[module], only_at_import_time=False)
-        if room(other) != room(module) and ROOMS.index(room(other)) > place
+        if layer(other) != layer(module) and LAYERS.index(layer(other)) > position
     ]
     assert not wrong
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_is_no_import_cycle() -> None:
     graph = {module: imported_modules(path, only_at_import_time=False) for module, path in MODULES.items()}
-    # A package's __init__ re-exports its own modules; they do not import it back, or this finds them.
+    # A package's __init__ may re-export its modules; if one of them imports it back, that is a cycle.
     finished: set[str] = set()
 
-    def visit(module: str, trail: tuple[str, ...]) -> None:
-        assert module not in trail, " -> ".join((*trail, module))
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path, module))
         if module not in finished:
             for other in sorted(graph[module]):
-                visit(other, (*trail, module))
+                visit(other, (*path, module))
             finished.add(module)
 
     for module in graph:
@@ -109,11 +110,11 @@ def test_files_and_functions_stay_readable(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "shipseg.__main__"])
-def test_all_names_exactly_the_public_things(module: str) -> None:
+def test_all_lists_exactly_the_public_names(module: str) -> None:
     if "__all__" not in MODULES[module].read_text():
         tree = ast.parse(MODULES[module].read_text())
         public = [n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name[0] != "_"]
-        assert not public, "a module with public functions or classes says so in __all__"
+        assert not public, "a module with public functions or classes needs __all__"
         return
     loaded = importlib.import_module(module)
     assert len(set(loaded.__all__)) == len(loaded.__all__)
@@ -126,13 +127,13 @@ def test_all_names_exactly_the_public_things(module: str) -> None:
     assert [name for name in defined if name not in loaded.__all__ and module != "shipseg"] == []
 
 
-def test_help_imports_little_and_so_is_quick() -> None:
+def test_help_imports_few_modules() -> None:
     code = "import sys; from shipseg.cli import run\ntry: run(['--help'])\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = done.stdout.splitlines()[-1].split()
     assert {"torch", "pandas", "matplotlib", "onnxruntime", "cv2", "numpy"}.isdisjoint(imported)
     assert "shipseg.cli" in imported
-    assert len(imported) < 450  # 340 as this is written, 33 of them Python's own start
+    assert len(imported) < 450  # 340 when this was written, 33 of them at the start of Python
 
 
 def test_only_figures_imports_matplotlib() -> None:

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, as a person would run them, only smaller; what is committed holds no output."""
+"""The notebooks run from top to bottom with small settings, and are committed without outputs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ train: {epochs: 2, batch_size: 4, lr: 3.0e-3, ema_decay: 0.9}
 """
 
 Executed = dict[str, str]
-"""What each cell printed, by its id; `[png]` stands for a picture."""
+"""What each cell printed, by its id; `[png]` stands for an image."""
 Execute = Callable[..., Executed]
 
 
 @pytest.fixture
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execute:
-    """Run a notebook in a kernel of this very interpreter, whatever kernels and settings the user has."""
+    """Run a notebook in a kernel of this interpreter, independent of the user's kernels and settings."""
     for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         (tmp_path / "jupyter" / name).mkdir(parents=True)
         monkeypatch.setenv(name, str(tmp_path / "jupyter" / name))
@@ -52,7 +52,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execute:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A recipe that trains in a second; few layers, for an export takes its time by their number."""
+    """A recipe that trains in a second; few layers, since the time of an export grows with their number."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
@@ -94,7 +94,7 @@ def test_the_exploration_shows_every_figure_and_writes_the_reference_s_table(exe
     drawn = ["samples", "imbalance", "ships-per-image", "areas", "shapes", "headings", "positions", "files", "colours"]
     for cell in (*drawn, "cleaning", "groups", "split"):
         assert shown[cell].startswith("[png]"), cell
-    assert "encoded again it is the same text: True" in shown["rle"]
+    assert "the same text when encoded again: True" in shown["rle"]
     with (tmp_path / "work" / "exploration" / "train_ship_segmentation_post_EDA.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert list(rows[0]) == ["ImageId", "EncodedPixels", "Ships", "Size_kb"]
@@ -110,8 +110,8 @@ def test_the_experiments_train_resume_choose_study_and_export(execute: Execute, 
     for cell in ("curves", "continue", "sizes", "panel", "curves-by-group", "reliability", "study-page"):
         assert shown[cell].startswith("[png]"), cell
     assert "ended by SIGKILL" in shown["kill"]
-    assert re.search(r"went on at step [48] of 12\ndifferences: none\n", shown["resume"])
-    assert "best ship F1" in shown["wishes"]  # twelve steps grant hardly any other wish
+    assert re.search(r"resumed at step [48] of 12\ndifferences: none\n", shown["resume"])
+    assert "best ship F1" in shown["targets"]  # twelve steps meet hardly any other target
     assert "model-2-stratified" in shown["recipes"]
     trials = {path.name for path in (tmp_path / "work" / "study" / "trials").iterdir()}
     assert trials >= {"none-seed0", "none-seed1", "a-third-seed0", "a-third-seed1"}
@@ -129,10 +129,10 @@ def test_the_hosted_notebook_ends_with_a_sound_submission_though_its_first_sessi
 
     shown = execute("hosted", **folders, **small, keep=first, session_hours=0)
     assert "this is the first session" in shown["previous"]
-    assert shown["train"].endswith("our time is over: run the notebook again in another session\n")
+    assert shown["train"].endswith("the time is over: run the notebook again in another session\n")
     assert not (first / "shipseg-kept" / "submission.csv").exists()
 
-    # The next session: what the first one kept is an input, all else is gone.
+    # The next session: the output of the first one is an input, everything else is lost.
     shutil.rmtree(tmp_path / "scratch")
     shutil.copytree(first, tmp_path / "input" / "first-session")
     second.mkdir()

@@ -88,7 +88,7 @@ def test_a_script_needs_no_guard_around_what_it_calls(tmp_path: Path) -> None:
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    command = write_script(tmp_path / "parent.py", "say_and_wait")
+    command = write_script(tmp_path / "parent.py", "print_and_wait")
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     children = [int(parent.stdout.readline()) for _ in range(2)]

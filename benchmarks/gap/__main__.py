@@ -1,11 +1,11 @@
-"""How far synthetic images are from real ones, in which direction, and what gives them away. No labels are needed.
+"""Distance and direction of the differences between synthetic and real images, without labels.
 
     python -m benchmarks.gap REAL_FOLDER SYNTHETIC_FOLDER [--out FOLDER] [--images N] [--seed 0] [--json]
 
-Prints, for the sea, the calm sea (where fine detail is the sensor's), land and whole images, how far apart the
-statistics of the two sides are; then how well a classifier tells patches of 128 px apart (AUC 0.5: it cannot). --out
-keeps all of it as gap.json, and sheet.png: the patches that the classifier is surest of, where there are enough to
-train one.
+Prints the distances between the statistics of real and synthetic images for the sea, the calm sea (where fine detail is
+the sensor's), land and whole images; then the AUC of classifiers on patches of 128 px (0.5: indistinguishable). --out
+writes everything to gap.json, and the patches with the most confident predictions to sheet.png, if there are enough
+patches to train a classifier.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from benchmarks.gap.classify import TRIALS, Verdict, choose_patches, tell_apart
+from benchmarks.gap.classify import TRIALS, Separability, choose_patches, classify_patches
 from benchmarks.gap.compare import PARTS, Difference, compare_part
 from benchmarks.gap.grounds import GROUNDS
 from benchmarks.gap.measure import ImageFacts, measure_image
@@ -41,13 +41,13 @@ SHOWN = 12
 def measure_sides(
     folders: Sequence[Path], *, max_images: int | None, seed: int
 ) -> tuple[list[ImageFacts], NDArray[np.bool_], NDArray[np.int64]]:
-    """Return what was measured of all images, which side each is from, and its group of overlapping images."""
+    """Return the measurements of all images, whether each is synthetic, and its group of overlapping images."""
     rng = np.random.default_rng(seed)
     paths, sides = [], []
     for side, folder in enumerate(folders):
         found = list_images(folder)
         if not found:
-            raise DataError(f"{folder} has no images: name the folder that holds them")
+            raise DataError(f"{folder} has no images: give the folder with the images")
         if max_images is not None and len(found) > max_images:
             found = [found[k] for k in np.sort(rng.permutation(len(found))[:max_images])]
         paths += found
@@ -69,38 +69,38 @@ def study_gap(folders: Sequence[Path], *, max_images: int | None, seed: int, out
         counts, found = compare_part(part, facts, is_synthetic=is_synthetic, groups=groups, seed=seed)
         differences = [dataclasses.asdict(item) for item in found]
         report["parts"][part] = {"real_images": counts[0], "synthetic_images": counts[1], "differences": differences}
-    verdicts = []
-    for trial in progress.track(TRIALS, "telling patches apart"):
+    results = []
+    for trial in progress.track(TRIALS, "classifying patches"):
         rng = np.random.default_rng(seed)
         patches = choose_patches(trial, facts, is_synthetic=is_synthetic, groups=groups, rng=rng)
-        verdict = tell_apart(trial, patches, seed=seed)
-        if verdict is not None:
-            verdicts.append(verdict)
-            report["classifier"].append(_as_json(verdict))
+        result = classify_patches(trial, patches, seed=seed)
+        if result is not None:
+            results.append(result)
+            report["classifier"].append(_as_json(result))
     if out is not None:
         ensure_folder(out)
         write_json(out / "gap.json", report)
-        shown = [one for one in verdicts if not one.trial.matched]
+        shown = [one for one in results if not one.trial.matched]
         if shown:
             write_sheet(out / "sheet.png", shown, facts)
     return report
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_json(result: Separability) -> dict[str, Any]:
     return {
-        "patches": verdict.trial.name,
-        "real": verdict.num_real,
-        "synthetic": verdict.num_synthetic,
-        "auc": {name: dict(zip(("value", "low", "high"), area, strict=True)) for name, area in verdict.auc.items()},
-        "families": dict(verdict.families),
+        "patches": result.trial.name,
+        "real": result.num_real,
+        "synthetic": result.num_synthetic,
+        "auc": {name: dict(zip(("value", "low", "high"), area, strict=True)) for name, area in result.auc.items()},
+        "families": dict(result.families),
         "statistics": {
-            name: {"drop": drop, "alone": alone} for name, (drop, alone) in list(verdict.statistics.items())[:20]
+            name: {"drop": drop, "alone": alone} for name, (drop, alone) in list(result.statistics.items())[:20]
         },
     }
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print the figures for people."""
+    """Print the figures as text."""
     for name, side in report["images"].items():
         shares = ", ".join(f"{100 * share:.0f} % {ground}" for ground, share in side["patches"].items())
         print(f"{name}: {side['images']} images in {side['groups']} groups; patches: {shares}")
@@ -109,38 +109,33 @@ def print_report(report: dict[str, Any]) -> None:
         mean = f"; mean distance {np.mean([row['distance'] for row in rows]):.3f}" if rows else ""
         print(f"\n{part}: {content['real_images']} real and {content['synthetic_images']} synthetic images{mean}")
         if content["differences"]:
-            print(
-                f"{'':48} {'real':>8} {'synth.':>8}  distance (90 %)         by chance  spread  the synthetic side is"
-            )
+            print(f"{'':48} {'real':>8} {'synth.':>8}  distance (90 %)         chance     spread  synthetic images are")
         for row in content["differences"][:SHOWN]:
             item = Difference(**row)
             print(
                 f"{item.name:48} {item.real:8.3g} {item.synthetic:8.3g}  {item.distance:5.2f} "
                 f"({item.low:.2f}-{item.high:.2f}){'':8} {item.chance:5.2f}  {item.spread:5.1f} x  {item.says}"
             )
-    for verdict in report["classifier"]:
+    for result in report["classifier"]:
         areas = "; ".join(
-            f"{name} {area['value']:.3f} ({area['low']:.3f}-{area['high']:.3f})"
-            for name, area in verdict["auc"].items()
+            f"{name} {area['value']:.3f} ({area['low']:.3f}-{area['high']:.3f})" for name, area in result["auc"].items()
         )
-        print(
-            f"\n{verdict['patches']}: {verdict['real']} real and {verdict['synthetic']} synthetic patches; AUC {areas}"
-        )
-        families = ", ".join(f"{name} {drop:.3f}" for name, drop in list(verdict["families"].items())[:6])
-        print(f"  what gives it away, drop of AUC without: {families}")
-        for name, figures in list(verdict["statistics"].items())[:6]:
+        print(f"\n{result['patches']}: {result['real']} real and {result['synthetic']} synthetic patches; AUC {areas}")
+        families = ", ".join(f"{name} {drop:.3f}" for name, drop in list(result["families"].items())[:6])
+        print(f"  most important families, drop of AUC without: {families}")
+        for name, figures in list(result["statistics"].items())[:6]:
             side = "higher" if figures["alone"] > 0.5 else "lower"
             alone = max(figures["alone"], 1 - figures["alone"])
             print(f"    {name}: {figures['drop']:.3f}; alone {alone:.2f}, synthetic {side}")
 
 
 def main() -> None:
-    """Measure, print, keep."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real", type=Path)
     parser.add_argument("synthetic", type=Path)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--images", type=int, help="at most so many of each side, drawn at random")
+    parser.add_argument("--images", type=int, help="maximum number of images of each folder, sampled at random")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -156,7 +151,7 @@ def main() -> None:
         print(json.dumps(report, indent=2))
         return
     print_report(report)
-    print(f"\n{time.process_time() - start:.0f} s of processor time")
+    print(f"\n{time.process_time() - start:.0f} s of CPU time")
 
 
 if __name__ == "__main__":

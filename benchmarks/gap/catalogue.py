@@ -1,4 +1,4 @@
-"""The statistics of a patch: their names, and how two sides of each compare."""
+"""The statistics of a patch: names, families, and how they are compared."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Family = Literal[
 ]
 
 BAND_EDGES = (1 / 64, 1 / 32, 1 / 16, 0.0884, 0.125, 0.1768, 0.25, 0.3536, 0.5)
-"""Cycles per pixel: octaves of waves, then half octaves where the sensor shows."""
+"""Cycles per pixel: octaves of waves, then half octaves where the sensor matters."""
 BAND_NAMES = ("32-64", "16-32", "11-16", "8-11", "5.7-8", "4-5.7", "2.8-4", "2-2.8")
 """The same as wavelengths in pixels."""
 NUM_COARSE_BANDS = 4
-"""Bands that show the sea; the others show more of the sensor."""
+"""Bands of the sea; the others depend more on the sensor."""
 DIRECTION_BANDS = {"16-64": (0, 2), "8-16": (2, 4), "4-8": (4, 6), "2-4": (6, 8)}
-"""Pairs of bands whose direction is measured: first and one past the last."""
+"""Ranges of bands whose direction is measured: first, and one past the last."""
 WINDOWS_PX = (3, 7, 15, 31)
 GRADIENT_STEPS = (1, 2, 4, 8, 16, 32)
 """Grey levels per pixel."""
 BLUR_SIGMAS = (0.7, 1.4, 2.8, 5.6)
-"""Detail at one of these is the difference of the blurs with it and with the next one."""
+"""Detail at a sigma is the difference of the blurs with it and with the next one."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Statistic:
     """One number of a patch.
 
     Attributes:
-        name: What it is; the measuring functions use the same names.
-        family: Statistics that say the same kind of thing; their importance is measured together.
-        is_ratio: Whether the two sides compare by a factor; by a difference otherwise.
-        is_texture: Whether it stays as it is when colour, brightness and contrast change.
-        is_coarse: Whether it is about colours and waves above 8 px alone: the ground rather than the sensor.
+        name: The key in the measuring functions.
+        family: Related statistics, whose importance is measured together.
+        is_ratio: Whether it is compared by a factor; otherwise by a difference.
+        is_texture: Whether it is invariant to colour, brightness and contrast.
+        is_coarse: Whether it depends only on colours and waves above 8 px: on the ground rather than the sensor.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A small classifier that tells real patches from synthetic ones, and what gives them away."""
+"""Small classifiers of real and synthetic patches, and the importance of the statistics."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-__all__ = ["TRIALS", "Patches", "Trial", "Verdict", "auc_of", "choose_patches", "tell_apart"]
+__all__ = ["TRIALS", "Patches", "Separability", "Trial", "auc_of", "choose_patches", "classify_patches"]
 
 FOLDS = 4
 PATCHES_PER_IMAGE = 4
 MATCH_BINS = 4
-"""Bins of brightness, and of contrast, in which matched sides have the same number of patches."""
+"""Bins of brightness, and of contrast, in which matched real and synthetic patches are equally many."""
 ROUNDS = 200
 MIN_GROUPS = 8
-"""Groups of images per side below which nothing can be learnt and tested."""
+"""Groups of images per side below which no classifier is trained."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Which patches, by which statistics.
+    """Patches and statistics of a trial.
 
     Attributes:
-        name: For the table.
-        ground: Patches of this ground only.
-        using: All statistics; those of texture, which colour, brightness and contrast do not change; or the
-            coarse ones.
-        matched: Draw patches so that brightness and contrast are distributed alike on both sides.
+        name: Title in the table.
+        ground: The patches have this ground.
+        using: All statistics, those of texture, or the coarse ones (see `Statistic`).
+        matched: Sample patches so that brightness and contrast have the same distribution in both classes.
     """
 
     name: str
@@ -59,7 +58,7 @@ TRIALS = (
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Patches chosen for a trial: image number, patch number within it, side, group, statistics."""
+    """Patches chosen for a trial: image number, patch number within it, class, group, statistics."""
 
     image: NDArray[np.int64]
     patch: NDArray[np.int64]
@@ -71,17 +70,17 @@ class Patches:
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
-    """How well the two sides are told apart.
+class Separability:
+    """How well a classifier separates real and synthetic patches.
 
     Attributes:
-        trial: Which patches, by what.
+        trial: The trial.
         num_real: Real patches.
         num_synthetic: Synthetic patches.
         auc: Area under the ROC curve and its 90 % interval (value, low, high) of each model; 0.5 is chance.
-        families: Drop of boosting's area when a family's columns are shuffled together, largest first.
-        statistics: The same for single statistics, with the area of each alone (above 0.5: synthetic is higher).
-        scores: Boosting's probability of synthetic for each patch, from the fold that did not see its group.
+        families: Drop of boosting's AUC when the columns of a family are permuted together, largest first.
+        statistics: The same for single statistics, with the AUC of each alone (above 0.5: synthetic is higher).
+        scores: Boosting's probability of synthetic for each patch, from the fold without its group.
         patches: The patches.
     """
 
@@ -103,7 +102,7 @@ def choose_patches(
     groups: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Patches:
-    """Return at most `PATCHES_PER_IMAGE` patches of each image, drawn at random among those of the trial's ground."""
+    """Return at most `PATCHES_PER_IMAGE` patches of each image, sampled from those with the trial's ground."""
     image, patch = [], []
     for number, one in enumerate(facts):
         candidates = np.flatnonzero(one.grounds == trial.ground)
@@ -137,7 +136,7 @@ def choose_patches(
 
 
 def _match(values: NDArray[np.float64], is_synthetic: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return patches such that each bin of brightness and contrast holds as many real as synthetic ones."""
+    """Return patches such that each bin of brightness and contrast has as many real as synthetic ones."""
     names = [item.name for item in STATISTICS]
     cells = np.zeros(len(values), np.int64)
     for name in ("luminance", "std of luminance"):
@@ -152,7 +151,7 @@ def _match(values: NDArray[np.float64], is_synthetic: NDArray[np.bool_], rng: np
 
 
 def auc_of(scores: NDArray[np.float64], is_synthetic: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve: how often a synthetic patch has the higher score."""
+    """Return the area under the ROC curve: the probability that a synthetic patch has the higher score."""
     ranks, num = rankdata(scores), int(is_synthetic.sum())
     return float((ranks[is_synthetic].sum() - num * (num + 1) / 2) / max(num * (len(scores) - num), 1))
 
@@ -166,8 +165,8 @@ def _models(seed: int) -> dict[str, Any]:
     return {"logistic": make_pipeline(StandardScaler(), linear), "boosting": boosting}
 
 
-def tell_apart(trial: Trial, patches: Patches, *, seed: int) -> Verdict | None:
-    """Return how well the sides are told apart, or None where there are too few images of either."""
+def classify_patches(trial: Trial, patches: Patches, *, seed: int) -> Separability | None:
+    """Return how well the classes are separated, or None if there are too few images of either."""
     sides = (~patches.is_synthetic, patches.is_synthetic)
     if min(len(np.unique(patches.groups[side])) for side in sides) < MIN_GROUPS:
         return None
@@ -189,7 +188,7 @@ def tell_apart(trial: Trial, patches: Patches, *, seed: int) -> Verdict | None:
     means = {key: float(np.mean(values)) for key, values in drops.items()}
     order = sorted(means, key=lambda key: -means[key])
     alone = {name: auc_of(patches.values[:, k], patches.is_synthetic) for k, name in enumerate(patches.names)}
-    return Verdict(
+    return Separability(
         trial=trial,
         num_real=int(sides[0].sum()),
         num_synthetic=int(sides[1].sum()),
@@ -211,7 +210,7 @@ def _families(patches: Patches) -> dict[str, list[int]]:
 def _with_interval(
     rng: np.random.Generator, scores: NDArray[np.float64], patches: Patches
 ) -> tuple[float, float, float]:
-    """Return the area and its 90 % bootstrap interval over groups of images."""
+    """Return the AUC and its 90 % bootstrap interval over groups of images."""
     members = [np.flatnonzero(patches.groups == group) for group in np.unique(patches.groups)]
     areas = []
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""How far apart the two sides are in each statistic, and in which direction."""
+"""Distance and direction of the difference between real and synthetic images in each statistic."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ Part = Literal["sea", "calm sea", "land", "whole images"]
 
 PARTS: tuple[Part, ...] = ("sea", "calm sea", "land", "whole images")
 MIN_PATCHES = 3
-"""An image with fewer patches of a ground says nothing about it."""
+"""Minimum number of patches of a ground for an image to be used."""
 CALM_STD = 0.6
-"""Grey levels: waves of 32-64 px on calm sea, where the fine detail is the sensor's; half of the real sea is calmer."""
-SMALLEST_SPREAD = 0.25
-"""Share of the pooled images' spread that the real ones' counts as at least: what is 0 in nearly all has none."""
+"""Grey levels: maximum strength of waves of 32-64 px on calm sea, where fine detail is the sensor's. Half of the real
+sea is below."""
+MIN_SPREAD = 0.25
+"""Minimum spread of the real images, as a share of that of all images; for statistics that are 0 in nearly all."""
 ROUNDS = 200
 QUANTILES = 64
 
@@ -39,19 +40,19 @@ FILE_STATISTICS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """One statistic on both sides.
+    """One statistic of real and synthetic images.
 
     Attributes:
         name: The statistic.
         family: Its family.
-        real: Mean over the real images; the geometric one of ratios.
+        real: Mean over the real images; geometric for ratios.
         synthetic: The same over the synthetic images.
         distance: Wasserstein-1 distance over the standard deviation of the real images.
         low: Lower end of its 90 % bootstrap interval over groups of overlapping images.
         high: Upper end.
-        chance: Distance that two random halves of the pooled images stay below 95 % of the time.
-        spread: How many times as much the synthetic images vary (10th to 90th percentile).
-        says: The difference in words.
+        chance: 95th percentile of the distance between two random halves of all images.
+        spread: Ratio of the variation of synthetic to real images (10th to 90th percentile).
+        says: The difference as text.
     """
 
     name: str
@@ -90,16 +91,16 @@ def compare_part(
     groups: NDArray[np.int64],
     seed: int,
 ) -> tuple[tuple[int, int], list[Difference]]:
-    """Return how many real and synthetic images show the part, and its differences, the largest first.
+    """Return the numbers of real and synthetic images with the part, and its differences, the largest first.
 
     Each image counts once, by the mean over its patches of that part.
 
     Args:
         part: Which patches to compare.
         facts: All images.
-        is_synthetic: (images,) which side each is from.
+        is_synthetic: (images,) whether each is synthetic.
         groups: (images,) the same number for images that overlap.
-        seed: Decides the bootstrap.
+        seed: Seed of the bootstrap.
     """
     chosen = [_CHOICES[part](one) for one in facts]
     used = np.array([chosen_here.sum() >= MIN_PATCHES for chosen_here in chosen])
@@ -137,7 +138,7 @@ def compare_values(
     ratios = np.array([item.is_ratio for item in items])
     scaled = np.where(ratios, np.log(np.maximum(values, 1e-3)), values).astype(np.float64)
     real, synthetic = scaled[~is_synthetic], scaled[is_synthetic]
-    spread = np.maximum(np.maximum(real.std(0), SMALLEST_SPREAD * scaled.std(0)), 1e-6)
+    spread = np.maximum(np.maximum(real.std(0), MIN_SPREAD * scaled.std(0)), 1e-6)
     distance = _distances(real, synthetic) / spread
     rng = np.random.default_rng(seed)
     draws, shuffles = [], []
@@ -157,7 +158,7 @@ def compare_values(
 
 
 def _drawn_groups(rng: np.random.Generator, groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the images of as many groups, drawn with replacement."""
+    """Return the images of a bootstrap sample of the groups."""
     order = np.argsort(groups, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     return np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])

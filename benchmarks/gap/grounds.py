@@ -1,7 +1,7 @@
-"""Which ground a patch shows, judged from its colours and contrasts alone, by one rule for both sides.
+"""The ground of a patch, classified by its colours and contrasts with one rule for real and synthetic images.
 
-The rule is made to be right where it decides and to leave the rest undecided. It looks at how much colour and contrast
-vary within the patch, hardly at how fine detail looks, so that what is compared afterwards is not what was chosen by.
+The rule prefers precision: uncertain patches are `mixed`. It uses the variation of colour and contrast within the patch
+and hardly any fine detail, so that the selection does not bias the comparison.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GROUNDS", "judge_ground"]
+__all__ = ["GROUNDS", "classify_ground"]
 
 GROUNDS = ("sea", "land", "mixed", "flat")
 """Open water without ships, coasts or clouds; land all over; anything else; no detail (no-data, clipped water)."""
 
 FLAT_STD = 0.3
-"""Grey levels: median contrast of the cells below which there is nothing to compare."""
+"""Grey levels: patches with a lower median contrast of the cells have no detail."""
 SEA_HUE_SPREAD = 2.2
 """Grey levels by which the colours of plain water's cells may differ, at most; rough water may have more."""
 SEA_HUE_PER_STD = 0.35
 SEA_STEP = 2.6
-"""The most contrasty cell of plain water over the median one, at most: a boat of 5 px on calm water gives 4."""
+"""Maximum ratio of the highest to the median contrast of the cells of water: a boat of 5 px on calm water gives 4."""
 SEA_BRIGHTEST = 190.0
-"""Grey levels: what is brighter is cloud."""
+"""Grey levels: brighter cells are cloud."""
 SEA_WARMEST = 45.0
-"""Red minus blue: what is warmer is sand; the brownest real rivers seen reach 35."""
+"""Red minus blue: warmer patches are sand; real brown rivers reach 35."""
 LAND_HUE_SPREAD = 1.8
 LAND_HUE_QUARTILES = 1.0
 """Grey levels between the quartiles of the cells' colours, at least: a ship on grey water does not move them."""
@@ -38,7 +38,7 @@ WARM = -6.0
 """Red minus blue of a warm cell, at least."""
 
 
-def judge_ground(cells: Mapping[str, NDArray[np.float32]]) -> NDArray[np.str_]:
+def classify_ground(cells: Mapping[str, NDArray[np.float32]]) -> NDArray[np.str_]:
     """Return the ground of each patch: one of `GROUNDS`.
 
     Args:

@@ -1,6 +1,6 @@
-"""What is measured of an image: the statistics of each patch of 128 px, from its pixels alone.
+"""Measurements of an image: the statistics of each patch of 128 px, from its pixels alone.
 
-Both sides go through the very same functions; nothing here knows a label, or which side an image is from.
+Real and synthetic images are measured by the same functions, without labels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.gap.catalogue import (
     STATISTICS,
     WINDOWS_PX,
 )
-from benchmarks.gap.grounds import judge_ground
+from benchmarks.gap.grounds import classify_ground
 from numpy.typing import NDArray
 
 from shipseg.data.groups import describe_texture
@@ -47,14 +47,14 @@ TINY = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:
-    """What one image gave.
+    """Measurements of one image.
 
     Attributes:
         path: The file.
         values: float32 (patches, statistics), in the order of `STATISTICS`.
-        grounds: What each patch shows: sea, land, mixed or flat.
+        grounds: Ground of each patch: sea, land, mixed or flat.
         corners_rc: int64 (patches, 2), first row and column of each patch.
-        texture: int8, see `shipseg.data.groups`: for finding images that overlap.
+        texture: int8, see `shipseg.data.groups`: to detect overlapping images.
         file_kb: Size of the file in 1000 bytes.
         quantisation: Mean of the JPEG's luminance table, NaN for other files; 1 is the finest.
         chroma_halved: Whether the JPEG's colours have half the resolution.
@@ -71,7 +71,7 @@ class ImageFacts:
 
 
 def measure_image(path: Path) -> ImageFacts:
-    """Return what is measured of an image file.
+    """Return the measurements of an image file.
 
     Raises:
         DataError: It is smaller than a patch, or cannot be read.
@@ -88,7 +88,7 @@ def measure_image(path: Path) -> ImageFacts:
     return ImageFacts(
         path=path,
         values=values,
-        grounds=judge_ground(cells),
+        grounds=classify_ground(cells),
         corners_rc=np.stack(np.divmod(np.arange(rows * cols), cols), axis=1) * PATCH_PX,
         texture=texture,
         file_kb=len(data) / 1000,
@@ -146,7 +146,7 @@ def _mean(map_hw: FloatArray, size: int = PATCH_PX) -> FloatArray:
 
 
 def _cells(cells: FloatArray) -> FloatArray:
-    """Return the cells of a picture, (rows, cols), patch by patch: (patches, cells of one patch)."""
+    """Return the cells of an image, (rows, cols), patch by patch: (patches, cells of one patch)."""
     count = PATCH_PX // CELL_PX
     rows, cols = cells.shape[0] // count, cells.shape[1] // count
     return np.asarray(cells.reshape(rows, count, cols, count).swapaxes(1, 2).reshape(rows * cols, -1), np.float32)
@@ -169,7 +169,7 @@ def _contrasts(luma: FloatArray) -> Found:
 
 @functools.lru_cache(maxsize=1)
 def _band_sums() -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the window of a patch, what sums its power by band and direction, and each band's log frequency."""
+    """Return the window of a patch, the matrix that sums power by band and direction, and the bands' log frequency."""
     rows, cols = np.fft.fftfreq(PATCH_PX)[:, None], np.fft.rfftfreq(PATCH_PX)[None, :]
     radius, turn = np.hypot(rows, cols).ravel(), 2 * np.arctan2(rows, cols).ravel()
     twice = np.broadcast_to(np.where((cols > 0) & (cols < 0.5), 2.0, 1.0), (PATCH_PX, PATCH_PX // 2 + 1)).ravel()
@@ -185,7 +185,7 @@ def _band_sums() -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def _spectrum(luma: FloatArray) -> Found:
-    """Strength (std), share and direction of the waves in each band; slope of the power density over the long ones."""
+    """Return strength (std), share and direction of the waves in each band, and the slope of the long ones' power."""
     window, sums, log_frequency = _band_sums()
     height, width = luma.shape
     shape = (height // PATCH_PX, PATCH_PX, width // PATCH_PX, PATCH_PX)
@@ -211,7 +211,7 @@ def _spectrum(luma: FloatArray) -> Found:
 def _bands(
     rgb: tuple[FloatArray, FloatArray, FloatArray], blueness: FloatArray, redness: FloatArray, luma: FloatArray
 ) -> Found:
-    """How the colours vary, and how much of their fine detail is the luminance's."""
+    """Return the variation of the colours, and the relation of their fine detail to that of luminance."""
     found = {}
     for name, band in (("blueness", blueness), ("redness", redness)):
         found[f"std of {name}"] = np.sqrt(np.maximum(_mean(band * band) - _mean(band) ** 2, 0.0))
@@ -226,7 +226,7 @@ def _bands(
 
 
 def _shapes(luma: FloatArray) -> Found:
-    """Skewness, tails and patchiness of the picture between two blurs: the answers of a small filter bank."""
+    """Return skewness, kurtosis and patchiness of differences of Gaussians."""
     found = {}
     blurs = [_blurred(luma, sigma) for sigma in BLUR_SIGMAS]
     for k, sigma in enumerate(BLUR_SIGMAS[:-1]):
@@ -266,10 +266,10 @@ def _specks(luma: FloatArray) -> Found:
 
 
 def _edge_steps(luma: FloatArray) -> FloatArray:
-    """Return the mean step across the edges of the JPEG's blocks over that in their middles: 1 without JPEG."""
+    """Return the mean step across the edges of the JPEG's blocks over that in their middle; about 1 without JPEG."""
     edge, inside = np.zeros(luma.shape, np.float32), np.zeros(luma.shape, np.float32)
     steps = np.abs(np.diff(luma, axis=1))
     edge[:, 8::8], inside[:, 4::8] = steps[:, 7::8], steps[:, 3::8]
     ratio = _mean(edge) / (_mean(inside) + TINY)
-    ratio[:, 0] *= 16 / 15  # of the 16 edges of a patch the first is the picture's own, which has no step
+    ratio[:, 0] *= 16 / 15  # the first of the 16 edges of a patch is the border of the image, without a step
     return np.asarray(np.minimum(ratio, 4.0), np.float32)

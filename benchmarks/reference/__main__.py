@@ -1,4 +1,4 @@
-"""What the numbers of the reference solution meant: `python -m benchmarks.reference OUT`."""
+"""The errors of the reference solution and their effects: `python -m benchmarks.reference OUT`."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ def reference(
     quick: bool = False,
     json: bool = False,
 ) -> int:
-    """Show what the numbers of the reference solution meant: report.html and facts.json.
+    """Write report.html and facts.json about the errors of the reference solution and their effects.
 
-    With a dataset, also train its recipe done its way beside ours, in equal time. Killed, the same command goes on.
+    With a dataset, also compare its training with ours in equal time. A killed command resumes when run again.
 
     Args:
-        out: Folder to write.
-        dataset: Folder made by `shipseg prepare` with cached images (--size 256), for the side-by-side; scored on its
-            test split, or on val where it has none.
-        minutes: Minutes of training for each of the three networks of the side-by-side.
-        overrides: SECTION.KEY=VALUE of all its recipes; also written --SECTION.KEY VALUE.
-        quick: A rehearsal of the other parts: everything runs, little is learned.
+        out: Output folder.
+        dataset: Folder made by `shipseg prepare` with cached images (--size 256), for the comparison; scored on its
+            test split, or on val if it has none.
+        minutes: Minutes of training for each of the three networks of the comparison.
+        overrides: SECTION.KEY=VALUE for all recipes of the comparison; also written --SECTION.KEY VALUE.
+        quick: Run the other parts with few steps, as a test.
         json: Print all facts as JSON.
     """
     plan = None if dataset is None else SideBySidePlan(dataset, minutes, recipe_pairs(overrides or []))
     with progress.shown():
         facts = run_reference(out, ReferenceOptions(plan, quick))
-    show("What the reference measured", facts if json else _summary_rows(facts, out), as_json=json)
+    show("Reference solution", facts if json else _summary_rows(facts, out), as_json=json)
     return 0
 
 
 def _summary_rows(facts: dict[str, Any], out: Path) -> dict[str, Any]:
     small = facts["ceilings"]["as_labelled"][3]
     short: dict[str, Any] = {
-        "threshold 0.0004 meant": facts["sigmoid_twice"]["thresholds"][0]["meant"],
-        "best threshold, fed logits": facts["twins"]["logits"]["best_threshold"],
-        "best threshold, fed probabilities": facts["twins"]["probabilities"]["best_threshold"],
+        "ship probability at threshold 0.0004": facts["sigmoid_twice"]["thresholds"][0]["meant"],
+        "best threshold, loss of logits": facts["twins"]["logits"]["best_threshold"],
+        "best threshold, loss of probabilities": facts["twins"]["probabilities"]["best_threshold"],
         f"best IoU of a {small['ship_px']} px ship at 256 px": (
             f"{small['hard, 256 px']} with hard masks, {small['coverage, 256 px']} with coverage"
         ),

@@ -1,6 +1,6 @@
-"""Sigmoid twice, by experiment: one small network trained twice, its loss fed logits once and probabilities once.
+"""Double sigmoid, measured: a small network trained twice, with logits and with probabilities as input of the loss.
 
-Everything else is the same: initial weights, images of the procedural world, their order, optimiser, steps.
+Everything else is the same: initial weights, synthetic images, their order, optimiser, steps.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
-from benchmarks.reference.losses import Fed, focal_loss
+from benchmarks.reference.losses import InputKind, focal_loss
 from benchmarks.reference.soft_dice import pooling_facts
 from numpy.typing import NDArray
 
@@ -30,12 +30,12 @@ __all__ = ["DoubleSigmoidPlan", "train_both"]
 
 _THRESHOLDS = tuple(np.round([*10.0 ** np.linspace(-5, -1.4, 24), *np.arange(1, 20) / 20], 5).tolist())
 _BINS = 100_000
-"""Thresholds in steps of 0.00001: those of the reference lie at 0.0004."""
+"""Thresholds in steps of 0.00001: the reference's is 0.0004."""
 
 
 @dataclass(frozen=True)
 class DoubleSigmoidPlan:
-    """How much of everything."""
+    """Settings of both trainings."""
 
     images: int = 320
     test_images: int = 96
@@ -48,21 +48,21 @@ class DoubleSigmoidPlan:
 
 
 def train_both(plan: DoubleSigmoidPlan | None = None) -> dict[str, Any]:
-    """Return for each way of feeding the curve of scores against the threshold, and what it comes to.
+    """Train both networks and return the scores of each against the threshold.
 
     Returns:
-        By way: threshold, pooled_dice, airbus_score (columns of equal length); best_threshold,
+        By input of the loss: threshold, pooled_dice, airbus_score (columns of equal length); best_threshold,
         best_pooled_dice, dice_at_half, loss (of the last fifth of the steps), pooling (see `soft_dice`).
     """
     plan = plan or DoubleSigmoidPlan()
     world = WorldConfig(size=plan.size, empty_share=0.25, no_data_share=0.0)
     train = [make_image(plan.seed, index, world) for index in track(range(plan.images), "drawing images")]
     test = [make_image(plan.seed + 1, index, world) for index in range(plan.test_images)]
-    return {fed: _trained(plan, fed, train, test) for fed in get_args(Fed)}
+    return {input_kind: _trained(plan, input_kind, train, test) for input_kind in get_args(InputKind)}
 
 
 def _trained(
-    plan: DoubleSigmoidPlan, fed: Fed, train: list[SyntheticImage], test: list[SyntheticImage]
+    plan: DoubleSigmoidPlan, input_kind: InputKind, train: list[SyntheticImage], test: list[SyntheticImage]
 ) -> dict[str, Any]:
     torch.manual_seed(plan.seed)
     config = NetworkConfig(architecture="compact", widths=plan.widths, normalization="contrast")
@@ -71,12 +71,12 @@ def _trained(
     images, targets = _stacked(train)
     generator = np.random.default_rng(plan.seed)
     losses: list[float] = []
-    for _ in track(range(plan.steps), f"training on {fed}", note=lambda: f"loss {losses[-1]:.4f}"):
+    for _ in track(range(plan.steps), f"training on {input_kind}", note=lambda: f"loss {losses[-1]:.4f}"):
         chosen = torch.from_numpy(generator.choice(len(train), plan.batch_size, replace=len(train) < plan.batch_size))
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             z = network(images[chosen])
-        loss = focal_loss(z, targets[chosen], fed=fed)
+        loss = focal_loss(z, targets[chosen], input_kind=input_kind)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
@@ -88,20 +88,20 @@ def _scored(network: ShipNetwork, test: list[SyntheticImage]) -> dict[str, Any]:
     airbus = np.zeros(len(_THRESHOLDS))
     outputs, truths = [], []
     images, targets = _stacked(test)
-    for place, image in enumerate(test):
+    for index, image in enumerate(test):
         with torch.inference_mode():
-            output_hw: NDArray[np.float32] = network(images[place : place + 1]).sigmoid()[0, 0].numpy()
-        true_hw: NDArray[np.bool_] = targets[place, 0].numpy() >= 0.5
+            output_hw: NDArray[np.float32] = network(images[index : index + 1]).sigmoid()[0, 0].numpy()
+        true_hw: NDArray[np.bool_] = targets[index, 0].numpy() >= 0.5
         histogram.add(output_hw, true_hw)
         airbus += _airbus_scores(output_hw, [ship_from_mask(decode(text, true_hw.shape)) for text in image.ship_rles])
         outputs.append(output_hw)
         truths.append(true_hw)
     curves = histogram.curves()
-    places = [round(threshold * _BINS) for threshold in _THRESHOLDS]
+    indices = [round(threshold * _BINS) for threshold in _THRESHOLDS]
     threshold, dice = histogram.best_threshold("dice")
     return {
-        "threshold": [float(curves["threshold"][place]) for place in places],
-        "pooled_dice": [round(float(curves["dice"][place]), 4) for place in places],
+        "threshold": [float(curves["threshold"][index]) for index in indices],
+        "pooled_dice": [round(float(curves["dice"][index]), 4) for index in indices],
         "airbus_score": (airbus / len(test)).round(4).tolist(),
         "best_threshold": threshold,
         "best_pooled_dice": round(dice, 4),

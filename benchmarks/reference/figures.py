@@ -1,4 +1,4 @@
-"""Figures of what the reference solution's numbers meant."""
+"""Figures about the errors of the reference solution."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ with needing("train"):
     from matplotlib.ticker import PercentFormatter
 
 __all__ = [
+    "best_outputs",
     "double_sigmoid_curves",
     "images_seen",
-    "outputs_asked_for",
     "resolution_ceilings",
     "shifted_mask",
     "side_by_side",
 ]
 
-_FED = {"logits": "fed logits, as they should be", "probabilities": "fed probabilities"}
+_INPUTS = {"logits": "loss of logits (correct)", "probabilities": "loss of probabilities"}
 
 
-def outputs_asked_for(probability: NDArray[np.float64], asked: Mapping[str, Curve]) -> Figure:
-    """Return the output that each loss asks for, against a pixel's true ship probability, for both ways of feeding.
+def best_outputs(probability: NDArray[np.float64], outputs: Mapping[str, Curve]) -> Figure:
+    """Return the best output for each loss, against a pixel's true ship probability, for both inputs of the loss.
 
     Args:
         probability: True ship probability, ascending.
-        asked: By way (`logits`, `probabilities`): outputs by loss (`bce`, `focal`, `dice`).
+        outputs: By input of the loss (`logits`, `probabilities`): outputs by loss (`bce`, `focal`, `dice`).
     """
     names = {"bce": "BCE", "focal": "Focal", "dice": "Dice"}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.9), layout="constrained")
-        for axes, (fed, title) in zip(figure.subplots(1, 2, sharey=True), _FED.items(), strict=True):
+        for axes, (input_kind, title) in zip(figure.subplots(1, 2, sharey=True), _INPUTS.items(), strict=True):
             for (loss, name), color in zip(names.items(), (BLUE, VERMILION, GREEN), strict=True):
-                draw_lines(axes, probability, {name: asked[fed][loss]}, (color,))
+                draw_lines(axes, probability, {name: outputs[input_kind][loss]}, (color,))
             axes.set(title=title.capitalize(), xlabel="probability that the pixel is ship", xlim=(0, 1))
             axes.set(ylim=(-0.03, 1.03))
-            if fed == "logits":
-                axes.set(ylabel="output that the loss asks for")
+            if input_kind == "logits":
+                axes.set(ylabel="output with the lowest loss")
                 axes.legend(loc="upper left")
     return figure
 
 
-def double_sigmoid_curves(twins: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Return scores against the threshold of the two networks that differ in what their loss was fed alone.
+def double_sigmoid_curves(networks: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Return scores against the threshold of the two networks that differ only in the input of their loss.
 
     Args:
-        twins: By way: threshold, pooled_dice, airbus_score (of equal length), best_threshold.
+        networks: By input of the loss: threshold, pooled_dice, airbus_score (of equal length), best_threshold.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.1), layout="constrained")
@@ -62,11 +62,11 @@ def double_sigmoid_curves(twins: Mapping[str, Mapping[str, Any]]) -> Figure:
         for axes, (score, title) in zip(
             panels, {"pooled_dice": "Pooled Dice", "airbus_score": "Airbus score"}.items(), strict=True
         ):
-            for (fed, name), color in zip(_FED.items(), (BLUE, VERMILION), strict=True):
-                draw_lines(axes, twins[fed]["threshold"], {name: twins[fed][score]}, (color,))
+            for (input_kind, name), color in zip(_INPUTS.items(), (BLUE, VERMILION), strict=True):
+                draw_lines(axes, networks[input_kind]["threshold"], {name: networks[input_kind][score]}, (color,))
                 if score == "pooled_dice":
-                    axes.axvline(twins[fed]["best_threshold"], color=color, linewidth=1, linestyle=":")
-                    _name_threshold(axes, twins[fed]["best_threshold"])
+                    axes.axvline(networks[input_kind]["best_threshold"], color=color, linewidth=1, linestyle=":")
+                    _name_threshold(axes, networks[input_kind]["best_threshold"])
             axes.set(title=title, xlabel="threshold", xscale="log", xlim=(8e-6, 1.2), ylim=(0, None))
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
@@ -84,7 +84,7 @@ def resolution_ceilings(rows: Sequence[Mapping[str, Any]], names: Sequence[str])
 
     Args:
         rows: One for each ship size: ship_px, and an IoU for each of `names`.
-        names: At most five ways.
+        names: At most five kinds of masks.
     """
     strokes = dict(zip(names, (VERMILION, INK, BLUE, PURPLE, GREEN), strict=False))
     with mpl.rc_context(STYLE):
@@ -104,7 +104,7 @@ def resolution_ceilings(rows: Sequence[Mapping[str, Any]], names: Sequence[str])
 
 
 def shifted_mask(image_hw: NDArray[np.floating], mask_hw: NDArray[np.bool_]) -> Figure:
-    """Return a ship as the reference's network saw it, with the outline of the mask that it was taught.
+    """Return a ship in the reference's input image, with the outline of its target mask.
 
     Args:
         image_hw: 0 to 1.
@@ -133,7 +133,7 @@ def _borders(mask_hw: NDArray[np.bool_]) -> list[tuple[tuple[float, float], tupl
 
 
 def images_seen(facts: Mapping[str, Any]) -> Figure:
-    """Return the share of ship images seen at least once, epoch by epoch, of the reference's sampler and of ours.
+    """Return the share of ship images that were used at least once, by epoch, for the reference's sampler and ours.
 
     Args:
         facts: epoch; reference and ours: `single` and `multiple`, shares after each epoch.
@@ -147,14 +147,14 @@ def images_seen(facts: Mapping[str, Any]) -> Figure:
         figure = Figure(figsize=(10, 3.4), layout="constrained")
         axes = figure.subplots()
         draw_lines(axes, facts["epoch"], lines, (BLUE, VERMILION, PURPLE))
-        axes.set(title="Training images seen so far", xlabel="epochs", ylim=(0, 1.04), xticks=facts["epoch"])
+        axes.set(title="Training images used at least once", xlabel="epochs", ylim=(0, 1.04), xticks=facts["epoch"])
         axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
         axes.legend(loc="lower right")
     return figure
 
 
 def side_by_side(parts: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Return bars of the main scores of the side-by-side, with their intervals.
+    """Return bars of the main scores of the comparison, with their intervals.
 
     Args:
         parts: By name: label, and scores with their intervals.

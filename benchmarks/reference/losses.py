@@ -1,4 +1,4 @@
-"""The mistake itself: losses that can be fed probabilities. `shipseg.model.losses` refuses them."""
+"""The focal loss with logits or with probabilities as input; `shipseg.model.losses` refuses probabilities."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ with needing("train"):
     from torch import Tensor
     from torch.nn import functional as F
 
-__all__ = ["Fed", "focal_loss"]
+__all__ = ["InputKind", "focal_loss"]
 
-Fed = Literal["logits", "probabilities"]
+InputKind = Literal["logits", "probabilities"]
 _GAMMA = 2.0
 
 
-def focal_loss(z: Tensor, target: Tensor, *, fed: Fed) -> Tensor:
-    """Return the focal loss (gamma 2, mean over pixels) of a network's last values, fed rightly or wrongly.
+def focal_loss(z: Tensor, target: Tensor, *, input_kind: InputKind) -> Tensor:
+    """Return the focal loss (gamma 2, mean over pixels) of logits or, as in the reference, of probabilities.
 
     Args:
-        z: The network's values before its sigmoid, any shape.
+        z: Logits of the network, any shape.
         target: Same shape, coverage in 0-1.
-        fed: `logits`: the loss gets z. `probabilities`: it gets sigmoid(z) and applies its own sigmoid to that.
+        input_kind: `logits`: the loss gets z. `probabilities`: it gets sigmoid(z), to which it applies another sigmoid.
     """
-    taken_for_logits = z.float() if fed == "logits" else z.float().sigmoid()
-    entropy = F.binary_cross_entropy_with_logits(taken_for_logits, target, reduction="none")
-    return ((target - taken_for_logits.sigmoid()).abs() ** _GAMMA * entropy).mean()
+    loss_input = z.float() if input_kind == "logits" else z.float().sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(loss_input, target, reduction="none")
+    return ((target - loss_input.sigmoid()).abs() ** _GAMMA * entropy).mean()

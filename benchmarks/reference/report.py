@@ -1,4 +1,4 @@
-"""What the reference solution's numbers meant, part by part, as facts and as one page."""
+"""Facts and page about the errors of the reference solution, part by part."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ _QUICK_PLAN = double_sigmoid_trial.DoubleSigmoidPlan(
 
 @dataclass(frozen=True)
 class ReferenceOptions:
-    """What to do."""
+    """Parts and their size."""
 
     side_by_side: side_by_side.SideBySidePlan | None = None
-    """The side-by-side on a dataset; None leaves it out."""
+    """The comparison on a dataset; None leaves it out."""
     quick: bool = False
-    """A rehearsal: few ships, a few steps."""
+    """Few ships and steps, as a test."""
 
 
 def run_reference(out: Path, options: ReferenceOptions | None = None) -> dict[str, Any]:
-    """Write report.html and facts.json, and return the facts; parts that are finished in `out` are not done again.
+    """Write report.html and facts.json, and return the facts; parts that are finished in `out` are kept.
 
     Raises:
         ConfigError: `out` is the dataset itself.
-        TrainingError: `out` holds a side-by-side of other settings.
+        TrainingError: `out` has a comparison with other settings.
         DataError: The dataset cannot be read, or has nothing to train or to score on.
         StorageError: `out` cannot be written.
     """
     options = options or ReferenceOptions()
     out = Path(out)
     if options.side_by_side is not None and out.resolve() == options.side_by_side.dataset.resolve():
-        raise ConfigError(f"the report would be written into the dataset {out}: choose another folder for it")
+        raise ConfigError(f"the report would be written into the dataset {out}: choose another folder")
     if options.side_by_side is not None:
         side_by_side.check(options.side_by_side)  # before minutes of other parts
     files.ensure_folder(out)
@@ -61,19 +61,19 @@ def run_reference(out: Path, options: ReferenceOptions | None = None) -> dict[st
             "with_outline": resolution.ceilings(ships=ships, outline_px=1.0),
         },
         "shift": resolution.one_pixel_shift(ships=ships),
-        "sampler": sampler.seen_shares(epochs=2 if options.quick else 6),
+        "sampler": sampler.covered_shares(epochs=2 if options.quick else 6),
         "learning_rate": {"1e-10": sampler.moved_by(1e-10), "1e-6": sampler.moved_by(1e-6)},
         "side_by_side": None
         if options.side_by_side is None
         else side_by_side.compare(options.side_by_side, out / "beside"),
     }
     files.write_json(out / FACTS_FILE, facts)
-    write_page(out / PAGE_FILE, _TEMPLATE, facts=facts, drawings=_drawings(facts), pictures=_pictures(facts, out))
+    write_page(out / PAGE_FILE, _TEMPLATE, facts=facts, drawings=_drawings(facts), examples=_examples(facts, out))
     return facts
 
 
 def _kept(out: Path, name: str, settings: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return a part's facts, from its file where it was made with the same settings before."""
+    """Return the facts of a part, from its file if that was made with the same settings."""
     path = out / "parts" / f"{name}.json"
     settings = json.loads(json.dumps(settings))
     if path.is_file():
@@ -87,42 +87,43 @@ def _kept(out: Path, name: str, settings: dict[str, Any], make: Callable[[], dic
 
 def _sigmoid_twice() -> dict[str, Any]:
     thresholds = (4e-4, 1e-2, 0.5)
+    implied = double_sigmoid.implied_probability(thresholds, loss="focal", input_kind="probabilities")
     return {
-        "printed_losses": double_sigmoid.printed_losses(),
+        "printed_losses": double_sigmoid.reported_losses(),
         "thresholds": [
             {
                 "threshold": value,
-                "seen": round(float(double_sigmoid.seen_by_the_loss(value, fed="probabilities")), 4),
-                "meant": round(float(double_sigmoid.probability_meant(value, loss="focal", fed="probabilities")), 4),
+                "seen": round(float(double_sigmoid.probability_seen(value, input_kind="probabilities")), 4),
+                "meant": round(float(meant), 4),
             }
-            for value in thresholds
+            for value, meant in zip(thresholds, implied, strict=True)
         ],
-        "dice_turning_point": round(double_sigmoid.dice_turning_point(fed="probabilities"), 5),
+        "dice_turning_point": round(double_sigmoid.dice_switch_probability(input_kind="probabilities"), 5),
         "lowest_lovasz": round(double_sigmoid.best_losses()["lovasz"], 5),
     }
 
 
 def _drawings(facts: dict[str, Any]) -> dict[str, Any]:
     q = np.linspace(0, 1, 401)
-    asked = {
-        fed: {loss: double_sigmoid.minimiser(q, loss=loss, fed=fed) for loss in ("bce", "focal")}
-        | {"dice": (q > double_sigmoid.dice_turning_point(fed=fed)).astype(float)}
-        for fed in ("logits", "probabilities")
+    outputs = {
+        input_kind: {loss: double_sigmoid.minimiser(q, loss=loss, input_kind=input_kind) for loss in ("bce", "focal")}
+        | {"dice": (q > double_sigmoid.dice_switch_probability(input_kind=input_kind)).astype(float)}
+        for input_kind in ("logits", "probabilities")
     }
-    drawn = {
-        "asked": figures.outputs_asked_for(q, asked),
+    made = {
+        "best_outputs": figures.best_outputs(q, outputs),
         "twins": figures.double_sigmoid_curves(facts["twins"]),
-        "ceilings": figures.resolution_ceilings(facts["ceilings"]["as_labelled"], tuple(resolution.CEILING_WAYS)),
+        "ceilings": figures.resolution_ceilings(facts["ceilings"]["as_labelled"], tuple(resolution.ROUND_TRIPS)),
         "shift": figures.shifted_mask(*resolution.shift_example()),
         "sampler": figures.images_seen(facts["sampler"]),
     }
     if facts["side_by_side"] is not None:
-        drawn["beside"] = figures.side_by_side(facts["side_by_side"]["parts"])
-    return {name: drawing(figure) for name, figure in drawn.items()}
+        made["side_by_side"] = figures.side_by_side(facts["side_by_side"]["parts"])
+    return {name: drawing(figure) for name, figure in made.items()}
 
 
-def _pictures(facts: dict[str, Any], out: Path) -> list[dict[str, Any]]:
-    """Return the example pictures of the side-by-side: a row for each kind of image, a column for each part."""
+def _examples(facts: dict[str, Any], out: Path) -> list[dict[str, Any]]:
+    """Return the example images of the comparison: a row for each kind of image, a column for each part."""
     if facts["side_by_side"] is None:
         return []
     rows = []

@@ -1,9 +1,9 @@
-"""The reference's recipe done its way, for the side-by-side; written anew here, mistakes included.
+"""The training of the reference solution, reimplemented with its errors for the comparison.
 
-Kept as it was: images resized bilinearly and masks by nearest, ship images only, 5 of 16 with several ships and each
-batch drawn from all, the network's probabilities fed to the focal loss as logits, a new Adam for each phase, the last
-weights. Left out, because they only cost time: the phase with learning rate 1e-10, and the validation, on which nothing
-depended.
+Reproduced: images resized bilinearly and masks by nearest, ship images only, 5 of 16 with several ships and each
+batch drawn from all, the network's probabilities as input of the focal loss, a new Adam for each phase, the last
+weights. Left out, since they only take time: the phase with learning rate 1e-10, and validation, which had no effect on
+the weights.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ with needing("train"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["PHASES", "THRESHOLD", "as_the_original_saw", "train_the_original_way"]
+__all__ = ["PHASES", "THRESHOLD", "resized_like_reference", "train_like_reference"]
 
 PHASES = (1e-4, 1e-5, 1e-5)
 """Learning rates of phases of equal length."""
 THRESHOLD = 4e-4
-"""What the reference chose for its model 2, by eye."""
+"""Threshold of the reference for its model 2, chosen by eye."""
 
 
-def train_the_original_way(data: PreparedDataset, recipe: Recipe, *, minutes: float, folder: Path) -> dict[str, Any]:
-    """Train for so many minutes by the clock, save the last weights as a model folder, and return what was done.
+def train_like_reference(data: PreparedDataset, recipe: Recipe, *, minutes: float, folder: Path) -> dict[str, Any]:
+    """Train for a number of minutes, save the last weights as a model folder, and return the amount of training.
 
     Args:
         data: A dataset with cached images, whose size is the network's; images are read from the original files.
-        recipe: Gives network, batch, precision, memory layout, seed and device; the rest is as the module says.
-        minutes: Reading and resizing included.
-        folder: Of the model.
+        recipe: For network, batch size, precision, memory layout, seed and device; the rest is described above.
+        minutes: Wall-clock time, including reading and resizing.
+        folder: Model folder to write.
 
     Raises:
         DataError: The dataset has no cached images, or none with ships to train on.
@@ -69,21 +69,21 @@ def train_the_original_way(data: PreparedDataset, recipe: Recipe, *, minutes: fl
     with numerics(deterministic=train.deterministic):
         torch.manual_seed(train.seed)
         network = build_network(recipe.network)
-        _start_undecided(network)
+        _zero_last_bias(network)
         network.to(device).train()
         if train.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         started_s, phase, losses = time.perf_counter(), -1, [float("nan")]
-        for due in track(_phases(60 * minutes), "the reference's way", note=lambda: f"loss {losses[-1]:.4f}"):
-            if due != phase:
-                phase, optimizer = due, torch.optim.Adam(network.parameters(), lr=PHASES[due])
-            images, masks = _batch([described[place] for place in next(batches)], data, device)
+        for current in track(_phases(60 * minutes), "training the reference", note=lambda: f"loss {losses[-1]:.4f}"):
+            if current != phase:
+                phase, optimizer = current, torch.optim.Adam(network.parameters(), lr=PHASES[current])
+            images, masks = _batch([described[index] for index in next(batches)], data, device)
             if train.channels_last:
                 images = images.to(memory_format=torch.channels_last)
             optimizer.zero_grad(set_to_none=True)
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=train.precision == "bf16"):
                 z = padded_logits(network, images)
-            loss = focal_loss(z, masks, fed="probabilities")
+            loss = focal_loss(z, masks, input_kind="probabilities")
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             losses.append(loss.item())
@@ -94,10 +94,10 @@ def train_the_original_way(data: PreparedDataset, recipe: Recipe, *, minutes: fl
     return done
 
 
-def as_the_original_saw(
+def resized_like_reference(
     data: PreparedDataset, row: ImageRow, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return an image (h, w, 3) and its mask (h, w) of 0 and 1 at size (h, w), sampled as the reference did."""
+    """Return an image (h, w, 3) and its mask (h, w) of 0 and 1 at size (h, w), resized as in the reference."""
     image_hwc = data.read_image(row)
     mask_hw = decode_many(data.ship_rles(row), image_hwc.shape[:2]).astype(np.uint8)
     height, width = size
@@ -109,7 +109,7 @@ def as_the_original_saw(
 
 def _batch(rows: list[Any], data: PreparedDataset, device: torch.device) -> tuple[Tensor, Tensor]:
     assert data.canvas is not None
-    pairs = [as_the_original_saw(data, row, data.canvas) for row in rows]
+    pairs = [resized_like_reference(data, row, data.canvas) for row in rows]
     images = np.stack([image for image, _ in pairs]).transpose(0, 3, 1, 2)
     masks = np.stack([mask for _, mask in pairs])[:, None].astype(np.float32)
     return torch.from_numpy(np.ascontiguousarray(images)).to(device), torch.from_numpy(masks).to(device)
@@ -126,8 +126,8 @@ def _phases(seconds: float) -> Iterator[int]:
             return
 
 
-def _start_undecided(network: ShipNetwork) -> None:
-    """Set the last bias to 0, probability 0.5 everywhere, as its library leaves it; ours start near "no ship"."""
+def _zero_last_bias(network: ShipNetwork) -> None:
+    """Set the last bias to 0, so that training starts at probability 0.5, as in the reference; ours starts near 0."""
     last = [module for module in network.modules() if isinstance(module, nn.Conv2d) and module.bias is not None][-1]
     assert last.bias is not None
     nn.init.zeros_(last.bias)
@@ -135,12 +135,12 @@ def _start_undecided(network: ShipNetwork) -> None:
 
 def _card(data: PreparedDataset, recipe: Recipe, network: ShipNetwork, done: dict[str, Any]) -> Card:
     return Card(
-        name="the reference's way",
+        name="reference",
         network=recipe.network,
         input=CardInput(mode="resized", scale=data.scale, multiple=network.multiple),
         decision=Decision(threshold=THRESHOLD, metric="none"),
         data={"fingerprint": data.fingerprint, "name": data.root.resolve().name},
-        training={"way": "as the reference solution did, mistakes included", **done},
+        training={"way": "like the reference solution, with its errors", **done},
         versions={"shipseg": __version__, "torch": torch.__version__, "python": platform.python_version()},
         created=dt.datetime.now(dt.UTC).date().isoformat(),
     )

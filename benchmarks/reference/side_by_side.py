@@ -1,4 +1,4 @@
-"""The reference's recipe done its way, and ours, on one dataset in equal time, scored by the same evaluation."""
+"""Comparison of the reference's training with ours on one dataset in equal time, with the same evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reference.reproduction import train_the_original_way
+from benchmarks.reference.reproduction import train_like_reference
 
 from shipseg import files
 from shipseg.config import Decision, Recipe
@@ -32,12 +32,12 @@ from shipseg.training.run import TrainAndTestModel
 __all__ = ["PARTS", "SideBySidePlan", "check", "compare"]
 
 PARTS = {
-    "original": "the reference's way",
+    "original": "the reference",
     "original-refitted": "its network, a fitted threshold",
-    "resized-256": "rightly, on the same input",
+    "resized-256": "corrected, on the same input",
     "base": "our recipe base",
 }
-"""What is scored, by the name of its folder: the last two are recipes of ours."""
+"""Labels of the scored models, by folder name; the last two are recipes of shipseg."""
 _OURS = ("resized-256", "base")
 _REFITTED = "original-refitted"
 _OF_THE_REFERENCE = "model-2-stratified"
@@ -49,14 +49,14 @@ _SCORES = (
     "airbus_score_of_predicting_nothing", "pooled_dice", "image_dice", "seed_dice", "ship_precision", "ship_recall",
     "ship_f1", "recall_by_size", "false_alarm_images", "false_alarms_per_1000km2", "intervals",
 )  # fmt: skip
-_PICTURE_PX = 300
+_EXAMPLE_PX = 300
 _FINE_BINS = 100_000
-"""Thresholds in steps of 0.00001: that of the reference is 0.0004."""
+"""Thresholds in steps of 0.00001: the reference's is 0.0004."""
 
 
 @dataclass(frozen=True)
 class SideBySidePlan:
-    """What to train on and for how long.
+    """Dataset and training time.
 
     Raises:
         ConfigError: The time is not above 0.
@@ -64,7 +64,7 @@ class SideBySidePlan:
 
     dataset: Path
     minutes: float = 10.0
-    """Of training for each, validation and choice of the threshold included."""
+    """Training time of each model, including validation and the choice of the threshold."""
     overrides: Mapping[str, Any] | None = None
     """Values of all recipes, by dotted key."""
 
@@ -74,7 +74,7 @@ class SideBySidePlan:
 
 
 def check(plan: SideBySidePlan) -> PreparedDataset:
-    """Return the dataset of a plan that can be carried out.
+    """Check a plan and return its dataset.
 
     Raises:
         ConfigError: The dataset has no cached images, or a value of the recipes is wrong.
@@ -88,15 +88,15 @@ def check(plan: SideBySidePlan) -> PreparedDataset:
 
 
 def compare(plan: SideBySidePlan, out: Path) -> dict[str, Any]:
-    """Train and score the three, and return the scores of each; what is finished in `out` is not done again.
+    """Train and score the three models, and return the scores of each; what is finished in `out` is kept.
 
-    Our runs go on exactly where they were killed; the reference's way starts over.
+    After a kill, our runs resume exactly; the reference's training starts again.
 
     Returns:
         dataset, split, minutes; parts: for each of `PARTS` label, minutes, steps, images_seen, scores.
 
     Raises:
-        TrainingError: `out` holds a comparison of other settings.
+        TrainingError: `out` has a comparison with other settings.
         ConfigError: The dataset has no cached images.
         DataError: The dataset cannot be read, or has nothing to train or to score on.
     """
@@ -110,8 +110,10 @@ def compare(plan: SideBySidePlan, out: Path) -> dict[str, Any]:
         if not result.is_file():
             try:
                 done = _train(name, data, plan, out / name)
-            except TrainingInterrupted as error:  # its advice is for `shipseg train`
-                raise TrainingInterrupted(f"stopped while training {label}: the same command goes on") from error
+            except TrainingInterrupted as error:  # its message is for `shipseg train`
+                raise TrainingInterrupted(
+                    f"stopped while training {label}: run the same command again to resume"
+                ) from error
             predictor, options = load_model(out / _folder_of_model(name) / "model"), EvaluateOptions()
             if name == _REFITTED:
                 options = EvaluateOptions(threshold=_fitted_threshold(predictor, data))
@@ -141,7 +143,7 @@ def _check_settings(settings: dict[str, Any], out: Path) -> None:
     if not path.is_file():
         files.write_json(path, settings)
     elif json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise TrainingError(f"{out} holds a comparison with another dataset, time or recipe: choose another folder")
+        raise TrainingError(f"{out} has a comparison with another dataset, time or recipe: choose another folder")
 
 
 def _train(name: str, data: PreparedDataset, plan: SideBySidePlan, folder: Path) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _train(name: str, data: PreparedDataset, plan: SideBySidePlan, folder: Path)
         return {key: of_original[key] for key in ("minutes", "steps", "images_seen")}
     if name == "original":
         recipe = load_recipe(_OF_THE_REFERENCE, plan.overrides)
-        return train_the_original_way(data, recipe, minutes=plan.minutes, folder=folder / "model")
+        return train_like_reference(data, recipe, minutes=plan.minutes, folder=folder / "model")
     plan_file = folder / "plan.json"
     if not plan_file.is_file():
         files.write_json(plan_file, _fitted(load_recipe(name, plan.overrides), plan, folder / "trial"))
@@ -159,7 +161,7 @@ def _train(name: str, data: PreparedDataset, plan: SideBySidePlan, folder: Path)
     started_s = time.perf_counter()
     report = TrainAndTestModel(recipe, plan.dataset, folder).train(resume=True)
     minutes = (time.perf_counter() - started_s) / 60
-    if report.resumed_at_step is not None:  # earlier sittings count; what follows the last epoch took as in the trial
+    if report.resumed_at_step is not None:  # add earlier sessions; the time after the last epoch is that of the trial
         minutes = 60 * report.hours + fitted["choosing_s"] / 60
     return {
         "minutes": round(minutes, 3),
@@ -171,7 +173,7 @@ def _train(name: str, data: PreparedDataset, plan: SideBySidePlan, folder: Path)
 
 
 def _fitted(recipe: Recipe, plan: SideBySidePlan, trial: Path) -> dict[str, Any]:
-    """Return the overrides with which a recipe fills the time, from a short trial of it."""
+    """Return the overrides with which a recipe uses the whole time, estimated by a short trial."""
     shutil.rmtree(trial, ignore_errors=True)
     short = {"train.epochs": 2, "sampling.batches_per_epoch": _TRIAL_BATCHES}
     started_s = time.perf_counter()
@@ -180,7 +182,7 @@ def _fitted(recipe: Recipe, plan: SideBySidePlan, trial: Path) -> dict[str, Any]
     wall_s = time.perf_counter() - started_s
     rows = read_history(trial / "history.csv")
     shutil.rmtree(trial, ignore_errors=True)
-    last = rows[-1]  # the first epoch warms up
+    last = rows[-1]  # the first epoch is a warm-up
     step_s = recipe.train.batch_size / last.images_per_s
     validation_s = max(last.seconds - _TRIAL_BATCHES * step_s, 1e-3)
     choosing_s = wall_s - sum(row.seconds for row in rows)
@@ -204,7 +206,7 @@ def _folder_of_model(name: str) -> str:
 
 
 def _fitted_threshold(predictor: Predictor, data: PreparedDataset) -> float:
-    """Return the threshold with the highest pooled Dice on validation images, as finely as the reference's needs."""
+    """Return the threshold with the highest pooled Dice on validation images, with a resolution of 0.00001."""
     histogram = ProbabilityHistogram(_FINE_BINS)
     for labelled in track(labelled_from_dataset(data, "val"), "fitting the threshold"):
         image_hwc = labelled.read()
@@ -217,27 +219,27 @@ def _fitted_threshold(predictor: Predictor, data: PreparedDataset) -> float:
 def _write_images(
     evaluation: Evaluation, predictor: Predictor, source: Source, decision: Decision, folder: Path
 ) -> None:
-    """Write an image each of no, one and several ships, with truth and prediction drawn on it: whole, and close up."""
+    """Write an example with no, one and several ships, with truth and prediction: whole and close up."""
     scores = {score.image_id: score for score in evaluation.images}
-    wanted = _examples(source)
+    kind_of = _examples(source)
     for labelled in source:
-        if labelled.image_id not in wanted or labelled.image_id not in scores:
+        if labelled.image_id not in kind_of or labelled.image_id not in scores:
             continue
         image_hwc = labelled.read()
         shape = (image_hwc.shape[0], image_hwc.shape[1])
-        picture = ScoredImage(
+        example = ScoredImage(
             scores[labelled.image_id],
             image_hwc,
             union_mask(true_ships(labelled.rles, shape), shape),
             keep_confident(predictor.probability(image_hwc), **decision.rules),
         )
-        kind = wanted[labelled.image_id]
-        files.write_bytes(folder / "pictures" / f"{kind}.jpg", to_jpeg(overview(picture, side=_PICTURE_PX)))
-        files.write_bytes(folder / "pictures" / f"{kind}-close.jpg", to_jpeg(close_up(picture, side=_PICTURE_PX)))
+        kind = kind_of[labelled.image_id]
+        files.write_bytes(folder / "pictures" / f"{kind}.jpg", to_jpeg(overview(example, side=_EXAMPLE_PX)))
+        files.write_bytes(folder / "pictures" / f"{kind}-close.jpg", to_jpeg(close_up(example, side=_EXAMPLE_PX)))
 
 
 def _examples(source: Source) -> dict[str, str]:
-    """Return by ImageId which pictures to show: of no, one and several ships the one in the middle, by name."""
+    """Return the kind of each example by ImageId: for no, one and several ships the middle image by name."""
     kinds: dict[str, list[str]] = {"none": [], "one": [], "several": []}
     for labelled in source:
         kinds[("none", "one", "several")[min(len(labelled.rles), 2)]].append(labelled.image_id)

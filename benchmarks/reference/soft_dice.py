@@ -1,4 +1,4 @@
-"""The reference's score beside those that count images: soft Dice, pooled over batches of 16 ship images."""
+"""The reference's score, soft Dice pooled over batches of 16 ship images, compared with the mean over images."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["pooling_facts"]
 def pooling_facts(
     outputs: Sequence[NDArray[np.floating]], truths: Sequence[NDArray[np.bool_]], *, rounds: int = 50, seed: int = 0
 ) -> dict[str, Any]:
-    """Return the soft Dice as the reference took it, its spread over orders and draws, and the mean over images.
+    """Return the soft Dice of the reference, its spread over orders and samples, and the mean over images.
 
     Args:
         outputs: One array (h, w) per image, 0 to 1.
         truths: One mask (h, w) per image.
-        rounds: How often the images are put in another order, and how often half of them are drawn anew.
-        seed: Decides orders and draws.
+        rounds: Number of random orders, and of random halves.
+        seed: Seed of orders and halves.
 
     Returns:
         soft_dice: in the order given; spread_of_order: standard deviation over orders of the same images;
-        spread_of_draw: over halves drawn anew, as the reference drew its validation set in every epoch;
-        image_soft_dice: mean over images with ships; share_of_largest_tenth: share of all true ship pixels that lie in
-        the tenth of the ship images with the most of them; num_images, num_ship_images. Where there is no ship, the
+        spread_of_draw: over random halves, as the reference sampled its validation set in every epoch;
+        image_soft_dice: mean over images with ships; share_of_largest_tenth: share of all true ship pixels in the tenth
+        of the ship images with the most of them; num_images, num_ship_images. Without ships, the
         scores are None.
     """
     with_ships = [place for place, true_hw in enumerate(truths) if true_hw.any()]

@@ -1,11 +1,11 @@
-"""What an ablation takes away was there, and nothing is lost of what the others keep."""
+"""Each ablation changes the images, and nothing remains changed afterwards."""
 
 from __future__ import annotations
 
 import hashlib
 
 import pytest
-from benchmarks.ablations import LACKING, WHOLE
+from benchmarks.ablations import WHOLE, WITHOUT
 from benchmarks.world_pictures import forced
 
 from shipseg.synth import WorldConfig, make_image
@@ -13,10 +13,10 @@ from shipseg.synth import WorldConfig, make_image
 CONFIG = WorldConfig(size=160, empty_share=0.3, no_data_share=0.0)
 
 
-def _digests(lacking: str, indices: range) -> list[str]:
-    with forced(LACKING[lacking]):
-        pictures = [make_image(21, index, CONFIG) for index in indices]
-    return [hashlib.sha256(each.image_hwc.tobytes() + each.coverage_hw.tobytes()).hexdigest() for each in pictures]
+def _digests(without: str, indices: range) -> list[str]:
+    with forced(WITHOUT[without]):
+        images = [make_image(21, index, CONFIG) for index in indices]
+    return [hashlib.sha256(each.image_hwc.tobytes() + each.coverage_hw.tobytes()).hexdigest() for each in images]
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,11 @@ def whole() -> list[str]:
     return _digests(WHOLE, range(100))
 
 
-@pytest.mark.parametrize("lacking", [name for name in LACKING if name != WHOLE])
-def test_a_world_without_an_ingredient_gives_other_pictures(lacking: str, whole: list[str]) -> None:
-    assert any(_digests(lacking, range(at, at + 1)) != whole[at : at + 1] for at in range(len(whole)))
+@pytest.mark.parametrize("without", [name for name in WITHOUT if name != WHOLE])
+def test_without_one_part_the_images_differ(without: str, whole: list[str]) -> None:
+    assert any(_digests(without, range(at, at + 1)) != whole[at : at + 1] for at in range(len(whole)))
 
 
-def test_the_world_is_whole_again_afterwards(whole: list[str]) -> None:
+def test_the_generator_is_complete_again_afterwards(whole: list[str]) -> None:
     _digests("wakes", range(1))
     assert _digests(WHOLE, range(3)) == whole[:3]

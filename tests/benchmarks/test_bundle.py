@@ -1,4 +1,4 @@
-"""A finished model is put where the models that come with shipseg are kept: whole, described and small enough."""
+"""A finished model is bundled with shipseg: complete, with its card, and small enough."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FACTS = {"license": "Apache-2.0", "limits": ("It misses boats.",), "data": {"ori
 
 @pytest.fixture
 def finished(model_folder: Path, tmp_path: Path) -> Path:
-    """The tiny model as if its training had come to an end."""
+    """The tiny model, marked as finished."""
     folder = Path(shutil.copytree(model_folder, tmp_path / "finished"))
     training = CardTraining(finished=True, seed=3, recipe={"train": {"start_from": "/somewhere/runs/first"}})
     card = read_card(folder).model_copy(update={"training": training, "data": CardData(train_images=5)})
@@ -61,7 +61,7 @@ def test_one_that_is_too_large_is_refused_and_nothing_is_left(
     assert [path for path in (tmp_path / "weights").rglob("*") if path.is_file()] == []
 
 
-def test_an_unfinished_training_and_a_strange_name_are_refused(model_folder: Path, tmp_path: Path) -> None:
+def test_an_unfinished_training_and_an_invalid_name_are_refused(model_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="the training of .* has not finished"):
         bundle_model(model_folder, "shipseg-small", facts={}, folder=tmp_path)
     with pytest.raises(ConfigError, match="got '../Small'"):

@@ -1,4 +1,4 @@
-"""Nothing is judged by what was fitted on it: folds are of whole groups, and every image is judged once."""
+"""No image is scored by what was fitted on it: folds are whole groups, and every image is scored once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.few_shot import FINE_TUNED, FROM_NOTHING, Study, recipe_of, study_curve
-from benchmarks.folds import Remembering, deal_folds, is_no_data
+from benchmarks.folds import CachingBackend, assign_folds, is_no_data
 from benchmarks.honest import honest_scores
 from benchmarks.trials import parse_overrides
 from numpy.typing import NDArray
@@ -26,15 +26,15 @@ def labelled(number: int, *, ships: int = 0, group: str | None = None, shade: in
     return Labelled(f"{number}.jpg", lambda: image, ("1 2",) * ships, (8, 8), group)
 
 
-def test_groups_stay_together_and_kinds_are_shared_out() -> None:
+def test_groups_stay_together_and_kinds_are_balanced() -> None:
     images = [labelled(k, ships=k % 2, group=f"g{k // 4}" if k < 8 else None) for k in range(40)]
-    folds = deal_folds(images, folds=4, seed=1)
+    folds = assign_folds(images, folds=4, seed=1)
     for first in (0, 4):
         assert len(set(folds[first : first + 4])) == 1
     with_ships = np.bincount([fold for fold, image in zip(folds, images, strict=True) if image.rles], minlength=4)
     assert with_ships.max() - with_ships.min() <= 4
     assert np.bincount(folds).min() >= 6
-    assert folds == deal_folds(images, folds=4, seed=1)
+    assert folds == assign_folds(images, folds=4, seed=1)
 
 
 def test_one_colour_is_no_data() -> None:
@@ -53,14 +53,14 @@ def test_the_same_images_are_computed_once() -> None:
             return images_n3hw[:, :1] / np.float32(255)
 
     counting = Counting()
-    backend = Remembering(counting)
+    backend = CachingBackend(counting)
     image = np.ones((1, 3, 4, 4), np.float32)
     assert np.array_equal(backend.run(image), backend.run(image.copy()))
     backend.run(image + 1)
     assert counting.calls == 2
 
 
-def test_honest_scores_judge_every_image_once_in_each_way(airbus_folder: Path, model_folder: Path) -> None:
+def test_honest_scores_count_every_image_once_with_each_method(airbus_folder: Path, model_folder: Path) -> None:
     images = labelled_from_airbus_folder(airbus_folder).images
     found = honest_scores(load_model(model_folder, device="cpu"), images, folds=2, seed=0)
     assert (found["images"], found["folds"]) == (20, 2)
@@ -72,8 +72,8 @@ def test_honest_scores_judge_every_image_once_in_each_way(airbus_folder: Path, m
         assert parts["without no-data images"].keys() == rows.keys()
 
 
-def test_the_two_ways_differ_in_their_start_and_their_rate_alone(model_folder: Path) -> None:
-    fine, nothing = (recipe_of(way, str(model_folder), SHORT) for way in (FINE_TUNED, FROM_NOTHING))
+def test_the_two_methods_differ_only_in_initial_weights_and_learning_rate(model_folder: Path) -> None:
+    fine, nothing = (recipe_of(method, str(model_folder), SHORT) for method in (FINE_TUNED, FROM_NOTHING))
     assert fine.network == nothing.network
     assert (fine.train.start_from, nothing.train.start_from) == (str(model_folder), None)
     assert nothing.train.lr > fine.train.lr
@@ -81,7 +81,7 @@ def test_the_two_ways_differ_in_their_start_and_their_rate_alone(model_folder: P
     assert fine.train.model_dump(exclude=equal) == nothing.train.model_dump(exclude=equal)
 
 
-def test_the_few_shot_curve_is_whole_goes_on_and_keeps_no_weights(
+def test_the_few_shot_curve_is_complete_resumes_and_keeps_no_weights(
     airbus_folder: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     model = str(shutil.copytree(model_folder, tmp_path / "model"))
@@ -91,7 +91,7 @@ def test_the_few_shot_curve_is_whole_goes_on_and_keeps_no_weights(
     assert all(rows["airbus_score"]["value"] is not None for rows in found.values())
     kept = sorted(path.name for path in (tmp_path / "work").iterdir())
     assert kept == [
-        *(f"{way}-{fold}.json" for way in ("fine-tuned-0", "fine-tuned-10", "from-nothing-10") for fold in (0, 1)),
+        *(f"{name}-{fold}.json" for name in ("fine-tuned-0", "fine-tuned-10", "from-nothing-10") for fold in (0, 1)),
         "settings.json",
     ]
     ids = [row["image_id"] for fold in (0, 1) for row in json.loads((tmp_path / "work" / kept[fold]).read_text())]
@@ -99,11 +99,11 @@ def test_the_few_shot_curve_is_whole_goes_on_and_keeps_no_weights(
     shutil.rmtree(model)
     again = Study(airbus_folder, tmp_path / "work", model, SHORT, folds=2, seed=0)
     assert study_curve(again, [0, 10], metres_per_pixel=1.5) == found
-    with pytest.raises(ConfigError, match=r"holds trials with seed 0, not 1: name another folder"):
+    with pytest.raises(ConfigError, match=r"holds trials with seed 0, not 1: choose another folder"):
         Study(airbus_folder, tmp_path / "work", model, SHORT, folds=2, seed=1)
 
 
-def test_wrong_counts_are_one_sentence() -> None:
+def test_wrong_counts_are_reported_in_one_sentence() -> None:
     from benchmarks.few_shot import _counts
 
     assert _counts("0,10,all") == [0, 10, None]

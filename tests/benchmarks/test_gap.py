@@ -1,4 +1,4 @@
-"""The gap between two folders of pictures: small between two of one kind, large and named where one is changed."""
+"""The gap between two folders of images: small between two of one kind, large and described if one is changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shipseg.synth import WorldConfig, write_airbus_folder
 from shipseg.synth.paint.sensor import encode_jpeg
 
 
-def test_the_gap_between_two_folders_is_measured_and_a_folder_and_itself_are_alike(tmp_path: Path) -> None:
+def test_the_gap_is_small_between_like_folders_and_large_to_a_brighter_one(tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("other", 2)):
         write_airbus_folder(tmp_path / name, images=14, seed=seed, config=WorldConfig(size=256), workers=1)
     bright = Path(shutil.copytree(tmp_path / "other" / "train_v2", tmp_path / "bright"))
@@ -42,7 +42,7 @@ def test_the_gap_between_two_folders_is_measured_and_a_folder_and_itself_are_ali
     assert found["bright"]["says"].endswith("too high")
 
 
-def test_two_draws_of_one_distribution_are_the_same_and_a_shift_is_said() -> None:
+def test_two_draws_of_one_distribution_are_the_same_and_a_shift_is_described() -> None:
     rng = np.random.default_rng(0)
     sides = np.arange(400) >= 200
     values = np.stack([rng.normal(10, 2, 400), rng.normal(10, 2, 400) + 4 * sides], axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""docs/reference.md: its code prints what it says."""
+"""The code blocks of docs/reference.md print the output in their comments."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 PAGE = Path(__file__).parents[3] / "docs" / "reference.md"
 
 
-def promised(block: str) -> list[str]:
-    """Return what a block says that it prints: the comments behind prints, and lines that are comments."""
+def expected_output(block: str) -> list[str]:
+    """Return the expected output of a block: comments after print calls, and lines that are comments."""
     found = []
     for line in block.splitlines():
         if line.startswith("# "):
@@ -22,7 +22,7 @@ def promised(block: str) -> list[str]:
     return found
 
 
-def test_every_block_of_the_account_prints_what_stands_behind_it() -> None:
+def test_every_code_block_prints_the_output_in_its_comments() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 9
     names: dict[str, Any] = {}
@@ -30,5 +30,5 @@ def test_every_block_of_the_account_prints_what_stands_behind_it() -> None:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(block, str(PAGE), "exec"), names)
-        assert promised(block)
-        assert printed.getvalue().splitlines() == promised(block)
+        assert expected_output(block)
+        assert printed.getvalue().splitlines() == expected_output(block)

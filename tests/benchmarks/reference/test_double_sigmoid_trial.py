@@ -6,7 +6,7 @@ from benchmarks.reference.double_sigmoid_trial import DoubleSigmoidPlan, train_b
 TINY = DoubleSigmoidPlan(images=8, test_images=4, size=64, steps=2, batch_size=4, widths=(8, 8))
 
 
-def test_both_ways_of_feeding_are_scored_alike_and_the_same_again() -> None:
+def test_both_inputs_are_scored_equally_and_reproducibly() -> None:
     twins = train_both(TINY)
     assert set(twins) == {"logits", "probabilities"}
     for twin in twins.values():
@@ -19,7 +19,7 @@ def test_both_ways_of_feeding_are_scored_alike_and_the_same_again() -> None:
 
 
 @pytest.mark.slow
-def test_fed_probabilities_the_best_threshold_lies_near_0_and_the_loss_at_its_floor() -> None:
+def test_with_probabilities_the_best_threshold_is_near_0_and_the_loss_at_its_minimum() -> None:
     twins = train_both()
     assert twins["probabilities"]["best_threshold"] < 0.01
     assert twins["logits"]["best_threshold"] > 0.2

@@ -20,13 +20,13 @@ FLAGS = [part for key, value in SMALL.items() for part in (f"--{key}", str(value
 
 @pytest.fixture(scope="session")
 def finished(dataset_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the command leaves; not to be changed."""
+    """The output of the command; tests must not change it."""
     out = tmp_path_factory.mktemp("reference") / "out"
     assert main([str(out), "--dataset", str(dataset_folder), "--minutes", "0.01", "--quick", *FLAGS]) == 0
     return out
 
 
-def test_the_command_leaves_facts_and_a_page_with_every_part(finished: Path) -> None:
+def test_the_command_writes_facts_and_a_page_with_every_part(finished: Path) -> None:
     facts = json.loads((finished / "facts.json").read_text())
     assert set(facts) == {
         "sigmoid_twice", "twins", "ceilings", "shift", "sampler", "learning_rate", "side_by_side"
@@ -61,7 +61,7 @@ def test_run_again_only_what_is_missing_is_made(finished: Path, dataset_folder: 
     resized = (out / "resized-256" / "result.json").stat().st_mtime_ns
     after = compare(SideBySidePlan(dataset_folder, 0.01, SMALL), out)
     assert (out / "resized-256" / "result.json").stat().st_mtime_ns == resized
-    # Our run was finished and is scored anew; the reference's way starts over.
+    # Our run was finished and is scored again; the reference's training starts again.
     assert after["parts"]["base"]["scores"] == before["parts"]["base"]["scores"]
     assert after["parts"]["base"]["steps"] == before["parts"]["base"]["steps"]
 
@@ -78,7 +78,7 @@ def test_a_folder_with_other_settings_and_a_dataset_without_a_cache_are_refused(
         compare(SideBySidePlan(tmp_path / "native"), tmp_path / "out")
     with pytest.raises(ConfigError, match="native size: prepare it with --size 256"):
         run_reference(tmp_path / "all", ReferenceOptions(SideBySidePlan(tmp_path / "native")))
-    assert not (tmp_path / "all").exists()  # said before minutes of other parts
+    assert not (tmp_path / "all").exists()  # refused before minutes of other parts
     with pytest.raises(ConfigError, match="--minutes must be above 0, got 0"):
         SideBySidePlan(dataset_folder, 0)
     with pytest.raises(ConfigError, match="written into the dataset"):
@@ -86,7 +86,7 @@ def test_a_folder_with_other_settings_and_a_dataset_without_a_cache_are_refused(
 
 
 def test_without_a_dataset_the_page_has_no_side_by_side(finished: Path, tmp_path: Path) -> None:
-    shutil.copytree(finished / "parts", tmp_path / "parts")  # the small networks need not be trained again
+    shutil.copytree(finished / "parts", tmp_path / "parts")  # so that the small networks are not trained again
     facts = run_reference(tmp_path, ReferenceOptions(quick=True))
     assert facts["side_by_side"] is None
     assert facts["twins"] == json.loads((finished / "facts.json").read_text())["twins"]
@@ -96,7 +96,7 @@ def test_without_a_dataset_the_page_has_no_side_by_side(finished: Path, tmp_path
 @pytest.mark.parametrize(
     ("flags", "words"), [(["--minutes", "0"], "above 0, got 0"), ([], "shipseg prepare")], ids=["no time", "no dataset"]
 )
-def test_a_mistake_is_one_sentence(
+def test_an_error_is_one_sentence(
     flags: list[str],
     words: str,
     dataset_folder: Path,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.reference.sampler import NUM_MULTIPLE, NUM_SINGLE, moved_by, reference_batches, seen_shares
+from benchmarks.reference.sampler import NUM_MULTIPLE, NUM_SINGLE, covered_shares, moved_by, reference_batches
 
 
 def test_a_batch_of_the_reference_has_5_of_16_with_several_ships_and_none_without() -> None:
@@ -23,7 +23,7 @@ def test_a_missing_stratum_is_filled_from_the_other(ships: list[int]) -> None:
 
 def test_an_epoch_of_the_reference_shows_66_and_58_percent_and_ours_everything() -> None:
     assert (NUM_SINGLE, NUM_MULTIPLE) == (21_445, 12_217)
-    facts = seen_shares(epochs=1)
+    facts = covered_shares(epochs=1)
     # With m draws among n images, each is left out with probability exp(-m / n).
     assert facts["reference"]["single"] == pytest.approx([1 - np.exp(-2_103 * 11 / 21_445)], abs=0.01)
     assert facts["reference"]["multiple"] == pytest.approx([1 - np.exp(-2_103 * 5 / 12_217)], abs=0.01)
