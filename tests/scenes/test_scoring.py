@@ -111,7 +111,7 @@ def test_the_command_scores_finished_results(scene: Path, tmp_path: Path, capsys
     assert run(["evaluate", str(scene), str(tmp_path / "s"), *results, "--model", "m"]) == 1
     assert "with --model MODEL or with --predicted FOLDER: give only one" in capsys.readouterr().err
     assert run(["evaluate", str(scene), str(tmp_path / "s"), *results, "--threshold", "0.5"]) == 1
-    assert "--threshold is for --model MODEL" in capsys.readouterr().err
+    assert "--threshold has no effect on the finished results" in capsys.readouterr().err
 
 
 def _move_ships(scene: Path, by_m: float, *, rows: slice = slice(None)) -> None:
