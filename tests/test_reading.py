@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shipseg.errors import DataError, ImageError
-from shipseg.reading import IMAGE_SUFFIXES, file_size_kb, list_images, read_image
+from shipseg.reading import IMAGE_SUFFIXES, list_images, read_image
 
 
 def gradient() -> NDArray[np.uint8]:
@@ -242,13 +242,6 @@ def test_images_are_listed_by_suffix_in_order_without_hidden_files_and_subfolder
 def test_a_missing_folder_cannot_be_listed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         list_images(tmp_path / "nowhere")
-
-
-def test_a_kb_is_1024_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(bytes(1536))
-    assert file_size_kb(tmp_path / "a.jpg") == 1.5
-    with pytest.raises(ImageError, match=r"b\.jpg"):
-        file_size_kb(tmp_path / "b.jpg")
 
 
 def test_a_link_to_itself_is_left_out_of_the_list(tmp_path: Path) -> None:

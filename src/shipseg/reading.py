@@ -23,12 +23,11 @@ from numpy.typing import NDArray
 
 from shipseg.errors import DataError, ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "file_size_kb", "list_images", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "list_images", "read_image"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 """Suffixes of image files, in lower case."""
 
-_KB = 1024  # bytes, as in the reference's file sizes (mean 147.3, rule `<= 52`)
 _FULL_SCALES_16BIT = (255, 1023, 4095, 16383, 65535)  # 8, 10, 12, 14 and 16 bits of a sensor in a 16-bit file
 _FLAGS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR  # keeps 16 bits, drops alpha, converts CMYK, applies EXIF rotation
 
@@ -65,18 +64,6 @@ def list_images(folder: Path) -> list[Path]:
             f"{folder} cannot be listed as a folder of images ({error.strerror}): check the path"
         ) from error
     return [folder / name for name in sorted(names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-
-
-def file_size_kb(path: Path) -> float:
-    """Return the size of a file in kB of 1024 bytes, as in the reference's file-size rule.
-
-    Raises:
-        ImageError: The file does not exist.
-    """
-    try:
-        return Path(path).stat().st_size / _KB
-    except OSError as error:
-        raise ImageError(f"{path} cannot be found ({error.strerror}): check the path", reason="missing") from error
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:

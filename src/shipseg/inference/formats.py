@@ -65,12 +65,10 @@ class ImageShips:
     """No two share a pixel."""
 
 
-def write_ships_csv(path: Path, pictures: Sequence[ImageShips]) -> None:
+def write_ships_csv(path: Path, results: Sequence[ImageShips]) -> None:
     """Write one row per ship, with the columns `SHIP_COLUMNS`; the ships of an image are numbered from 1."""
     rows = [
-        _ship_row(picture.image, number, ship)
-        for picture in pictures
-        for number, ship in enumerate(picture.ships, start=1)
+        _ship_row(result.image, number, ship) for result in results for number, ship in enumerate(result.ships, start=1)
     ]
     write_text(path, csv_text(SHIP_COLUMNS, rows))
 
@@ -83,24 +81,24 @@ def _ship_row(image: str, number: int, ship: Ship) -> list[Any]:
     return [image, number, ship.area_px, f"{ship.confidence:.4f}", *ship.bbox_xywh, *shown]
 
 
-def write_coco(path: Path, pictures: Sequence[ImageShips]) -> None:
+def write_coco(path: Path, results: Sequence[ImageShips]) -> None:
     """Write the ships as a COCO instance file: uncompressed run lengths, boxes, areas, confidence as `score`.
 
     Source: the data format of the COCO data set, as pycocotools reads it.
     """
     images = [
-        {"id": number, "file_name": picture.image, "height": picture.shape[0], "width": picture.shape[1]}
-        for number, picture in enumerate(pictures, start=1)
+        {"id": number, "file_name": result.image, "height": result.shape[0], "width": result.shape[1]}
+        for number, result in enumerate(results, start=1)
     ]
     annotations: list[dict[str, Any]] = []
-    for image, picture in zip(images, pictures, strict=True):
-        for ship in picture.ships:
+    for image, result in zip(images, results, strict=True):
+        for ship in result.ships:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image["id"],
                     "category_id": _CATEGORY["id"],
-                    "segmentation": {"size": list(picture.shape), "counts": _coco_counts(ship, picture.shape)},
+                    "segmentation": {"size": list(result.shape), "counts": _coco_counts(ship, result.shape)},
                     "area": ship.area_px,
                     "bbox": list(ship.bbox_xywh),
                     "iscrowd": 0,
@@ -113,7 +111,7 @@ def write_coco(path: Path, pictures: Sequence[ImageShips]) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
 
 
-def write_submission(path: Path, pictures: Sequence[ImageShips]) -> None:
+def write_submission(path: Path, results: Sequence[ImageShips]) -> None:
     """Write the challenge's submission: one row per ship, an empty `EncodedPixels` for an image without ships.
 
     Raises:
@@ -121,11 +119,11 @@ def write_submission(path: Path, pictures: Sequence[ImageShips]) -> None:
 
     Source: the submission format of the Kaggle Airbus Ship Detection Challenge; masks of an image must not overlap.
     """
-    check_unique_ids([picture.image for picture in pictures])
+    check_unique_ids([result.image for result in results])
     rows = []
-    for picture in pictures:
-        texts = [_run_length_text(ship_runs(ship, picture.shape)) for ship in picture.ships]
-        rows += [[picture.image, text] for text in texts or [""]]
+    for result in results:
+        texts = [_run_length_text(ship_runs(ship, result.shape)) for ship in result.ships]
+        rows += [[result.image, text] for text in texts or [""]]
     write_text(path, csv_text(("ImageId", "EncodedPixels"), rows))
 
 

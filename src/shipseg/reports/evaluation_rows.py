@@ -201,9 +201,9 @@ def estimates_by_size(metrics: Mapping[str, Any], images: Sequence[ImageScore], 
     return found
 
 
-def caption(picture: ScoredImage) -> str:
+def caption(example: ScoredImage) -> str:
     """Return the caption of an example image: its Dice and its detections."""
-    score = picture.score
+    score = example.score
     if not score.num_true:
         found = counted(score.num_predicted, "detection") if score.num_predicted else "left empty"
         return f"no ship in it, {found}"
@@ -264,8 +264,8 @@ def _calibration_words(card: Card) -> str:
     errors = calibration.errors
     if errors is None:
         return how
-    told = f"{errors.before:.2g} before and {errors.after:.2g} after"
-    return f"{how}; mean error of a pixel's probability {told}, on groups it was not fitted on"
+    change = f"{errors.before:.2g} before and {errors.after:.2g} after"
+    return f"{how}; mean error of a pixel's probability {change}, on groups it was not fitted on"
 
 
 def _choice_words(card: Card) -> str:
