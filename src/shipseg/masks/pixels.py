@@ -250,7 +250,7 @@ class ProbabilityHistogram:
         return (edges[places] + edges[places + 1]) / 2, pixels, ships
 
     def ship_quantiles(self, levels: Sequence[float]) -> NDArray[np.float64]:
-        """Return the probabilities below which such shares of the ship pixels lie: lower edges of bins; () if none."""
+        """Return the quantiles of the probabilities of ship pixels, as lower edges of bins; empty if none."""
         cumulated = np.cumsum(self._units[1])
         if not cumulated[-1]:
             return np.zeros(0)

@@ -225,9 +225,9 @@ def find_ships(
     rectangles: bool = False,
     origin: tuple[int, int] = (0, 0),
 ) -> tuple[Ship, ...]:
-    """Return the ships in a probability, ordered by falling area, then by row and column of their boxes.
+    """Return the ships in a probability, in order of decreasing area, then by row and column of their boxes.
 
-    A ship is a component of pixels with probability at least `threshold` that touch at sides or corners (8-connected).
+    A ship is an 8-connected component of pixels with probability at least `threshold` whose maximum reaches `min_peak`.
 
     Args:
         probability_hw: Floating point (H, W), 0 to 1.

@@ -2,8 +2,8 @@
 
 Pixels at or above the threshold are joined within a block, then across its upper and left borders, with
 8-connectivity. A component is complete when a row of blocks ends without it. It is then passed to
-`masks.ships.find_ships`, so that images and scenes share one decision rule. In memory are only the pixels of incomplete
-components, and those of components longer than `MAX_SIDE_PX` are dropped.
+`masks.ships.find_ships`, so that images and scenes share one decision rule. Only the pixels of incomplete components
+are kept in memory; components longer than `MAX_SIDE_PX` are dropped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""True and predicted ships of a scene side by side: which belong together, and how far off the measures are."""
+"""Matching of the true and predicted ships of a scene, and the errors of their measures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MapShip", "ShipRecord", "heading_apart", "lies_on", "match_ships", "read_ships", "truth_path"]
 
 CENTER_SHARE, CENTER_LEAST_M = 0.5, 10.0
-"""By distance it is a hit when its centre lies within half the true ship's length of the true centre, at least 10 m."""
+"""A match by centre needs a distance of at most the larger of half the true length and 10 m."""
 _LAYER = "ships"
 _NEEDED = ("length_m", "width_m", "heading_deg")
 
@@ -33,7 +33,7 @@ Status = Literal["found", "missed", "unmatched", "false alarm"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MapShip:
-    """A ship as a table of ships has it.
+    """A ship read from a vector file.
 
     Attributes:
         number: In its table, from 1.
@@ -69,14 +69,14 @@ class MapShip:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ShipRecord:
-    """A true ship with what was found of it, or a predicted one that is no hit.
+    """A true ship with its matched prediction, or an unmatched prediction.
 
     Attributes:
         scene: Name of the scene.
-        true: None for a predicted ship that is no hit.
+        true: None for an unmatched prediction.
         predicted: By IoU; None for a true ship that was missed.
         iou: Of the two; the best with any true ship where `true` is None, 0 for a missed ship.
-        by_center: True ship: a predicted one has its centre near enough. Predicted one without true ship: it has.
+        by_center: Whether the ship has a match by the distance of the centres.
     """
 
     scene: str
@@ -87,7 +87,7 @@ class ShipRecord:
 
     @property
     def status(self) -> Status:
-        """found, missed, unmatched (it touches a true ship, but is no hit) or false alarm (it touches none)."""
+        """found, missed, unmatched (overlaps a true ship without matching it) or false alarm (overlaps none)."""
         if self.true is not None:
             return "missed" if self.predicted is None else "found"
         return "unmatched" if self.iou > 0 else "false alarm"
@@ -203,7 +203,7 @@ def _ship(
 def match_ships(
     scene: str, true: Sequence[MapShip], predicted: Sequence[MapShip], georef: GeoReference
 ) -> list[ShipRecord]:
-    """Return a record for each true ship, in order, then for each predicted one that is no hit.
+    """Return a record for each true ship, in order, then for each unmatched prediction.
 
     Ships are paired by the IoU of their polygons, as those of images are, and, apart from that, by the distance of
     their centres, nearest first: see `shipseg.masks.metrics.match_pairs`.

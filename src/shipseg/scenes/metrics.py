@@ -102,9 +102,9 @@ def _by_bin(
 def errors_of(records: Sequence[ShipRecord]) -> dict[str, dict[str, Any]]:
     """Return the errors of length, width and heading of the ships that were found, all of them and by true length.
 
-    Predicted minus true. Ships that the edge cuts are left out: their length is not to be seen. `bias` is the median of
-    the signed errors, `median` and `p95` those of the absolute ones. The true length and width are the hull's; those of
-    the label, where the truth has them, tell what a network that learnt such labels was taught.
+    Predicted minus true. Ships cut by the edge are left out: their full length is not visible. `bias` is the median of
+    the signed errors, `median` and `p95` those of the absolute ones. The true length and width are the hull's; errors
+    against the label's dimensions, where the truth has them, are for networks trained on such labels.
     """
     pairs = [(r.true, r.predicted) for r in records if r.true is not None and r.predicted is not None]
     whole = [(true, predicted) for true, predicted in pairs if not true.cut and not predicted.cut]

@@ -169,7 +169,7 @@ def _check_disk_space(out: Path, plan: TilePlan, name: str) -> None:
     """Check that the disk has space for the least that a run of this scene writes.
 
     Raises:
-        StorageError: It has not.
+        StorageError: There is not enough disk space.
     """
     rows = plan.rows
     shared = max(

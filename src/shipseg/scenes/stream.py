@@ -1,7 +1,8 @@
 """Predicting a scene tile by tile: reading, inference and writing run concurrently in bounded memory.
 
-In memory are the tiles of a few batches (two wait for the network, two for the writer), one tile's width of the current
-row, and the ships that are not complete yet. Pixels shared with the next row of tiles are on disk (`TileRowStore`).
+Kept in memory: the tiles of a few batches (two wait for the network, two for the writer), one tile's width of the
+current row, and the ships that are not complete yet. Pixels shared with the next row of tiles are on disk
+(`TileRowStore`).
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def check_formats(names: Sequence[str], georef: GeoReference, *, scene: str) -> 
     """Check that the formats exist and can hold the ships of a scene.
 
     Raises:
-        ConfigError: A name is unknown, or a format needs a georeference that the scene has not.
+        ConfigError: A name is unknown, or a format needs a georeference that the scene lacks.
     """
     for name in names:
         if name not in FORMATS:

@@ -140,7 +140,7 @@ class WorkerPool:
 
 @contextlib.contextmanager
 def worker_pool(out: Path, dataset: Path, *, workers: int, threads: int) -> Iterator[WorkerPool]:
-    """Give a pool of running workers, and stop them at the end of the block."""
+    """Yield a pool of running workers, and stop them at the end of the block."""
     pool = WorkerPool(out, dataset, threads=threads)
     try:
         for _ in range(workers):
