@@ -184,8 +184,10 @@ def test_the_summary_shows_scores_with_intervals_and_leaves_out_what_is_undefine
 
 def test_every_ship_has_a_row_that_says_whether_it_is_matched(red_model: Model, four_images: list[Labelled]) -> None:
     ships = evaluate(red_model(), four_images).ships
-    fates = [(ship.image_id[0], ship.kind, ship.area_px, ship.matched, round(ship.best_iou, 3)) for ship in ships]
-    assert fates == [
+    facts_of_ships = [
+        (ship.image_id[0], ship.kind, ship.area_px, ship.matched, round(ship.best_iou, 3)) for ship in ships
+    ]
+    assert facts_of_ships == [
         ("b", "predicted", 4, False, 0.0),
         ("c", "true", 10, True, 0.8),
         ("c", "predicted", 8, True, 0.8),
